@@ -1,0 +1,26 @@
+# `make demo` and `make test` each set up what they need; nothing has to be run before them.
+.PHONY: demo test lint clean
+
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip --disable-pip-version-check
+
+demo: .venv/ready
+	.venv/bin/pnpfuse demo
+
+test: .venv/ready
+	.venv/bin/python -m pytest
+
+lint: .venv/ready
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[lint]'
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist out
+	find pnpfuse solvers analysis tests -name __pycache__ -prune -exec rm -rf {} +
