@@ -1,0 +1,11 @@
+"""One-dimensional Poisson-Nernst-Planck solvers.
+
+>>> from pnpfuse_solvers import Cell, solve_equilibrium
+>>> solution = solve_equilibrium(Cell.fig8(voltage=5))
+"""
+
+from pnpfuse_solvers.cell import Cell, Constants, Ion
+from pnpfuse_solvers.equilibrium import solve_equilibrium
+from pnpfuse_solvers.outcome import Outcome, SolverError
+
+__all__ = ["Cell", "Constants", "Ion", "Outcome", "SolverError", "solve_equilibrium"]

@@ -1,0 +1,344 @@
+"""The cell: ions, electrodes, geometry, and the scales that follow from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.constants
+
+Profile = float | Callable[[np.ndarray], Any]
+CONTACTS = ("closed", "reservoir")
+
+
+@dataclasses.dataclass(frozen=True)
+class Constants:
+    """Physical constants in SI units; the default is CODATA as SciPy carries it."""
+
+    charge: float = scipy.constants.e
+    boltzmann: float = scipy.constants.k
+    permittivity: float = scipy.constants.epsilon_0
+
+
+CODATA = Constants()
+# PMR, caption of Fig. 8.
+FIG8 = Constants(charge=1.602e-19, boltzmann=1.381e-23, permittivity=8.854e-12)
+
+
+def finite_number(name: str, value: Any, unit: str = "") -> float:
+    """Return ``value`` as a float; ValueError where it is not one finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name}: got {value!r}; give one number{unit and ' in ' + unit}"
+        ) from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: got {number}; give a finite number{unit and ' in ' + unit}")
+    return number
+
+
+def _positive(name: str, value: Any, unit: str) -> float:
+    number = finite_number(name, value, unit)
+    if number <= 0.0:
+        raise ValueError(f"{name}: got {number:g}; give a value above 0 in {unit}")
+    return number
+
+
+def _pair(name: str, value: Any, unit: str) -> tuple[float, float]:
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or len(value) != 2:
+        raise ValueError(f"{name}: got {value!r}; give (left, right), two numbers in {unit}")
+    left = finite_number(f"{name}[0]", value[0], unit)
+    return left, finite_number(f"{name}[1]", value[1], unit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ion:
+    """One ionic species.
+
+    Parameters
+    ----------
+    name : str
+        How the species is called in results.
+    valence : float
+        Charge in elementary charges; may be fractional, negative or 0.
+    concentration : float
+        Number density [1/m^3]: the mean over a closed cell, the value where u = 0 for a cell in
+        contact with a reservoir.
+    diffusivity : float
+        Diffusion coefficient [m^2/s].
+    diameter : float
+        Ion diameter [m]; 0 is a point ion.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite, a concentration or diffusivity is not positive, or a diameter is
+        negative.
+    """
+
+    name: str
+    valence: float
+    concentration: float
+    diffusivity: float = 1e-9
+    diameter: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name: got {self.name!r}; give the ion a name, for example 'K+'")
+        said = f"of ion {self.name!r}"
+        put = object.__setattr__
+        put(self, "valence", finite_number(f"valence {said}", self.valence, "elementary charges"))
+        put(
+            self,
+            "concentration",
+            _positive(f"concentration {said}", self.concentration, "1/m^3 (or leave the ion out)"),
+        )
+        put(self, "diffusivity", _positive(f"diffusivity {said}", self.diffusivity, "m^2/s"))
+        diameter = finite_number(f"diameter {said}", self.diameter, "m")
+        if diameter < 0.0:
+            raise ValueError(f"diameter {said}: got {diameter:g}; give 0 or a length in m")
+        put(self, "diameter", diameter)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A one-dimensional cell between two electrodes at x = 0 and x = length.
+
+    Parameters
+    ----------
+    length : float
+        Distance of the electrodes [m].
+    ions : sequence of Ion
+        The species, at least one, with different names.
+    temperature : float
+        Absolute temperature [K].
+    relative_permittivity : float or callable
+        A number, or a function of x [m] (array in, array out); positive.
+    potential : (float, float)
+        Electrode potentials at x = 0 and x = length [V].
+    contact : {"closed", "reservoir"}
+        "closed" keeps each ion's mean concentration, "reservoir" fixes it where u = 0.
+    fixed_charge : float or callable
+        Immobile charge [elementary charges/m^3], a number or a function of x [m].
+    stern_thickness : (float, float)
+        Thickness of an ion-free layer at each electrode [m]; 0 is none.
+    constants : Constants
+        Physical constants; CODATA unless a source's own are wanted.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, what was found and what would do.
+    """
+
+    length: float
+    ions: tuple[Ion, ...]
+    temperature: float = 300.0
+    relative_permittivity: Profile = 1.0
+    potential: tuple[float, float] = (0.0, 0.0)
+    contact: str = "closed"
+    fixed_charge: Profile = 0.0
+    stern_thickness: tuple[float, float] = (0.0, 0.0)
+    constants: Constants = dataclasses.field(default=CODATA, kw_only=True)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "length", _positive("length", self.length, "m"))
+        put(self, "temperature", _positive("temperature", self.temperature, "K"))
+        put(self, "ions", self._checked_ions())
+        put(self, "potential", _pair("potential", self.potential, "V"))
+        if self.contact not in CONTACTS:
+            raise ValueError(f"contact: got {self.contact!r}; give one of {', '.join(CONTACTS)}")
+        if not callable(self.relative_permittivity):
+            value = _positive("relative_permittivity", self.relative_permittivity, "units of eps0")
+            put(self, "relative_permittivity", value)
+        if not callable(self.fixed_charge):
+            unit = "elementary charges/m^3"
+            put(self, "fixed_charge", finite_number("fixed_charge", self.fixed_charge, unit))
+        stern = _pair("stern_thickness", self.stern_thickness, "m")
+        if min(stern) < 0.0:
+            raise ValueError(f"stern_thickness: got {stern}; give 0 or a length in m at each end")
+        put(self, "stern_thickness", stern)
+
+    def _checked_ions(self) -> tuple[Ion, ...]:
+        if isinstance(self.ions, Ion):
+            return (self.ions,)
+        try:
+            ions = tuple(self.ions)
+        except TypeError:
+            raise ValueError(f"ions: got {self.ions!r}; give a sequence of Ion") from None
+        if not ions:
+            raise ValueError("ions: got none; give at least one Ion")
+        for ion in ions:
+            if not isinstance(ion, Ion):
+                raise ValueError(f"ions: got {ion!r} among them; give Ion objects")
+        names = [ion.name for ion in ions]
+        if len(set(names)) < len(names):
+            raise ValueError(f"ions: got the names {names}; give each ion its own name")
+        if all(ion.valence == 0.0 for ion in ions):
+            raise ValueError("ions: got only uncharged species; give at least one of valence != 0")
+        return ions
+
+    @classmethod
+    def fig8(cls, voltage: float, contact: str = "closed") -> Cell:
+        """Return the cell of PMR Fig. 8 with the paper's own constants.
+
+        Parameters
+        ----------
+        voltage : float
+            Electrodes at +voltage (x = 0) and -voltage (x = length), in units of kB T/e.
+        contact : {"closed", "reservoir"}
+            The paper does not say which; both are of interest.
+        """
+        voltage = finite_number("voltage", voltage, "kB T/e")
+        volt = FIG8.boltzmann * 300.0 / FIG8.charge
+        return cls(
+            length=1e-8,
+            ions=(Ion("cation", 1.0, 1e20), Ion("anion", -1.0, 1e20)),
+            potential=(voltage * volt, -voltage * volt),
+            contact=contact,
+            constants=FIG8,
+        )
+
+    @classmethod
+    def dimensionless(
+        cls,
+        length_ratio: float,
+        voltage: float,
+        valences: Sequence[float] = (1, -1),
+        concentrations: Sequence[float] = (1, 1),
+        contact: str = "closed",
+    ) -> Cell:
+        """Return a cell given by its dimensionless numbers.
+
+        Parameters
+        ----------
+        length_ratio : float
+            Length over Debye length, l/lambda_D.
+        voltage : float
+            Electrodes at +voltage (x = 0) and -voltage (x = length), in units of kB T/e.
+        valences, concentrations : sequence of float
+            One entry a species; concentrations are relative to 1e20 /m^3, which only sets the
+            scale of the SI results. Two species are called cation and anion where their signs
+            say so, others ion1, ion2, ...
+        contact : {"closed", "reservoir"}
+            See `Cell`.
+        """
+        ratio = _positive("length_ratio", length_ratio, "Debye lengths")
+        voltage = finite_number("voltage", voltage, "kB T/e")
+        if len(valences) != len(concentrations):
+            raise ValueError(
+                f"concentrations: got {len(concentrations)} for {len(valences)} valences; "
+                "give one a species"
+            )
+        pair = len(valences) == 2 and valences[0] > 0 > valences[1]
+        names = ("cation", "anion") if pair else [f"ion{i + 1}" for i in range(len(valences))]
+        ions = tuple(
+            Ion(name, z, finite_number(f"concentrations of {name}", c) * 1e20)
+            for name, z, c in zip(names, valences, concentrations, strict=True)
+        )
+        unit = cls(length=1.0, ions=ions)
+        volt = unit.thermal_voltage
+        return unit.replace(
+            length=ratio * unit.debye_length,
+            potential=(voltage * volt, -voltage * volt),
+            contact=contact,
+        )
+
+    @property
+    def thermal_voltage(self) -> float:
+        """kB T/e [V]."""
+        return self.constants.boltzmann * self.temperature / self.constants.charge
+
+    @property
+    def debye_length(self) -> float:
+        """Debye length [m] of the given concentrations, sum over all species (PMR Eq. 20).
+
+        A permittivity that varies enters with its harmonic mean over the cell, the value that a
+        plate capacitor of this cell would have.
+        """
+        k = self.constants
+        strength = sum(ion.valence**2 * ion.concentration for ion in self.ions)
+        epsilon = self.mean_permittivity * k.permittivity
+        return math.sqrt(epsilon * k.boltzmann * self.temperature / (k.charge**2 * strength))
+
+    @property
+    def mean_permittivity(self) -> float:
+        """Harmonic mean of the relative permittivity over the cell."""
+        if not callable(self.relative_permittivity):
+            return float(self.relative_permittivity)
+        x = (np.arange(2000) + 0.5) / 2000 * self.length
+        return float(1.0 / np.mean(1.0 / self.permittivity_at(x)))
+
+    @property
+    def length_ratio(self) -> float:
+        """Length over Debye length, l/lambda_D."""
+        return self.length / self.debye_length
+
+    @property
+    def net_charge(self) -> float:
+        """Mean charge density of the given concentrations and the fixed charge [e/m^3]."""
+        x = (np.arange(2000) + 0.5) / 2000 * self.length
+        mobile = sum(ion.valence * ion.concentration for ion in self.ions)
+        return float(mobile + np.mean(self.fixed_charge_at(x)))
+
+    def replace(self, **changes: Any) -> Cell:
+        """Return a copy with the named fields changed; ValueError for an unknown name."""
+        names = {field.name for field in dataclasses.fields(self)}
+        unknown = sorted(set(changes) - names)
+        if unknown:
+            raise ValueError(f"{unknown[0]}: no such field of Cell; give one of {sorted(names)}")
+        return dataclasses.replace(self, **changes)
+
+    def permittivity_at(self, x: np.ndarray) -> np.ndarray:
+        """Relative permittivity at the positions ``x`` [m]; ValueError where not positive."""
+        values = _sample("relative_permittivity", self.relative_permittivity, x)
+        if values.min() <= 0.0:
+            at = x.flat[int(values.argmin())]
+            raise ValueError(
+                f"relative_permittivity: got {values.min():g} at x = {at:g} m; "
+                "give a function that is positive from 0 to length"
+            )
+        return values
+
+    def fixed_charge_at(self, x: np.ndarray) -> np.ndarray:
+        """Fixed charge [elementary charges/m^3] at the positions ``x`` [m]."""
+        return _sample("fixed_charge", self.fixed_charge, x)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the fields as plain numbers and strings, for the attrs of a result."""
+
+        def plain(profile: Profile) -> float | str:
+            if not callable(profile):
+                return profile
+            return f"function {getattr(profile, '__qualname__', repr(profile))}"
+
+        fields: Mapping[str, Any] = dataclasses.asdict(
+            self.replace(relative_permittivity=1.0, fixed_charge=0.0)
+        )
+        return dict(
+            fields,
+            relative_permittivity=plain(self.relative_permittivity),
+            fixed_charge=plain(self.fixed_charge),
+        )
+
+
+def _sample(name: str, profile: Profile, x: np.ndarray) -> np.ndarray:
+    if not callable(profile):
+        return np.full(x.shape, float(profile))
+    try:
+        values = np.asarray(profile(x), dtype=float)
+        values = np.array(np.broadcast_to(values, x.shape))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name}: the function failed on an array of positions ({error}); "
+            "give one that takes x [m] as an array and returns numbers of its shape"
+        ) from None
+    if not np.isfinite(values).all():
+        at = x.flat[int(np.argmin(np.isfinite(values)))]
+        raise ValueError(f"{name}: got a value that is not finite at x = {at:g} m")
+    return values

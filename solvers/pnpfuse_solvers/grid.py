@@ -1,0 +1,81 @@
+"""Graded meshes on [0, 1]: nodes where the solution needs them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Below this spacing a coordinate near 1 has lost its digits.
+FINEST = 1e-13
+
+
+def two_sided(nodes: int, left: float, right: float) -> Array:
+    """Return ``nodes`` points on [0, 1], their spacing growing from both ends.
+
+    Parameters
+    ----------
+    nodes : int
+        Number of nodes, at least 3.
+    left, right : float
+        Length to resolve at x = 0 and x = 1, in units of the interval. Spacing there is about a
+        tenth of it and grows geometrically inwards; a length of the order of 1 or above gives an
+        even mesh.
+    """
+    # The density of nodes 1/(d + scale) makes the spacing proportional to the distance d from the
+    # wall; its integral is a logarithm, so the nodes are found by inverting a smooth monotone map.
+    x = np.unique(np.concatenate([_half(left), [0.5], 1.0 - _half(right)]).clip(0.0, 1.0))
+    middle = 0.5 * (x[:-1] + x[1:])
+    density = 1.0 / (middle + left) + 1.0 / (1.0 - middle + right)
+    return place(x, density, nodes)
+
+
+def _half(scale: float) -> Array:
+    return np.concatenate([[0.0], np.geomspace(max(0.02 * min(scale, 1.0), FINEST), 0.5, 400)])
+
+
+def place(x: Array, density: Array, nodes: int) -> Array:
+    """Return ``nodes`` points on [0, 1] spaced inversely to a density given on the edges of ``x``.
+
+    Parameters
+    ----------
+    x : array (N,)
+        Increasing points from 0 to 1.
+    density : array (N-1,)
+        Wanted nodes per unit length on each edge of ``x``, up to a factor; positive.
+    nodes : int
+        Number of nodes wanted, at least 3.
+
+    Notes
+    -----
+    de Boor's equidistribution: every new interval holds the same integral of ``density``.
+    """
+    length = np.diff(x)
+    share = density * length
+    # A density beyond what coordinates near 1 can tell apart is cut; cutting lowers the total, so
+    # a few rounds may be needed.
+    while density.max() > (most := share.sum() / (2 * nodes * FINEST)):
+        density = np.minimum(density, 0.99 * most)
+        share = density * length
+    level = np.linspace(0.0, 1.0, nodes)
+    # Placed from the nearer end: counts near 1 keep their digits, and the mesh for a
+    # mirror-symmetric density is its own mirror.
+    from_left = _invert(level, share, x)
+    from_right = (1.0 - _invert(level, share[::-1], (1.0 - x)[::-1]))[::-1]
+    mesh = np.where(level < 0.5, from_left, from_right)
+    if nodes % 2:
+        mesh[nodes // 2] = 0.5 * (from_left[nodes // 2] + from_right[nodes // 2])
+    mesh[0], mesh[-1] = 0.0, 1.0
+    return mesh
+
+
+def _invert(level: Array, share: Array, x: Array) -> Array:
+    count = np.concatenate([[0.0], np.cumsum(share)])
+    return np.interp(level, count / count[-1], x)
+
+
+def trapezoid_weights(h: Array) -> Array:
+    """Return the trapezoidal weights (N,) for spacings ``h`` (N-1,): the length of each box."""
+    w = np.zeros(h.size + 1)
+    w[:-1] += 0.5 * h
+    w[1:] += 0.5 * h
+    return w

@@ -1,0 +1,105 @@
+"""The interface: where it is, how sure, and when there is none."""
+
+import numpy as np
+import pytest
+
+from pnpfuse_solvers import Cell, Ion, solve_equilibrium
+from pnpfuse_solvers.interface import locate, log_balance, separation
+
+
+def solve(ratio, voltage, **options):
+    return solve_equilibrium(Cell.dimensionless(ratio, voltage, **options))
+
+
+@pytest.mark.parametrize("ratio", [0.1, 1, 4, 30])
+@pytest.mark.parametrize("voltage", [3, 20])
+def test_symmetry_puts_it_in_the_middle(ratio, voltage):
+    solution = solve(ratio, voltage)
+    assert float(solution.interface / solution.length) == pytest.approx(0.5, abs=1e-9)
+    assert solution.interface_reason.item() == ""
+
+
+def test_it_is_where_the_potential_says():
+    """u(b) = ln(c_+0/c_-0)/(z_+ - z_-) against a reservoir."""
+    solution = solve(1.0, 3.0, valences=(2, -1), concentrations=(1, 3), contact="reservoir")
+    u = float(solution.reduced_potential.interp(x=float(solution.interface)))
+    assert u == pytest.approx(np.log(1 / 3) / 3, abs=1e-5)
+
+
+def test_width_in_a_linear_field():
+    """In an almost empty cell u = U (1 - 2x): the balance -2u runs from -ln 9 to ln 9."""
+    solution = solve(1e-3, 10.0)
+    width = float(solution.interface_width / solution.length)
+    assert width == pytest.approx(np.log(9) / 20, rel=1e-5)
+
+
+def test_width_is_cut_at_the_electrodes():
+    solution = solve(1e-3, 1.0)
+    assert float(solution.interface_width) == pytest.approx(float(solution.length))
+
+
+@pytest.mark.parametrize("ratio, voltage", [(1e4, 1), (1e4, 20), (60, 1), (100, 5)])
+def test_a_neutral_bulk_does_not_determine_it(ratio, voltage):
+    solution = solve(ratio, voltage)
+    assert np.isnan(solution.interface) and np.isnan(solution.interface_width)
+    assert "neutral bulk" in solution.interface_reason.item()
+    assert float(solution.interface_uncertainty) > 0.01 * float(solution.length)
+
+
+def test_no_voltage_no_interface():
+    solution = solve(4, 0)
+    assert "over the whole cell" in solution.interface_reason.item()
+    np.testing.assert_allclose(solution.separation, 0.5, atol=1e-12)
+
+
+def test_one_kind_in_the_majority():
+    solution = solve(0.1, 0.2, concentrations=(1, 9))
+    assert solution.interface_reason.item() == "none: anions are in the majority everywhere"
+    assert np.isnan(solution.separation).all()
+
+
+def test_one_sign_only():
+    solution = solve(1, 2, valences=(1, 2), concentrations=(1, 1))
+    assert "both signs" in solution.interface_reason.item()
+
+
+def test_several_are_named():
+    def fixed(x):
+        return 4e20 * np.sin(3 * np.pi * x / 1e-6)
+
+    ions = (Ion("a", 1, 1e20), Ion("b", -1, 1e20))
+    solution = solve_equilibrium(Cell(1e-6, ions, contact="reservoir", fixed_charge=fixed))
+    reason = solution.interface_reason.item()
+    assert reason == "several: the ions balance at 0.3333, 0.6667 of the cell"
+
+
+def test_locate_on_a_given_balance():
+    x = np.linspace(0.0, 1.0, 11)
+    found = locate(x, 8.0 * (x - 0.33), 1e-3)
+    assert found.position == pytest.approx(0.33)
+    assert found.uncertainty == pytest.approx(1e-3 / 8)
+    assert found.width == pytest.approx(2 * np.log(9) / 8)
+    assert locate(x, None, 1e-3).reason.startswith("none")
+    touching = locate(x, (x - 0.5) ** 2, 1e-3)
+    assert np.isnan(touching.position) and "without changing order" in touching.reason
+    flipped = locate(x, -8.0 * (x - 0.33), 1e-3)
+    assert flipped.position == pytest.approx(0.33) and flipped.width == pytest.approx(found.width)
+
+
+def test_separation_of_given_profiles():
+    x = np.linspace(0.0, 1.0, 101)
+    c = np.array([np.where(x > 0.5, 1.0, 0.0), 1.0 - x])
+    z = np.array([1.0, -1.0])
+    balance = x - 0.5
+    share = separation(x, c, z, 0.5, balance)
+    assert share[0] == pytest.approx(1.0, abs=0.011)
+    assert share[1] == pytest.approx(0.75, abs=1e-6)
+    np.testing.assert_allclose(separation(x, c, -z, 0.5, balance), 1.0 - share)
+    assert np.isnan(separation(x, c, np.array([1.0, 0.0]), 0.5, balance)[1])
+
+
+def test_log_balance_needs_both_signs():
+    log_c = np.log([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    balance = log_balance(log_c, np.array([1.0, 2.0, -1.0]))
+    np.testing.assert_allclose(balance, np.log([4 / 5, 1.0]))
+    assert log_balance(log_c, np.array([1.0, 2.0, 3.0])) is None
