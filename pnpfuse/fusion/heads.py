@@ -1,0 +1,40 @@
+"""Classifiers on top of the fused features."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from pnpfuse.fusion.outputs import FusionOutput
+from pnpfuse.fusion.widths import check_count
+
+PARTS = {"all": "fused", "specific": "specific", "shared": "shared"}
+
+
+class ConcatHead(nn.Module):
+    """The parts of all modalities side by side, then one linear map to the classes.
+
+    Parameters
+    ----------
+    widths : {modality: width} of the chosen part
+    classes : number of classes
+    parts : "all" takes `fused`; "specific" takes the specific parts alone (the classifier width
+        2048 + 768 printed in PMR Table 6); "shared" takes the shared parts alone
+    """
+
+    def __init__(self, widths: Mapping[str, int], classes: int, parts: str = "all"):
+        super().__init__()
+        if parts not in PARTS:
+            raise ValueError(f"parts must be one of {list(PARTS)}; found {parts!r}")
+        self.names = list(widths)
+        self.parts = parts
+        self.linear = nn.Linear(sum(widths.values()), check_count("classes", classes, least=2))
+
+    def forward(self, fusion: FusionOutput) -> Tensor:
+        """Logits, (batch, classes)."""
+        parts: dict[str, Tensor] = getattr(fusion, PARTS[self.parts])
+        joined = torch.cat([parts[m] for m in self.names], dim=-1)  # (batch, sum of widths)
+        return self.linear(joined)  # (batch, classes)
+
+    def extra_repr(self) -> str:
+        return f"modalities={self.names}, parts={self.parts!r}"

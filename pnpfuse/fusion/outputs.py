@@ -1,0 +1,43 @@
+"""What a fusion block and a whole model hand back."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FusionOutput:
+    """The result of a fusion block, every dict in the order of the block's modalities.
+
+    Attributes
+    ----------
+    fused : {modality: (batch, l* + l_m)}, [shared; specific]
+    shared : {modality: (batch, l*)}, the part that came from the modality's source
+    specific : {modality: (batch, l_m)}
+    reconstruction : {modality: (batch, l_m)}, the features recovered from `fused`
+    losses : {name: scalar}, not weighted
+
+    A block that lacks one of these leaves the dict empty.
+    """
+
+    fused: dict[str, Tensor]
+    shared: dict[str, Tensor] = field(default_factory=dict)
+    specific: dict[str, Tensor] = field(default_factory=dict)
+    reconstruction: dict[str, Tensor] = field(default_factory=dict)
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """The result of a model.
+
+    Attributes
+    ----------
+    logits : (batch, classes)
+    losses : {name: scalar}, the auxiliary losses, not weighted; the task loss is not among them
+    fusion : what the fusion block handed back, None for a model without one
+    """
+
+    logits: Tensor
+    losses: dict[str, Tensor]
+    fusion: FusionOutput | None

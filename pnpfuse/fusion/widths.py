@@ -1,0 +1,111 @@
+"""Widths of a reconfiguration block: modality dims, magnification n and boundary b."""
+
+import math
+import operator
+from collections.abc import Mapping
+from numbers import Real
+from typing import NamedTuple
+
+from torch import nn
+
+Ratio = float | Mapping[str, float]
+
+
+class Widths(NamedTuple):
+    """All the widths that a block is built from, in the order of its modalities.
+
+    Attributes
+    ----------
+    dims : {modality: l_m}, widths of the features
+    common : l* = min l_m, width of a shared part
+    expanded : {modality: n l_m}, widths after dissolving
+    boundary : {modality: B_m}, how many of the expanded features are the shared part
+    """
+
+    dims: dict[str, int]
+    common: int
+    expanded: dict[str, int]
+    boundary: dict[str, int]
+
+
+def check_dims(dims: Mapping[str, int], at_least: int = 1) -> dict[str, int]:
+    """`dims` as a plain ordered dict of ints, or a ValueError that says what is wrong.
+
+    Names become parts of parameter names, so a name must be a string without a dot and must
+    not be an attribute of `torch.nn.ModuleDict` (as "values" or "type" are).
+    """
+    if not isinstance(dims, Mapping):
+        raise ValueError(f"dims must be a mapping {{modality: width}}; found {type(dims).__name__}")
+    if len(dims) < at_least:
+        raise ValueError(
+            f"dims names {len(dims)} modalities ({', '.join(map(str, dims)) or 'none'}); "
+            f"at least {at_least} are needed"
+        )
+    taken = nn.ModuleDict()
+    checked = {}
+    for name, width in dims.items():
+        if not isinstance(name, str) or not name or "." in name or hasattr(taken, name):
+            raise ValueError(
+                f"dims has the modality name {name!r}; use a non-empty string without a dot "
+                "that is no attribute of torch.nn.ModuleDict, for example 'text'"
+            )
+        checked[name] = check_count(f"dims[{name!r}]", width)
+    return checked
+
+
+def check_count(argument: str, value: int, least: int = 1) -> int:
+    """`value` as an int of at least `least`, or a ValueError naming `argument`."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = least - 1
+    if isinstance(value, bool) or count < least:
+        raise ValueError(f"{argument} must be an integer of at least {least}; found {value!r}")
+    return count
+
+
+def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Widths:
+    """The widths of PMR Eq. 4-5 with the boundary of GMF Algorithm 2.
+
+    Parameters
+    ----------
+    dims : {modality: l_m}, two or more; their order is the cycle
+    n : magnification factor, real, n >= 1; n l_m is rounded to an integer
+    b : boundary as a ratio of n l_m, strictly between 0 and 1; one number, or one a modality
+
+    Notes
+    -----
+    B_m = floor(b n l_m), kept within 1 and n l_m - 1 so that neither part is empty.
+    """
+    dims = check_dims(dims, at_least=2)
+    if isinstance(n, bool) or not isinstance(n, Real) or not 1 <= n < math.inf:
+        raise ValueError(f"n must be a finite number of at least 1; found {n!r}")
+    expanded, boundary = {}, {}
+    for name, ratio in _ratios(b, dims).items():
+        width = round(n * dims[name])
+        if width < 2:
+            raise ValueError(
+                f"n * dims[{name!r}] is {width}; at least 2 is needed to split it: raise n"
+            )
+        expanded[name] = width
+        boundary[name] = min(max(math.floor(ratio * width), 1), width - 1)
+    return Widths(dims, min(dims.values()), expanded, boundary)
+
+
+def _ratios(b: Ratio, dims: dict[str, int]) -> dict[str, float]:
+    if isinstance(b, Mapping):
+        if set(b) != set(dims):
+            raise ValueError(
+                f"b names the modalities {sorted(map(str, b))}; give one ratio for each of "
+                f"{list(dims)}, or one number for all"
+            )
+        ratios = {name: b[name] for name in dims}
+    else:
+        ratios = dict.fromkeys(dims, b)
+    for name, ratio in ratios.items():
+        number = not isinstance(ratio, bool) and isinstance(ratio, Real)
+        if not number or not 0 < ratio < 1:
+            raise ValueError(
+                f"b is {ratio!r} for modality {name!r}; it must be a ratio strictly between 0 and 1"
+            )
+    return ratios

@@ -1,0 +1,218 @@
+"""Models by name: steps, options, presence, and reopening a saved one."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pnpfuse.fusion import FusionModel, create_model, list_models
+from pnpfuse.fusion.encoders import Standardise
+from pnpfuse.fusion.saved import load_model, save_model
+
+DIMS = {"text": 70, "audio": 5, "video": 9}
+
+
+def features_for(dims=DIMS, batch=6, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    return {m: torch.randn(batch, d, generator=random) for m, d in dims.items()}
+
+
+def model_for(name, dims=DIMS, seed=0, **options):
+    torch.manual_seed(seed)
+    return create_model(name, dims, 3, **options).eval()
+
+
+def test_names():
+    assert {"concat", "gmf", "rpmr", "spmr"} <= set(list_models())
+    assert list_models() == sorted(list_models())
+
+
+@pytest.mark.parametrize("encoder", ["mlp", None])
+@pytest.mark.parametrize("name", ["concat", "gmf", "rpmr", "spmr"])
+class TestEveryModel:
+    def test_steps_give_what_the_call_gives(self, name, encoder):
+        model = model_for(name, encoder=encoder)
+        X = {m: x.requires_grad_() for m, x in features_for().items()}
+        assert isinstance(model, FusionModel)
+        out = model(X, labels=torch.zeros(6, dtype=torch.int64))
+        V = model.encode(X)
+        fusion = model.fuse(V)
+        assert out.logits.shape == (6, 3)
+        assert torch.equal(model.classify(fusion), out.logits)
+        assert set(out.losses) == (set() if name == "concat" else {"preservation"})
+        assert {m: v.shape[1] for m, v in V.items()} == (
+            {"text": 64, "audio": 5, "video": 9} if encoder else DIMS
+        )
+        grads = torch.autograd.grad(out.logits.sum(), list(out.fusion.fused.values()))
+        assert all(g.abs().max() > 0 for g in grads)  # Z is in the graph
+
+    def test_order_of_the_features_plays_no_part(self, name, encoder):
+        model, X = model_for(name, encoder=encoder), features_for()
+        assert torch.equal(model(X).logits, model(dict(reversed(X.items()))).logits)
+
+    def test_absent_rows_count_as_zero_features(self, name, encoder):
+        model, X = model_for(name, encoder=encoder), features_for()
+        present = {"audio": torch.tensor([True, False, True, True, False, True])}
+        spoilt = X | {"audio": torch.where(present["audio"][:, None], X["audio"], torch.nan)}
+        spoilt["audio"].requires_grad_()
+        out = model(spoilt, present)
+        assert torch.equal(out.logits, model(X, present).logits)
+        assert (model.encode(spoilt, present)["audio"][~present["audio"]] == 0).all()
+        (out.logits.sum() + sum(out.losses.values())).backward()
+        assert spoilt["audio"].grad.isfinite().all()
+        gone = {"audio": torch.zeros(6, dtype=torch.bool)}
+        without = model({m: x for m, x in X.items() if m != "audio"}, gone)
+        assert torch.equal(without.logits, model(X, gone).logits)
+
+    def test_reopened_model_is_the_same_bit_by_bit(self, name, encoder, tmp_path):
+        model, X = model_for(name, encoder=encoder), features_for()
+        model.set_scale({m: 3 * x + 1 for m, x in X.items()})
+        state = torch.get_rng_state()
+        reopened = load_model(save_model(model, tmp_path / "new" / "folder"))
+        assert torch.equal(torch.get_rng_state(), state)
+        assert torch.equal(reopened(X).logits, model(X).logits)
+        assert (reopened.name, reopened.options) == (name, model.options)
+        assert list(reopened.dims) == list(DIMS) and not reopened.training
+
+    def test_bad_input_is_named(self, name, encoder):
+        model, X = model_for(name, encoder=encoder), features_for()
+        for bad, message in [
+            ({m: X[m] for m in ("text", "audio")}, "lacks video"),
+            (X | {"audio": X["audio"][:, :4]}, r"shape \(batch, 5\)"),
+            (X | {"audio": X["audio"] * torch.nan}, "NaN"),
+            (X | {"audio": X["audio"].double()}, "float64"),
+        ]:
+            with pytest.raises(ValueError, match=message):
+                model(bad)
+
+
+def test_concat_is_a_linear_map_of_the_features_side_by_side():
+    model, X = model_for("concat", encoder=None), features_for()
+    joined = torch.cat(list(X.values()), 1)
+    linear = model.head.linear
+    torch.testing.assert_close(model(X).logits, joined @ linear.weight.T + linear.bias)
+
+
+def test_concat_takes_one_modality():
+    model = model_for("concat", {"text": 4}, encoder=None)
+    assert model(features_for({"text": 4})).logits.shape == (6, 3)
+
+
+def test_metric_follows_the_name_and_spmr_is_gmf():
+    X = features_for()
+    spmr, gmf, rpmr = (model_for(name)(X) for name in ("spmr", "gmf", "rpmr"))
+    assert torch.equal(spmr.logits, gmf.logits) and torch.equal(spmr.logits, rpmr.logits)
+    assert torch.equal(spmr.losses["preservation"], gmf.losses["preservation"])
+    cosines = [
+        torch.cosine_similarity(model_for("rpmr").encode(X)[m], rpmr.fusion.reconstruction[m])
+        for m in DIMS
+    ]
+    torch.testing.assert_close(rpmr.losses["preservation"], sum(1 - c.mean() for c in cosines))
+
+
+@pytest.mark.parametrize(
+    ("parts", "width"), [("all", 78 + 3 * 5), ("specific", 78), ("shared", 3 * 5)]
+)
+def test_parts_that_the_classifier_sees(parts, width):
+    model = model_for("rpmr", parts=parts)
+    assert model.head.linear.in_features == width
+    assert model(features_for()).logits.shape == (6, 3)
+
+
+def test_options_reach_the_block_and_the_encoders():
+    b = {"text": 0.25, "audio": 0.5, "video": 0.75}
+    model = model_for("rpmr", n=2, b=b, gradient="block_only", width=16, dropout=0.5)
+    assert (model.block.n, model.block.b, model.block.gradient) == (2, b, "block_only")
+    assert model.block.dims == dict.fromkeys(DIMS, 16)
+    assert model.encoders["audio"][2].p == 0.5
+    each = model_for("gmf", width={"text": 8, "audio": 4, "video": 2})
+    assert each.block.dims == {"text": 8, "audio": 4, "video": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("pmr", {}, "name must be one of"),
+        ("concat", {"n": 2}, "no option n"),
+        ("gmf", {"metric": "mse"}, "no option metric"),
+        ("rpmr", {"depth": 2}, "no option depth"),
+        ("rpmr", {"metric": "mse"}, "take 'spmr'"),
+        ("rpmr", {"activation": torch.nn.ReLU()}, "by name"),
+        ("rpmr", {"encoder": "resnet"}, "'mlp' or None"),
+        ("rpmr", {"encoder": None, "width": 8}, "needs an encoder"),
+        ("rpmr", {"width": 0}, "width"),
+        ("rpmr", {"width": {"text": 8}}, "one for each"),
+        ("rpmr", {"dropout": 1.0}, "dropout"),
+        ("rpmr", {"parts": "half"}, "parts"),
+        ("rpmr", {"b": 1.5}, "strictly between"),
+    ],
+)
+def test_bad_options_are_named(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        create_model(name, DIMS, 3, **options)
+
+
+@pytest.mark.parametrize("classes", [1, 2.5, True])
+def test_bad_classes(classes):
+    with pytest.raises(ValueError, match="classes"):
+        create_model("concat", DIMS, classes)
+
+
+def test_standardisation_is_that_of_the_training_rows():
+    scale = Standardise(3)
+    x = np.random.default_rng(0).normal(5, 3, (50, 3)).astype(np.float32)
+    x[:, 1] = 0.1  # constant: its rounding must not be blown up
+    scale.fit(torch.from_numpy(x))
+    y = scale(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(y[:, [0, 2]].mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(y[:, [0, 2]].std(0), 1, atol=1e-5)
+    np.testing.assert_allclose(y[:, 1], 0, atol=1e-6)
+    assert set(scale.state_dict()) == {"mean", "std"}
+
+
+def test_raw_features_are_not_scaled_without_encoders():
+    model, X = model_for("rpmr", encoder=None), features_for()
+    before = model(X).logits
+    model.set_scale(X)
+    assert torch.equal(model(X).logits, before)
+    assert model.encode(X)["text"] is X["text"]
+
+
+def test_saved_double_precision_model_stays_double(tmp_path):
+    model = model_for("gmf").double()
+    X = {m: x.double() for m, x in features_for().items()}
+    assert torch.equal(load_model(save_model(model, tmp_path))(X).logits, model(X).logits)
+
+
+def test_numpy_numbers_are_numbers(tmp_path):
+    options = {"n": np.int64(2), "b": {m: np.float32(0.5) for m in DIMS}, "width": np.int64(8)}
+    model, X = model_for("rpmr", **options), features_for()
+    assert torch.equal(model(X).logits, model_for("rpmr", n=2, b=0.5, width=8)(X).logits)
+    assert load_model(save_model(model, tmp_path)).options["b"] == dict.fromkeys(DIMS, 0.5)
+
+
+def test_bad_folders_are_named(tmp_path):
+    with pytest.raises(ValueError, match="no model.json"):
+        load_model(tmp_path / "nowhere")
+    folder = save_model(model_for("rpmr"), tmp_path / "model")
+    description = json.loads((folder / "model.json").read_text())
+    for changes, message in [
+        ({"name": "nothing"}, "name must be one of"),
+        ({"options": {"depth": 3}}, "no option depth"),
+        ({"dims": {"text": 3, "audio": 4}}, "does not fit"),
+        ({"dtype": "float3"}, "does not describe"),
+    ]:
+        (folder / "model.json").write_text(json.dumps(description | changes))
+        with pytest.raises(ValueError, match=message):
+            load_model(folder)
+    (folder / "model.json").write_text("no json")
+    with pytest.raises(ValueError, match="does not describe"):
+        load_model(folder)
+    (folder / "model.json").write_text(json.dumps(description))
+    (folder / "model.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(ValueError, match="model.safetensors does not fit"):
+        load_model(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="no model.safetensors"):
+        load_model(folder)
