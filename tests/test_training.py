@@ -101,7 +101,7 @@ def test_history_explains_itself(small, tmp_path):
         assert all({"units", "long_name"} <= set(v.attrs) for v in dataset.variables.values())
         assert (dataset.attrs["model"], dataset.attrs["seed"]) == ("rpmr", 0)
         assert json.loads(dataset.attrs["weights"]) == {"preservation": 0.1}
-        assert dataset.attrs["pnpfuse_version"] and dataset.attrs["outcome"] == "completed"
+        assert dataset.attrs["version"] and dataset.attrs["outcome"] == "completed"
 
 
 def test_evaluation_counts_right(small, tmp_path):

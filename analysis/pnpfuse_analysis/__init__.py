@@ -1,0 +1,20 @@
+"""Diagnostics of multimodal features: gradient conflict, graph smoothness, information.
+
+Tensors come in on any device, NumPy arrays too; results stay on the device of their input.
+"""
+
+from .estimate import Estimate
+from .gradients import GradReport, grad_cosine
+from .graphs import dirichlet_energy, knn_graph, rayleigh_quotient
+from .information import entropy, mutual_information
+
+__all__ = [
+    "Estimate",
+    "GradReport",
+    "dirichlet_energy",
+    "entropy",
+    "grad_cosine",
+    "knn_graph",
+    "mutual_information",
+    "rayleigh_quotient",
+]

@@ -1,0 +1,115 @@
+"""The border: what users hand in becomes checked float64 tensors, on the device it came on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = Tensor | NDArray[Any]
+
+_DISCRETE = (
+    "a nearest-neighbour estimate needs a continuous variable; for whole numbers that stand for "
+    "measurements pass {name}.to(torch.float64) knowingly, for labels use a discrete estimator"
+)
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """Return the widest real dtype of a device: float64, but float32 on Apple's MPS."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def rounding(x: Array) -> float:
+    """Return the relative rounding step with which the values of x were stored."""
+    dtype = as_tensor(x[:0]).dtype
+    return torch.finfo(dtype).eps if dtype.is_floating_point else torch.finfo(torch.float64).eps
+
+
+def as_tensor(x: Array) -> Tensor:
+    """Return a tensor as it is, or a NumPy array as a tensor of its own."""
+    # A copy: NumPy's memory may be read-only or have negative strides, which torch cannot share.
+    return x if isinstance(x, Tensor) else torch.as_tensor(np.array(x))
+
+
+def as_samples(x: Array, name: str, *, continuous: bool = True) -> Tensor:
+    """Return x as a detached (N, d) tensor in float64.
+
+    Parameters
+    ----------
+    x : Tensor or ndarray, shape (N,) or (N, d)
+        Real samples; half precision is widened.
+    name : str
+        The argument's name, for messages.
+    continuous : bool
+        Refuse integers and booleans.
+
+    Raises
+    ------
+    ValueError
+        On a wrong shape, no samples, complex, integer (if continuous) or non-finite values.
+    """
+    if not isinstance(x, Tensor | np.ndarray):
+        raise ValueError(
+            f"{name} must be a torch tensor or a NumPy array, found {type(x).__name__}"
+        )
+    samples = as_tensor(x).detach()
+    if samples.ndim not in (1, 2) or 0 in samples.shape:
+        raise ValueError(
+            f"{name} must have shape (N,) or (N, d) with N, d >= 1, found {tuple(samples.shape)}; "
+            f"flatten further axes, as in {name}.reshape(N, -1)"
+        )
+    if samples.is_complex():
+        raise ValueError(f"{name} must be real, found {samples.dtype}; stack its parts as columns")
+    if continuous and not samples.is_floating_point():
+        raise ValueError(f"{name} has dtype {samples.dtype}: {_DISCRETE.format(name=name)}")
+    samples = samples.to(widest(samples.device))
+    bad = samples.numel() - int(torch.isfinite(samples).sum())
+    if bad:
+        raise ValueError(
+            f"{name} must be finite, found {bad} NaN or infinite values; drop or impute those rows"
+        )
+    return samples[:, None] if samples.ndim == 1 else samples
+
+
+def standardised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the columns of x that vary, centred and with unit variance.
+
+    Returns
+    -------
+    z : Tensor, shape (N, d')
+        Constant columns are left out, so d' <= d.
+    scale : Tensor, shape (d',)
+        Standard deviation (divisor N - 1) of each column kept.
+    kept : Tensor, shape (d',)
+        Indices of those columns.
+    """
+    kept = (x.amax(0) > x.amin(0)).nonzero()[:, 0]
+    x = x[:, kept]
+    # Scaled to order one before squaring, so that 1e-200 and 1e200 are as good as 1.
+    reach = (x.amax(0) / 2 - x.amin(0) / 2).clamp(min=torch.finfo(x.dtype).tiny)
+    z = x / reach
+    z = z - z.mean(0)
+    spread = (z.square().sum(0) / (len(x) - 1)).sqrt()
+    return z / spread, spread * reach, kept
+
+
+def tie_fraction(x: Tensor) -> float:
+    """Return the share of the rows of x that have an exact copy among the other rows."""
+    _, which, copies = torch.unique(x, dim=0, return_inverse=True, return_counts=True)
+    return float((copies[which] > 1).to(x.dtype).mean())
+
+
+def check_choice(value: str | None, name: str, choices: Sequence[str | None]) -> None:
+    """Raise ValueError unless value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, found {value!r}")
+
+
+def check_count(value: int, name: str, least: int) -> None:
+    """Raise ValueError unless value is a whole number >= least."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}, found {value!r}")

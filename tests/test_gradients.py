@@ -1,0 +1,233 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive_analysis import cosine
+from torch import nn
+
+from pnpfuse_analysis import GradReport, grad_cosine
+
+
+def noise(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def quadratics(z):
+    """Three losses of z (N, d) whose gradients are known: z, w and -z/2."""
+    w = noise(*z.shape, seed=1)
+    losses = {
+        "task": z.square().sum() / 2,
+        "linear": (w * z).sum(),
+        "against": -z.square().sum() / 4,
+    }
+    return losses, [z.detach(), w, -z.detach() / 2]
+
+
+def test_known_gradients_give_known_cosines():
+    z = noise(12, 5).requires_grad_()
+    losses, gradients = quadratics(z)
+    report = grad_cosine(losses, z, main="task")
+    assert isinstance(report, GradReport)
+    assert report.main == "task"
+    assert report.names == ("linear", "against")
+    flat = torch.stack([g.flatten() for g in gradients])
+    torch.testing.assert_close(report.gram, flat @ flat.T, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(report.norms, flat.norm(dim=1), rtol=1e-13, atol=0)
+    for place in (0, 1):
+        expected = cosine(gradients[0], gradients[place + 1])
+        assert float(report.cosine[place]) == pytest.approx(expected, abs=1e-14)
+        rows = [cosine(a, b) for a, b in zip(gradients[0], gradients[place + 1], strict=True)]
+        np.testing.assert_allclose(report.sample_cosine[:, place], rows, atol=1e-14)
+        assert float(report.conflict_rate[place]) == np.mean(np.array(rows) < 0)
+    assert float(report.cosine[1]) == pytest.approx(-1, abs=1e-15)
+    assert report.undefined.tolist() == [0, 0]
+    torch.testing.assert_close(report.sample_gram.sum(0), report.gram, rtol=1e-13, atol=1e-13)
+
+
+def network(seed=3):
+    torch.manual_seed(seed)
+    encoder = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4))
+    heads = nn.ModuleList([nn.Linear(4, 3), nn.Linear(4, 2)])
+    x, target = noise(10, 6, dtype=torch.float32), torch.arange(10) % 3
+    z = encoder(x)
+    losses = {
+        "task": nn.functional.cross_entropy(heads[0](z), target),
+        "rebuild": (heads[1](z) - x[:, :2]).square().mean(),
+    }
+    return encoder, z, losses
+
+
+def test_activations_agree_with_backward():
+    _, z, losses = network()
+    z.retain_grad()
+    found = []
+    for loss in losses.values():
+        z.grad = None
+        loss.backward(retain_graph=True)
+        found.append(z.grad.double().clone())
+    report = grad_cosine(losses, z, main="task")
+    assert float(report.cosine[0]) == pytest.approx(cosine(*found), abs=1e-14)
+    assert report.sample_cosine.shape == (10, 1)
+    for n in range(10):
+        expected = cosine(found[0][n], found[1][n])
+        assert float(report.sample_cosine[n, 0]) == pytest.approx(expected, abs=1e-13)
+
+
+def test_parameters_agree_with_backward_and_keep_their_grad():
+    encoder, _, losses = network()
+    found = []
+    for loss in losses.values():
+        encoder.zero_grad()
+        loss.backward(retain_graph=True)
+        found.append(torch.cat([p.grad.double().flatten() for p in encoder.parameters()]))
+    kept = [p.grad.clone() for p in encoder.parameters()]
+    report = grad_cosine(losses, list(encoder.parameters()), main="task", per_sample=False)
+    assert float(report.cosine[0]) == pytest.approx(cosine(*found), abs=1e-13)
+    assert report.sample_cosine is None
+    assert report.conflict_rate is None
+    assert all(torch.equal(p.grad, k) for p, k in zip(encoder.parameters(), kept, strict=True))
+
+
+def test_several_tensors_count_as_one():
+    z = noise(9, 4, 3).requires_grad_()
+    losses, _ = quadratics(z)
+    whole = grad_cosine(losses, z, main="linear")
+    parts = [noise(9, 4).requires_grad_(), noise(9, 4, 2, seed=2).requires_grad_()]
+    with torch.no_grad():
+        parts[0].copy_(z[..., 0])
+        parts[1].copy_(z[..., 1:])
+    losses, _ = quadratics(torch.cat((parts[0][..., None], parts[1]), 2))
+    split = grad_cosine(losses, parts, main="linear")
+    for name in ("cosine", "gram", "norms", "sample_cosine", "sample_gram", "conflict_rate"):
+        a, b = getattr(whole, name), getattr(split, name)
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch_dim", [1, -1])
+def test_the_axis_of_samples_is_free(batch_dim):
+    z = noise(7, 3).requires_grad_()
+    first = grad_cosine(quadratics(z)[0], z, main="task")
+    turned = z.detach().T.clone().requires_grad_()
+    second = grad_cosine(quadratics(turned.T)[0], turned, main="task", batch_dim=batch_dim)
+    torch.testing.assert_close(first.sample_cosine, second.sample_cosine, rtol=1e-13, atol=1e-13)
+
+
+def test_a_loss_apart_has_no_cosine_and_raises_nothing():
+    z = noise(6, 3).requires_grad_()
+    other = noise(2).requires_grad_()
+    losses = {
+        "task": z.square().sum(),
+        "apart": other.sum(),
+        "constant": torch.tensor(1.0),
+        "flat": (0 * z).sum(),
+    }
+    report = grad_cosine(losses, z, main="task")
+    assert torch.isnan(report.cosine).all()
+    assert torch.isnan(report.sample_cosine).all()
+    assert torch.isnan(report.conflict_rate).all()
+    assert report.undefined.tolist() == [1, 1, 1]
+    assert report.norms[1:].tolist() == [0, 0, 0]
+
+
+def test_rates_count_only_defined_samples():
+    z = torch.tensor([[1.0], [1.0], [1.0], [0.0]], requires_grad=True)
+    w = torch.tensor([[1.0], [-1.0], [0.0], [1.0]])
+    losses = {"task": z.square().sum(), "other": (w * z).sum()}
+    report = grad_cosine(losses, z, main="task")
+    assert report.sample_cosine[:2, 0].tolist() == [1, -1]
+    assert torch.isnan(report.sample_cosine[2:, 0]).all()
+    assert report.conflict_rate.tolist() == [0.5]
+    assert report.undefined.tolist() == [0.5]
+    assert grad_cosine(losses, z, main="task", eps=3.0).undefined.tolist() == [1]
+
+
+def test_overall_and_sample_cosines_may_disagree_in_sign():
+    z = torch.tensor([[10.0], [1.0], [1.0]], requires_grad=True)
+    w = torch.tensor([[1.0], [-1.0], [-1.0]])
+    report = grad_cosine({"task": z.square().sum(), "other": (w * z).sum()}, z, main="task")
+    assert float(report.cosine[0]) == pytest.approx(8 / math.sqrt(102 * 3), abs=1e-14)
+    assert float(report.conflict_rate[0]) == pytest.approx(2 / 3)
+
+
+def test_a_mean_loss_scales_rows_but_not_cosines():
+    z = noise(8, 3).requires_grad_()
+    w = noise(8, 3, seed=1)
+    each = {"task": z.square().sum(1), "other": (w * z).sum(1)}
+    total = grad_cosine({k: v.sum() for k, v in each.items()}, z, main="task")
+    mean = grad_cosine({k: v.mean() for k, v in each.items()}, z, main="task")
+    torch.testing.assert_close(total.sample_cosine, mean.sample_cosine, rtol=1e-13, atol=0)
+    torch.testing.assert_close(total.norms, 8 * mean.norms, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-22, 1e18])
+def test_small_float32_gradients_keep_their_angle(scale):
+    # Squares of 1e-30 vanish in float32.
+    z = noise(5, 3, dtype=torch.float32).requires_grad_()
+    losses = {k: scale * v for k, v in quadratics(z.double())[0].items()}
+    plain = grad_cosine(quadratics(z.double())[0], z, main="task")
+    small = grad_cosine(losses, z, main="task")
+    torch.testing.assert_close(small.sample_cosine, plain.sample_cosine, rtol=1e-5, atol=1e-6)
+    assert small.cosine.dtype == torch.float64
+
+
+def test_half_precision_dot_products_do_not_saturate():
+    z = torch.ones(1, 4096, dtype=torch.bfloat16, requires_grad=True)
+    report = grad_cosine({"a": z.sum(), "b": (3 * z).sum()}, z, main="a")
+    assert report.gram.tolist() == [[4096, 12288], [12288, 9 * 4096]]
+    assert report.cosine.tolist() == [1]
+
+
+@given(seed=st.integers(0, 10**6), factor=st.floats(1e-3, 1e3))
+@settings(max_examples=25, deadline=None)
+def test_order_of_samples_and_scale_of_losses_do_not_matter(seed, factor):
+    z = noise(6, 3, seed=seed).requires_grad_()
+    w = noise(6, 3, seed=seed + 1)
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
+    report = grad_cosine({"a": z.square().sum(), "b": (w * z).sum()}, z, main="a")
+    y = z.detach()[order].clone().requires_grad_()
+    losses = {"b": factor * (w[order] * y).sum(), "a": y.square().sum()}
+    moved = grad_cosine(losses, y, main="a")
+    torch.testing.assert_close(moved.cosine, report.cosine, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(moved.sample_cosine, report.sample_cosine[order])
+    assert (report.sample_cosine.abs() <= 1).all()
+    swapped = grad_cosine(losses, y, main="b")
+    torch.testing.assert_close(swapped.cosine, moved.cosine, rtol=1e-12, atol=1e-15)
+
+
+def test_the_graph_is_kept_or_freed_as_asked():
+    z = noise(4, 2).requires_grad_()
+    losses = {"task": z.square().sum(), "other": z.exp().sum()}
+    grad_cosine(losses, z, main="task")
+    sum(losses.values()).backward()
+    torch.testing.assert_close(z.grad, 2 * z.detach() + z.detach().exp())
+    losses = {"task": z.square().sum(), "other": z.exp().sum()}
+    grad_cosine(losses, z, main="task", retain_graph=False)
+    with pytest.raises(RuntimeError, match="second time"):
+        losses["other"].backward()
+
+
+Z = noise(4, 2).requires_grad_()
+PAIR = {"task": Z.square().sum(), "other": Z.exp().sum()}
+
+
+@pytest.mark.parametrize(
+    ("losses", "at", "options", "message"),
+    [
+        (PAIR, Z, {"main": "tsak"}, "main must name one of at least two losses, found main='tsak'"),
+        ({"task": PAIR["task"]}, Z, {}, "main must name"),
+        (PAIR | {"rows": Z.sum(1)}, Z, {}, r"losses\['rows'\] must be a scalar tensor, found \(4,"),
+        (PAIR | {"x": 1.0}, Z, {}, r"losses\['x'\] must be a scalar tensor, found float"),
+        (PAIR, [], {}, "at must hold at least one"),
+        (PAIR, Z.detach(), {}, "require grad"),
+        (PAIR, Z, {"batch_dim": 2}, "batch_dim=2 is no axis"),
+        (PAIR, [Z, torch.ones(3, requires_grad=True)], {}, r"found lengths \[3, 4\]"),
+        (PAIR, Z, {"eps": -1.0}, "eps must be >= 0"),
+        (PAIR, Z[:2], {}, "at must be the very tensors"),
+    ],
+)
+def test_wrong_input_is_refused(losses, at, options, message):
+    with pytest.raises(ValueError, match=message):
+        grad_cosine(losses, at, **{"main": "task", **options})

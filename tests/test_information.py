@@ -1,0 +1,394 @@
+import math
+
+import naive_analysis as naive
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.feature_selection import mutual_info_regression
+
+from pnpfuse_analysis import entropy, mutual_information
+
+UNIT = math.log(2 * math.pi * math.e) / 2  # entropy of a standard normal variable
+
+
+def noise(*shape, seed=0):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def gaussian_pair(n, rho, d=1, seed=0):
+    """Pairs with I = -d/2 log(1 - rho^2)."""
+    z = noise(n, 2, d, seed=seed)
+    return z[:, 0], rho * z[:, 0] + math.sqrt(1 - rho**2) * z[:, 1]
+
+
+def truth(rho, d=1):
+    return -d / 2 * math.log(1 - rho**2)
+
+
+@pytest.mark.parametrize("engine", ["kdtree", "brute"])
+@pytest.mark.parametrize(("d", "k"), [(1, 1), (1, 3), (3, 4)])
+def test_ksg_agrees_with_its_definition(engine, d, k):
+    x, y = gaussian_pair(120, 0.7, d)
+    found = mutual_information(x, y, k=k, standardise=False, engine=engine, chunk=17)
+    expected = naive.ksg_information(x.numpy(), y.numpy(), k)
+    assert float(found) == pytest.approx(expected, abs=1e-12)
+    assert float(found.local.mean()) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("d", [1, 2, 6])
+def test_ksg_engines_agree(d):
+    x, y = gaussian_pair(400, 0.8, d)
+    tree, brute = (mutual_information(x, y, engine=engine) for engine in ("kdtree", "brute"))
+    assert float(tree) == pytest.approx(float(brute), abs=1e-10)
+    torch.testing.assert_close(tree.local, brute.local, rtol=0, atol=1e-10)
+
+
+def test_ksg_agrees_with_scikit_learn():
+    x, y = gaussian_pair(500, 0.8)
+    theirs = mutual_info_regression(x.numpy(), y[:, 0].numpy(), n_neighbors=3, random_state=0)
+    assert float(mutual_information(x, y)) == pytest.approx(float(theirs[0]), abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["ksg", "gaussian"])
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_gaussian_pairs_have_their_closed_form(method, rho):
+    x, y = gaussian_pair(4000, rho, seed=1)
+    found = mutual_information(x, y, method=method)
+    assert float(found) == pytest.approx(truth(rho), abs=4 * found.stderr + 0.01)
+    assert found.stderr < 0.03
+
+
+@pytest.mark.parametrize("method", ["ksg", "gaussian"])
+def test_units_do_not_matter(method):
+    x, y = gaussian_pair(2000, 0.75)
+    found = mutual_information(x * 1e4, y * 1e-4, method=method)
+    assert float(found) == pytest.approx(truth(0.75), abs=0.05)
+    assert float(found) == pytest.approx(float(mutual_information(x, y, method=method)), abs=1e-9)
+    for far in (1e-180, 1e180):
+        again = mutual_information(x * far, y, method=method)
+        assert float(again) == pytest.approx(float(found), abs=1e-9)
+    raw = mutual_information(x * 1e4, y * 1e-4, standardise=False)
+    assert abs(float(raw)) < 0.01  # why standardise is the default
+
+
+@pytest.mark.parametrize("method", ["ksg", "gaussian"])
+def test_one_shared_direction_in_many_coordinates_is_found(method):
+    # 16 coordinates of rank 1: the covariance is singular, the intrinsic dimension 1.
+    x, y = gaussian_pair(2000, 0.9)
+    a, b = noise(1, 16, seed=5), noise(1, 16, seed=6)
+    found = mutual_information(x @ a, y @ b, method=method)
+    assert float(found) == pytest.approx(truth(0.9), abs=0.05)
+
+
+def test_wishart_correction_takes_the_bias_away():
+    rho, d, n = 0.5, 16, 500
+    found, raw = [], []
+    for seed in range(60):
+        x, y = gaussian_pair(n, rho, d, seed)
+        found.append(float(mutual_information(x, y, method="gaussian")))
+        full = np.cov(torch.cat((x, y), 1).numpy().T)
+        parts = [np.linalg.slogdet(c)[1] for c in (full[:d, :d], full[d:, d:], full)]
+        raw.append((parts[0] + parts[1] - parts[2]) / 2)
+    error = np.std(found) / math.sqrt(60)
+    assert abs(np.mean(found) - truth(rho, d)) < 3 * error
+    assert np.mean(raw) - truth(rho, d) > 0.2
+    assert error < 0.02
+
+
+def test_gaussian_information_near_certainty_keeps_its_digits():
+    x = noise(3000, 1)
+    y = x + 1e-6 * noise(3000, 1, seed=1)
+    found = mutual_information(x, y, method="gaussian")
+    assert float(found) == pytest.approx(math.log(1e12 + 1) / 2, abs=0.06)
+
+
+@pytest.mark.parametrize("metric", ["l2", "max"])
+@pytest.mark.parametrize("engine", ["kdtree", "brute"])
+def test_kl_agrees_with_its_definition(metric, engine):
+    x = noise(120, 3)
+    found = entropy(x, metric=metric, whiten=False, engine=engine, k=2)
+    expected = naive.kl_entropy(x.numpy(), 2, np.inf if metric == "max" else 2)
+    assert float(found) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("law", "bias"),
+    [
+        (stats.norm(3, 2), 0.01),
+        (stats.uniform(-1, 5), 0.01),
+        (stats.expon(scale=0.1), 0.01),
+        (stats.t(3), 0.02),
+    ],
+)
+def test_kl_entropy_of_known_laws(law, bias):
+    x = law.rvs(3000, random_state=np.random.default_rng(0))
+    found = entropy(x)
+    assert float(found) == pytest.approx(float(law.entropy()), abs=4 * found.stderr + bias)
+    assert found.stderr < 0.05
+
+
+@pytest.mark.parametrize("method", ["kl", "gaussian"])
+def test_entropy_of_unequal_spreads(method):
+    spread = torch.tensor([1, 1e-2, 1e-4, 1e-6], dtype=torch.float64)
+    x = noise(2000, 4) * spread
+    expected = 4 * UNIT + float(spread.log().sum())
+    assert float(entropy(x, method=method)) == pytest.approx(expected, abs=0.1)
+    root = noise(2000, 4) * spread.sqrt()
+    expected = 4 * UNIT + float(spread.log().sum()) / 2
+    assert float(entropy(root, method=method)) == pytest.approx(expected, abs=0.1)
+    assert float(entropy(root, whiten=False)) - expected > 1.5  # why whiten is the default
+
+
+def test_gaussian_entropy_is_unbiased():
+    mix = noise(8, 8, seed=99)
+    expected = 8 * UNIT + float(torch.linalg.slogdet(mix)[1])
+    found, raw = [], []
+    for seed in range(80):
+        x = noise(40, 8, seed=seed) @ mix
+        found.append(float(entropy(x, method="gaussian")))
+        raw.append(8 * UNIT + np.linalg.slogdet(np.cov(x.numpy().T))[1] / 2)
+    error = np.std(found) / math.sqrt(80)
+    assert abs(np.mean(found) - expected) < 3 * error
+    assert np.mean(raw) - expected < -5 * error
+    assert entropy(x, method="gaussian").kind == "upper_bound"
+
+
+def test_entropy_far_from_the_origin_keeps_its_digits():
+    x = noise(2000)
+    for metric in ("l2", "max"):
+        for engine in ("kdtree", "brute"):
+            near, far = (entropy(x + by, metric=metric, engine=engine) for by in (0.0, 1e4))
+            assert float(near) == pytest.approx(UNIT, abs=0.08)
+            assert float(far) == pytest.approx(float(near), abs=1e-7)
+
+
+@given(seed=st.integers(0, 10**6), factor=st.floats(1e-6, 1e6), shift=st.floats(-10, 10))
+@settings(max_examples=20, deadline=None)
+def test_entropy_shifts_with_the_log_of_scale_and_information_does_not(seed, factor, shift):
+    x, y = gaussian_pair(80, 0.6, 2, seed)
+    order = torch.randperm(80, generator=torch.Generator().manual_seed(seed))
+    for method in ("kl", "gaussian"):
+        base = float(entropy(x, method=method))
+        moved = float(entropy(factor * (x[order] + shift), method=method))
+        assert moved == pytest.approx(base + 2 * math.log(factor), abs=1e-6)
+    for method in ("ksg", "gaussian"):
+        base = float(mutual_information(x, y, method=method))
+        turned = float(mutual_information(y[order], factor * x[order], method=method))
+        assert turned == pytest.approx(base, abs=1e-9)
+    # A linear map adds the log of its determinant: exactly, thanks to whitening.
+    mix = noise(2, 2, seed=seed) + 3 * torch.eye(2)
+    mapped = float(entropy(x @ mix)) - float(torch.linalg.slogdet(mix)[1])
+    assert mapped == pytest.approx(float(entropy(x)), abs=1e-6)
+
+
+def test_independent_variables_may_come_out_negative():
+    found = [mutual_information(*gaussian_pair(300, 0.0, seed=seed)) for seed in range(12)]
+    values = np.array([float(one) for one in found])
+    assert (values < 0).any()
+    assert abs(values.mean()) < 0.04
+    for one in found:
+        assert any("negative" in note for note in one.warnings) == (float(one) < 0)
+
+
+def test_permutations_tell_dependence_from_none():
+    generator = torch.Generator().manual_seed(0)
+    x, y = gaussian_pair(300, 0.6)
+    found = mutual_information(x, y, null=39, generator=generator)
+    assert found.p_value == pytest.approx(1 / 40)
+    assert abs(found.null_mean) < 0.03
+    x, y = gaussian_pair(300, 0.0)
+    assert mutual_information(x, y, null=39, generator=generator).p_value > 0.05
+    seeded = [
+        mutual_information(x, y, null=5, ci="subsample", generator=torch.Generator().manual_seed(3))
+        for _ in range(2)
+    ]
+    assert seeded[0].null_mean == seeded[1].null_mean
+    assert seeded[0].ci == seeded[1].ci
+
+
+@pytest.mark.parametrize(("ci", "least"), [("subsample", 22), ("local", 18)])
+def test_intervals_cover_the_truth(ci, least):
+    # 24 trials at 95 %: fewer than 22 would have probability 0.12, fewer than 18 below 1e-4.
+    hits, widths, values = 0, [], []
+    for seed in range(24):
+        found = mutual_information(
+            *gaussian_pair(300, 0.5, seed=seed), ci=ci, generator=torch.Generator().manual_seed(7)
+        )
+        hits += found.ci[0] <= truth(0.5) <= found.ci[1]
+        widths.append(found.ci[1] - found.ci[0])
+        values.append(float(found))
+    assert hits >= least
+    ideal = 2 * 1.96 * np.std(values)
+    assert 0.5 < np.mean(widths) / ideal < 2
+
+
+def test_entropy_intervals_have_the_width_of_the_sampling_error():
+    found = [
+        entropy(noise(300, 2, seed=s), ci="subsample", generator=torch.Generator().manual_seed(1))
+        for s in range(12)
+    ]
+    spread = np.std([float(one) for one in found], ddof=1)
+    assert 0.5 < np.mean([one.stderr for one in found]) / spread < 2
+    assert all(one.ci[0] < float(one) < one.ci[1] for one in found)
+
+
+def test_local_values_of_a_gaussian_are_its_log_densities():
+    x = noise(200, 3) @ noise(3, 3, seed=1)
+    found = entropy(x, method="gaussian")
+    law = stats.multivariate_normal(x.mean(0), np.cov(x.numpy().T, bias=True))
+    gap = found.local.numpy() + law.logpdf(x.numpy())
+    np.testing.assert_allclose(gap, gap[0], atol=1e-10)
+    x, y = gaussian_pair(200, 0.6, 2)
+    joint = torch.cat((x, y), 1)
+    logs = [
+        stats.multivariate_normal(z.mean(0), np.cov(z.numpy().T, bias=True)).logpdf(z.numpy())
+        for z in (joint, x, y)
+    ]
+    gap = mutual_information(x, y, method="gaussian").local.numpy() - (logs[0] - logs[1] - logs[2])
+    np.testing.assert_allclose(gap, gap[0], atol=1e-10)
+
+
+def test_copies_are_reported():
+    x, y = gaussian_pair(400, 0.5)
+    assert mutual_information(x, y).tie_fraction == 0
+    rounded = (x * 2).round() / 2
+    found = mutual_information(rounded, y)
+    assert found.tie_fraction > 0.9
+    assert any("exact copies" in note for note in found.warnings)
+    x[:2] = x[2]
+    found = entropy(x)
+    assert found.tie_fraction == pytest.approx(3 / 400)
+    assert math.isfinite(float(found))
+    x[:4] = x[4]
+    found = entropy(x)
+    assert float(found) == -math.inf
+    assert found.stderr is None
+    assert any("k=3 or more exact copies" in note for note in found.warnings)
+
+
+def test_rounded_storage_is_widened_and_its_copies_reported():
+    x = noise(1500, 4)
+    for dtype, most in ((torch.float16, 0.01), (torch.bfloat16, 0.02)):
+        found = entropy(x.to(dtype))
+        assert float(found) == pytest.approx(float(entropy(x)), abs=most)
+        assert found.local.dtype == torch.float64
+    assert entropy(x[:, 0].bfloat16()).tie_fraction > 0.5
+
+
+@pytest.mark.parametrize("method", ["kl", "gaussian"])
+def test_flat_directions_are_dropped_and_named(method):
+    x = noise(1500, 2)
+    base = float(entropy(x, method=method))
+    constant = torch.cat((x, torch.full((1500, 1), 0.1)), 1)
+    found = entropy(constant, method=method)
+    assert float(found) == pytest.approx(base, abs=1e-9)
+    assert found.d == 2
+    assert any("2 of its 3 dimensions" in n and "-inf" in n for n in found.warnings)
+    # (x1, x2, x1 + x2) spans a plane in which areas are sqrt(3) times as large.
+    for dtype in (torch.float64, torch.float32):
+        tilted = torch.cat((x, x.sum(1, keepdim=True)), 1).to(dtype)
+        found = entropy(tilted, method=method)
+        assert found.d == 2
+        assert float(found) == pytest.approx(base + math.log(3) / 2, abs=1e-5)
+    still = entropy(torch.ones(20, 2), method=method)
+    assert float(still) == -math.inf
+    assert still.warnings
+    if method == "kl":
+        assert float(entropy(constant, whiten=False)) == pytest.approx(
+            float(entropy(x, whiten=False)), abs=1e-9
+        )
+
+
+@pytest.mark.parametrize("method", ["ksg", "gaussian"])
+def test_constant_columns_carry_no_information(method):
+    x, y = gaussian_pair(500, 0.7)
+    constant = torch.full((500, 2), 0.3, dtype=torch.float64)
+    base = float(mutual_information(x, y, method=method))
+    found = mutual_information(torch.cat((x, constant), 1), y, method=method)
+    assert float(found) == pytest.approx(base, abs=1e-9)
+    nothing = mutual_information(constant, y, method=method)
+    assert float(nothing) == pytest.approx(0, abs=1e-12)
+    assert any("x is constant" in note for note in nothing.warnings)
+
+
+def test_information_of_a_variable_with_itself_is_flagged():
+    x = noise(500, 2)
+    found = mutual_information(x, x)
+    assert float(found) == pytest.approx(found.ceiling, abs=1e-12)
+    assert found.ceiling == pytest.approx(
+        math.log(500) - 1 / 1000 - (1.5 - np.euler_gamma), abs=1e-5
+    )
+    assert any("ceiling" in note for note in found.warnings)
+    found = mutual_information(x, x @ noise(2, 2, seed=1), method="gaussian")
+    assert float(found) == math.inf
+    assert any("determines" in note for note in found.warnings)
+
+
+def test_numpy_and_torch_give_the_same_and_results_stay_on_their_device():
+    x, y = gaussian_pair(100, 0.5)
+    assert float(mutual_information(x.numpy(), y.numpy()[:, 0])) == float(mutual_information(x, y))
+    found = entropy(x.float().requires_grad_())
+    assert found.local.device == x.device
+    assert not found.local.requires_grad
+    assert found.local.shape == (100,)
+
+
+GOOD = noise(20, 2)
+
+
+@pytest.mark.parametrize(
+    ("y", "options", "message"),
+    [
+        (torch.arange(20), {}, "y has dtype torch.int64"),
+        (torch.ones(20, dtype=torch.bool), {}, "y has dtype torch.bool"),
+        (GOOD[:19], {}, "N=20 on cpu and N=19"),
+        (GOOD.clone().index_fill(0, torch.tensor([3]), math.nan), {}, "y must be finite, found 2"),
+        (GOOD.clone().index_fill(0, torch.tensor([3]), math.inf), {}, "y must be finite"),
+        (GOOD.to(torch.complex128), {}, "y must be real"),
+        (GOOD[None], {}, "y must have shape"),
+        (GOOD[:, :0], {}, "y must have shape"),
+        ([1.0, 2.0], {}, "y must be a torch tensor or a NumPy array, found list"),
+        (GOOD, {"k": 20}, "k=20 asks for more than 20 samples, found 20"),
+        (GOOD, {"k": 10, "ci": "subsample"}, "more than 10 half-samples, found 10"),
+        (GOOD, {"k": 0}, "k must be a whole number >= 1, found 0"),
+        (GOOD, {"k": 2.0}, "k must be a whole number"),
+        (GOOD, {"method": "KSG"}, "method must be one of 'ksg', 'gaussian', found 'KSG'"),
+        (GOOD, {"ci": "bootstrap"}, "ci must be one of None, 'subsample', 'local'"),
+        (GOOD, {"engine": "cuda"}, "engine must be one of"),
+        (GOOD, {"null": -1}, "null must be a whole number >= 0"),
+        (noise(20, 18), {"method": "gaussian"}, "d_x . d_y=20 asks for more than 20"),
+    ],
+)
+def test_wrong_input_is_refused(y, options, message):
+    with pytest.raises(ValueError, match=message):
+        mutual_information(GOOD, y, **options)
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        (torch.arange(20), {}, "x has dtype torch.int64: .* labels use a discrete estimator"),
+        (GOOD, {"method": "knn"}, "method must be one of 'kl', 'gaussian'"),
+        (GOOD, {"metric": "l1"}, "metric must be one of"),
+        (GOOD, {"ci": "local"}, "ci must be one of None, 'subsample'"),
+        (GOOD, {"k": 20}, "k=20 asks for more"),
+        (noise(4, 4), {}, "x has N=4 samples in d=4 dimensions"),
+        (noise(4, 4), {"method": "gaussian"}, "d=4 asks for more than 4 samples"),
+        (torch.zeros(0), {}, "x must have shape"),
+    ],
+)
+def test_wrong_samples_are_refused(x, options, message):
+    with pytest.raises(ValueError, match=message):
+        entropy(x, **options)
+
+
+def test_whole_numbers_are_fine_where_a_covariance_is_all():
+    counts = torch.from_numpy(np.random.default_rng(0).poisson(100, (400, 2)))
+    found = mutual_information(counts, counts.flip(0), method="gaussian")
+    assert abs(float(found)) < 0.05
+    assert float(entropy(counts, method="gaussian")) == pytest.approx(
+        2 * (UNIT + math.log(10)), abs=0.1
+    )
