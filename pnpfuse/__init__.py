@@ -1,0 +1,42 @@
+"""Poisson-Nernst-Planck ion transport, and multimodal fusion modelled on it.
+
+>>> import pnpfuse
+>>> round(pnpfuse.hyperparameters({"image": 2048, "text": 768}).b["image"], 4)
+0.2727
+"""
+
+from importlib import import_module
+from typing import Any
+
+# Names load their module on first use: torch alone takes more than a second to import.
+_HOMES = {
+    "GMF": "fusion",
+    "Hyperparameters": "mapping",
+    "PMR": "fusion",
+    "Views": "data",
+    "cell_for": "mapping",
+    "compare": "comparison",
+    "create_model": "fusion",
+    "diagnose": "diagnosis",
+    "evaluate": "evaluation",
+    "fit": "training",
+    "hyperparameters": "mapping",
+    "hyperparameters_from": "mapping",
+    "list_models": "fusion",
+    "load_model": "fusion",
+    "load_views": "data",
+    "save_model": "fusion",
+    "table9_flops": "fusion",
+    "table9_parameters": "fusion",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pnpfuse' has no attribute {name!r}")
+    return getattr(import_module(f"pnpfuse.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -124,7 +124,8 @@ def _dataset(
     condition = {"units": "1", "long_name": "which modalities are present"}
     dataset = xr.Dataset(variables, coords={"condition": ("condition", list(scores), condition)})
     dataset.attrs = {
-        "pnpfuse_version": version("pnpfuse"),
+        "package": "pnpfuse",
+        "version": version("pnpfuse"),
         "model": model.name,
         "options": json.dumps(model.options),
         "dims": json.dumps(model.dims),

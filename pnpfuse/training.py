@@ -56,7 +56,7 @@ class History:
             },
             coords={"epoch": ("epoch", epochs, {"units": "1", "long_name": "epoch"})},
         )
-        dataset.attrs = {"pnpfuse_version": version("pnpfuse"), **self.settings}
+        dataset.attrs = {"package": "pnpfuse", "version": version("pnpfuse"), **self.settings}
         dataset.attrs["outcome"] = "completed"
         return dataset
 

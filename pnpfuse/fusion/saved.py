@@ -28,7 +28,8 @@ def save_model(model: FusionModel, folder: str | os.PathLike[str]) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     description = {
-        "pnpfuse_version": version("pnpfuse"),
+        "package": "pnpfuse",
+        "version": version("pnpfuse"),
         "name": model.name,
         "dims": model.dims,
         "classes": model.classes,

@@ -194,15 +194,9 @@ class Cell:
         contact : {"closed", "reservoir"}
             The paper does not say which; both are of interest.
         """
-        voltage = finite_number("voltage", voltage, "kB T/e")
-        volt = FIG8.boltzmann * 300.0 / FIG8.charge
-        return cls(
-            length=1e-8,
-            ions=(Ion("cation", 1.0, 1e20), Ion("anion", -1.0, 1e20)),
-            potential=(voltage * volt, -voltage * volt),
-            contact=contact,
-            constants=FIG8,
-        )
+        ions = (Ion("cation", 1.0, 1e20), Ion("anion", -1.0, 1e20))
+        cell = cls(length=1e-8, ions=ions, contact=contact, constants=FIG8)
+        return cell.at_voltage(voltage)
 
     @classmethod
     def dimensionless(
@@ -229,7 +223,6 @@ class Cell:
             See `Cell`.
         """
         ratio = _positive("length_ratio", length_ratio, "Debye lengths")
-        voltage = finite_number("voltage", voltage, "kB T/e")
         if len(valences) != len(concentrations):
             raise ValueError(
                 f"concentrations: got {len(concentrations)} for {len(valences)} valences; "
@@ -241,13 +234,8 @@ class Cell:
             Ion(name, z, finite_number(f"concentrations of {name}", c) * 1e20)
             for name, z, c in zip(names, valences, concentrations, strict=True)
         )
-        unit = cls(length=1.0, ions=ions)
-        volt = unit.thermal_voltage
-        return unit.replace(
-            length=ratio * unit.debye_length,
-            potential=(voltage * volt, -voltage * volt),
-            contact=contact,
-        )
+        unit = cls(length=1.0, ions=ions, contact=contact)
+        return unit.replace(length=ratio * unit.debye_length).at_voltage(voltage)
 
     @property
     def thermal_voltage(self) -> float:
@@ -285,6 +273,11 @@ class Cell:
         x = (np.arange(2000) + 0.5) / 2000 * self.length
         mobile = sum(ion.valence * ion.concentration for ion in self.ions)
         return float(mobile + np.mean(self.fixed_charge_at(x)))
+
+    def at_voltage(self, voltage: float) -> Cell:
+        """Return a copy with electrodes at +voltage (x = 0) and -voltage, in units of kB T/e."""
+        volts = finite_number("voltage", voltage, "kB T/e") * self.thermal_voltage
+        return self.replace(potential=(volts, -volts))
 
     def replace(self, **changes: Any) -> Cell:
         """Return a copy with the named fields changed; ValueError for an unknown name."""

@@ -1,0 +1,131 @@
+"""Methods side by side: models x seeds x missing modalities on the same rows."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import torch
+import xarray as xr
+from tqdm.auto import tqdm
+
+from pnpfuse.data import Views
+from pnpfuse.evaluation import evaluate
+from pnpfuse.fusion.model import FusionModel
+from pnpfuse.fusion.registry import create_model
+from pnpfuse.training import fit
+
+# A label with the method's name, or with the name and its options.
+Models = Iterable[str] | Mapping[str, str | tuple[str, Mapping[str, Any]]]
+
+
+def compare(
+    models: Models,
+    views: Views,
+    *,
+    seeds: int | Iterable[int] = 3,
+    epochs: int = 30,
+    missing: str = "all",
+    inspect: Callable[[str, int, FusionModel], None] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> xr.Dataset:
+    """Train every model with every seed and evaluate it on the test rows.
+
+    Parameters
+    ----------
+    models : names, or {label: name} or {label: (name, options)}
+        As for `create_model`.
+    views : Views
+        The data; training rows train, test rows only measure.
+    seeds : int or iterable of int
+        A count means 0, 1, ...; a seed sets the initial weights, the shuffling and dropout.
+    epochs : int
+        Of each training.
+    missing : {"none", "each", "all"}
+        As for `evaluate`.
+    inspect : callable or None
+        Called with (label, seed, model) after each training.
+    progress : bool
+        Show a bar, if the output is a terminal.
+    **settings
+        Further arguments of `fit`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (model, seed, condition): accuracy, balanced_accuracy, loss; over model: parameters.
+
+    Raises
+    ------
+    ValueError
+        For unknown names, options or seeds, before anything is trained.
+    """
+    plans = _plans(models)
+    seeds = _seeds(seeds)
+    if "seed" in settings:
+        raise ValueError("seed: give seeds, one for each repetition")
+    sizes = {
+        label: _parameters(create_model(name, views.dims, views.classes, **options))
+        for label, (name, options) in plans.items()
+    }
+    rows = []
+    with tqdm(total=len(plans) * len(seeds), disable=None if progress else True) as bar:
+        for label, (name, options) in plans.items():
+            results = []
+            for seed in seeds:
+                bar.set_description(f"{label}, seed {seed}")
+                with torch.random.fork_rng():
+                    torch.manual_seed(seed)  # initial weights
+                    model = create_model(name, views.dims, views.classes, **options)
+                fit(model, views, epochs=epochs, seed=seed, progress=False, **settings)
+                results.append(evaluate(model, views, missing))
+                if inspect is not None:
+                    inspect(label, seed, model)
+                bar.update()
+            rows.append(xr.concat(results, dim="seed", combine_attrs="drop"))
+    dataset = xr.concat(rows, dim="model", combine_attrs="drop", join="outer")
+    dataset = dataset.assign_coords(
+        model=("model", list(plans), {"units": "1", "long_name": "model"}),
+        seed=("seed", seeds, {"units": "1", "long_name": "seed"}),
+    ).transpose("model", "seed", "condition")
+    dataset["parameters"] = (
+        "model",
+        [sizes[label] for label in plans],
+        {"units": "1", "long_name": "number of parameters, encoders and head included"},
+    )
+    dataset.attrs = {
+        "package": "pnpfuse",
+        "version": version("pnpfuse"),
+        "title": "models x seeds x conditions, test rows",
+        "outcome": "completed",
+        "data": views.name,
+        "dims": json.dumps(views.dims),
+        "rows": f"{len(views.train)} train, {len(views.test)} test",
+        "models": json.dumps(plans),
+        "epochs": epochs,
+        "settings": json.dumps(settings, default=str),
+    }
+    return dataset
+
+
+def _plans(models: Models) -> dict[str, tuple[str, dict[str, Any]]]:
+    entries = models.items() if isinstance(models, Mapping) else [(m, m) for m in models]
+    plans = {}
+    for label, plan in entries:
+        name, options = (plan, {}) if isinstance(plan, str) else plan
+        plans[str(label)] = (name, dict(options))
+    if not plans:
+        raise ValueError("models: got none; give at least one name")
+    return plans
+
+
+def _seeds(seeds: int | Iterable[int]) -> list[int]:
+    listed = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not listed or len(set(listed)) < len(listed):
+        raise ValueError(f"seeds: got {seeds!r}; give a count or different numbers")
+    return listed
+
+
+def _parameters(model: FusionModel) -> int:
+    return sum(weight.numel() for weight in model.parameters())

@@ -1,0 +1,91 @@
+"""Results as lines for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from pnpfuse.findings import comparison_table, diagnosis, fig8_table, mapping_table
+from pnpfuse.mapping import Hyperparameters
+from pnpfuse.report import Table
+
+if TYPE_CHECKING:
+    from pnpfuse.demo import Results
+
+
+def table_lines(table: Table) -> list[str]:
+    """A table in columns: the first to the left, numbers to the right."""
+    rows = [list(table.header), *map(list, table.rows)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.header))]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def cell_lines(solution: xr.Dataset) -> list[str]:
+    """A solved cell: scales, interface, separation, charges and certificates."""
+    length = float(solution["length"])
+    reason = str(solution["interface_reason"].item())
+    b = f"{float(solution['interface']) / length:.6f} l" if not reason else reason
+    shares = zip(solution["species"].values, solution["separation"].values, strict=True)
+    left, right = solution["surface_charge"].values
+    lines = [
+        f"{solution.attrs['title']}: {solution.attrs['outcome']}",
+        f"  length           {length:.6g} m = {float(solution['length_ratio']):.6g} Debye lengths "
+        f"of {float(solution['debye_length']):.6g} m",
+        f"  interface        {b}",
+        f"  width (10-90 %)  {float(solution['interface_width']) / length:.6f} l",
+        "  separation       " + ", ".join(f"{name} {share:.6f}" for name, share in shares),
+        f"  electrodes       {left:.6g}, {right:.6g} C/m^2",
+        f"  free energy      {float(solution['free_energy']):.6g} J/m^2",
+        f"  residual         {float(solution['residual']):.1e} after "
+        f"{int(solution['iterations'])} Newton steps; layer resolution "
+        f"{float(solution['layer_resolution']):.3f} (below 1 is resolved)",
+    ]
+    note = solution.attrs["notes"]
+    return lines + [f"  note             {note}"] if note else lines
+
+
+def mapping_lines(found: Hyperparameters) -> list[str]:
+    """Mapped hyperparameters, and where the analogy is void."""
+    lines = [f"n = {found.n:g}", *table_lines(mapping_table(found))]
+    return [*lines, f"void: {found.void}"] if found.void else lines
+
+
+def evaluation_lines(scores: xr.Dataset) -> list[str]:
+    """Accuracies in every condition."""
+    percent = 100 * scores[["accuracy", "balanced_accuracy"]]
+    rows = [
+        [
+            str(condition),
+            *(f"{float(percent[name].sel(condition=condition)):.1f}" for name in percent),
+        ]
+        for condition in scores["condition"].values
+    ]
+    return table_lines(Table(["test rows", "accuracy / %", "balanced / %"], rows))
+
+
+def summary_lines(results: Results) -> list[str]:
+    """The demo in at most 24 lines."""
+    comparison = results.comparison.sel(condition=["none", "each"])
+    first = results.diagnostics.isel(model=[0])
+    said = [sentence.split(": ", 1)[1] for sentence in diagnosis(first)]
+    return [
+        *table_lines(fig8_table(results.fig8)),
+        f"n = {results.hyperparameters.n:g} and b from each modality's cell: "
+        + ", ".join(f"{row[0]} {row[1]}" for row in mapping_table(results.hyperparameters).rows),
+        *table_lines(comparison_table(comparison)),
+        f"diagnostics of {first['model'].values[0]} ({spread_note(results)}):",
+        *(f"  {sentence}" for sentence in said),
+    ]
+
+
+def spread_note(results: Results) -> str:
+    """What the +- in the summary means."""
+    count = results.comparison.sizes["seed"]
+    return f"mean ± standard deviation over {count} seeds" if count > 1 else "one seed"

@@ -1,0 +1,204 @@
+"""Figures of results: a Dataset in, a matplotlib Figure out."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from pnpfuse.storage import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Colour-blind safe (Okabe and Ito).
+CATION, ANION, MARK, GREY = "#D55E00", "#0072B2", "#009E73", "#555555"
+CYCLE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+METERS_TO_NM = 1e9
+
+
+def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    # The class, not pyplot: no display, no global state, nothing to close.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def cell_figure(*solutions: xr.Dataset) -> Figure:
+    """Potential and concentrations over x with the interface b marked, a column a solution.
+
+    Parameters
+    ----------
+    *solutions : xarray.Dataset
+        From `solve_equilibrium`, at least one.
+    """
+    if not solutions:
+        raise ValueError("solutions: got none; give at least one solved cell")
+    figure, axes = _figure(2, len(solutions), max(4.2, 3.4 * len(solutions)), 5.2)
+    for column, solution in enumerate(solutions):
+        x = solution["x"].values * METERS_TO_NM
+        top, bottom = axes[:, column]
+        top.plot(x, solution["reduced_potential"], color=GREY)
+        top.axhline(0.0, color="0.85", lw=0.8, zorder=0)
+        for c, z in zip(solution["concentration"], solution["valence"], strict=True):
+            positive = float(z) > 0
+            bottom.plot(
+                x, c, color=CATION if positive else ANION, ls="-" if positive else "--",
+                label=f"{c['species'].item()} ({float(z):+.3g})",
+            )  # fmt: skip
+        bottom.set_yscale("log")
+        largest = float(solution["concentration"].max())
+        bottom.set_ylim(
+            max(float(solution["concentration"].min()), largest * 1e-6) / 2, largest * 2
+        )
+        _mark_interface(top, bottom, solution)
+        bottom.set_xlabel("x / nm")
+        top.set_title(_cell_title(solution), fontsize=9)
+        bottom.legend(frameon=False, fontsize=7)
+    axes[0, 0].set_ylabel("potential / (kB T/e)")
+    axes[1, 0].set_ylabel("concentration / m$^{-3}$")
+    return figure
+
+
+def _concentration_range(solution: xr.Dataset) -> tuple[float, float]:
+    """Six decades, or as many as it takes to show the crossing at the interface."""
+    c = solution["concentration"]
+    floor = max(float(c.min()), float(c.max()) * 1e-6)
+    crossing = c.interp(x=float(solution["interface"])) if np.isfinite(solution["interface"]) else c
+    return min(floor, float(crossing.min()) / 10) / 2, float(c.max()) * 2
+
+
+def _cell_title(solution: xr.Dataset) -> str:
+    u = solution["reduced_potential"].values
+    return (
+        f"{solution.attrs['contact']}, {u[0]:+.3g} to {u[-1]:+.3g} kB T/e\n"
+        f"l/λ_D = {float(solution['length_ratio']):.3g}"
+    )
+
+
+def _mark_interface(top: Axes, bottom: Axes, solution: xr.Dataset) -> None:
+    b = float(solution["interface"]) * METERS_TO_NM
+    if np.isnan(b):
+        top.text(0.5, 0.9, "no interface", transform=top.transAxes, ha="center", color=MARK)
+        return
+    for axis in (top, bottom):
+        axis.axvline(b, color=MARK, ls=":", lw=1.2)
+    top.annotate(
+        f"b = {b:.3g} nm", (b, 0.9), xycoords=("data", "axes fraction"), color=MARK, fontsize=8,
+        xytext=(4, 0), textcoords="offset points",
+    )  # fmt: skip
+
+
+def separation_figure(lengths: xr.Dataset) -> Figure:
+    """Separation over the cell length, a line a voltage.
+
+    Parameters
+    ----------
+    lengths : xarray.Dataset
+        ``separation`` over (length_ratio, voltage).
+    """
+    figure, axes = _figure(1, 1, 4.8, 3.2)
+    axis = axes[0, 0]
+    for color, voltage in zip(CYCLE, lengths["voltage"].values, strict=False):
+        line = lengths["separation"].sel(voltage=voltage)
+        axis.plot(lengths["length_ratio"], line, "o-", ms=3, color=color, label=f"{voltage:g}")
+    axis.set(xscale="log", xlabel="l / λ_D", ylabel="share on its own side", ylim=(0.48, 1.02))
+    axis.legend(title="voltage / (kB T/e)", frameon=False, fontsize=8, title_fontsize=8)
+    return figure
+
+
+def comparison_figure(comparison: xr.Dataset) -> Figure:
+    """Accuracy of each model, all modalities present and each one missing; bars are +- one sd.
+
+    Parameters
+    ----------
+    comparison : xarray.Dataset
+        From `compare`.
+    """
+    accuracy = 100 * comparison["accuracy"]
+    wanted = [c for c in accuracy["condition"].values if not c.startswith("only:")]
+    figure, axes = _figure(1, 1, 8.0, 3.6)
+    axis = axes[0, 0]
+    models = list(accuracy["model"].values)
+    width = 0.8 / len(models)
+    for i, model in enumerate(models):
+        values = accuracy.sel(model=model, condition=wanted)
+        spread = values.std("seed", ddof=1) if values.sizes["seed"] > 1 else None
+        axis.bar(
+            np.arange(len(wanted)) + (i - (len(models) - 1) / 2) * width, values.mean("seed"),
+            width, yerr=spread, color=CYCLE[i % len(CYCLE)], capsize=2, label=model,
+        )  # fmt: skip
+    labels = {"none": "all present", "each": "one missing (mean)"}
+    axis.set_xticks(range(len(wanted)), [labels.get(c, c.replace(":", "\n")) for c in wanted])
+    axis.set(ylabel="test accuracy / %", ylim=(0, 105))
+    figure.legend(frameon=False, ncols=len(models), fontsize=8, loc="outside upper center")
+    return figure
+
+
+def diagnostics_figure(diagnostics: xr.Dataset) -> Figure:
+    """Gradient cosines row by row, energies, and information between shared and specific parts.
+
+    Parameters
+    ----------
+    diagnostics : xarray.Dataset
+        From `diagnose`.
+    """
+    figure, axes = _figure(1, 3, 11.0, 3.4)
+    left, middle, right = axes[0]
+    reach = float(np.nanmax(np.abs(diagnostics["sample_cosine"].values), initial=0.05))
+    for color, point in zip(CYCLE, diagnostics["point"].values, strict=False):
+        cosines = diagnostics["sample_cosine"].sel(point=point).values
+        conflict = float(diagnostics["conflict_rate"].sel(point=point))
+        left.hist(
+            cosines[np.isfinite(cosines)], bins=np.linspace(-reach, reach, 61), histtype="step",
+            color=color, label=f"{point}: {conflict:.0%} below 0",
+        )  # fmt: skip
+    left.axvline(0.0, color="0.7", lw=0.8)
+    left.set(xlabel="cosine of task and preservation gradient", ylabel="rows")
+    left.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(0, 1.15))
+    stages = list(diagnostics["stage"].values)
+    middle.bar(stages, diagnostics["rayleigh_quotient"], color=CYCLE[: len(stages)], width=0.5)
+    middle.set(ylabel="Rayleigh quotient (kNN graph)")
+    modalities = list(diagnostics["modality"].values)
+    for i, pair in enumerate(diagnostics["pair"].values):
+        one = diagnostics.sel(pair=pair)
+        value = one["mutual_information"].values
+        interval = np.abs(
+            [
+                value - one["mutual_information_low"].values,
+                one["mutual_information_high"].values - value,
+            ]
+        )
+        right.errorbar(
+            np.arange(len(modalities)) + 0.12 * i, value, yerr=interval, fmt="o", ms=4, capsize=3,
+            color=CYCLE[i], label=f"{pair} shared part",
+        )  # fmt: skip
+        null = one["mutual_information_null"].values
+        right.plot(np.arange(len(modalities)) + 0.12 * i, null, "_", color=CYCLE[i], ms=12)
+    right.axhline(0.0, color="0.7", lw=0.8)
+    right.set_xticks(range(len(modalities)), modalities)
+    right.set(ylabel="I(shared; specific) / nat")
+    right.legend(frameon=False, fontsize=7, title="dash: shuffled", title_fontsize=7)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file's bytes, without a date, so that equal figures are equal files."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure to a PNG file."""
+    content = png(figure)
+    return write_whole(path, lambda draft: draft.write_bytes(content))

@@ -1,0 +1,185 @@
+"""What the numbers say, in sentences and tables: every word follows from a measured value."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from pnpfuse.mapping import Hyperparameters
+from pnpfuse.report import Table
+
+# PMR Sec. 3.2 and App. E.2: "a residual below 1e-8 %".
+PAPER_RESIDUAL = 1e-10
+
+
+def spread(values: xr.DataArray | np.ndarray, digits: int = 1) -> str:
+    """Mean and standard deviation (n - 1) over seeds; one seed has no spread."""
+    numbers = np.asarray(values, dtype=float)
+    if numbers.size == 1:
+        return f"{numbers.item():.{digits}f}"
+    return f"{numbers.mean():.{digits}f} ± {numbers.std(ddof=1):.{digits}f}"
+
+
+def difference(comparison: xr.Dataset, one: str, other: str, condition: str) -> str:
+    """How two models' accuracies differ, seed by seed; inside the spread is no difference."""
+    accuracy = 100 * comparison["accuracy"].sel(condition=condition)
+    gaps = (accuracy.sel(model=one) - accuracy.sel(model=other)).values
+    where = {"none": "with all modalities", "each": "with one missing"}[condition]
+    said = f"{where}, {one} against {other}: {spread(gaps)} points"
+    if gaps.size < 2:
+        return f"{said}; one seed cannot tell a difference from chance"
+    if np.all(np.sign(gaps) == np.sign(gaps[0])) and abs(gaps.mean()) > gaps.std(ddof=1):
+        return f"{said}, {'higher' if gaps[0] > 0 else 'lower'} with every seed"
+    return f"{said}, no difference beyond the spread"
+
+
+def physics(fig8: xr.Dataset, lengths: xr.Dataset) -> list[str]:
+    """Sentences about the Fig. 8 cell and about longer ones."""
+    residual = float(fig8["residual"].max())
+    ratio = float(fig8["length_ratio"].isel(contact=0, voltage=0))
+    debye = float(fig8["debye_length"].isel(contact=0, voltage=0))
+    holds = "holds" if residual < PAPER_RESIDUAL else "does not hold"
+    said = [
+        f"Residual at most {residual:.1e} over {fig8['residual'].size} cells; the paper's "
+        f"'below 1e-8 %' {holds}."
+    ]
+    stated = "as the paper requires" if ratio > 1 else "contrary to the l > λ_D it states"
+    said.append(
+        f"The paper's own constants give λ_D = {debye * 1e9:.1f} nm for l = 10 nm: "
+        f"l/λ_D = {ratio:.4f}, {stated}."
+    )
+    line = lengths["separation"].sel(voltage=5.0).values
+    less = bool(np.all(np.diff(line) < 0))
+    said.append(
+        f"At a fixed ±5 kB T/e the share of cations on their side goes from {line[0]:.4f} "
+        f"(l/λ_D = {float(lengths['length_ratio'][0]):.3f}) to {line[-1]:.4f} "
+        f"(l/λ_D = {float(lengths['length_ratio'][-1]):g}): "
+        + (
+            "a longer cell separates less. PMR Sec. 3.2 says the opposite; App. E.2 agrees."
+            if less
+            else "a longer cell does not always separate less."
+        )
+    )
+    return said
+
+
+def fig8_table(fig8: xr.Dataset) -> Table:
+    """λ_D, l/λ_D, b, width, separation and residual of every cell."""
+    rows = []
+    for contact in fig8["contact"].values:
+        for voltage in fig8["voltage"].values:
+            cell = fig8.sel(contact=contact, voltage=voltage)
+            length = float(cell["length"])
+            rows.append(
+                [
+                    f"{contact}, ±{voltage:g}",
+                    f"{float(cell['debye_length']) * 1e9:.2f}",
+                    f"{float(cell['length_ratio']):.4f}",
+                    f"{float(cell['interface']) / length:.4f}",
+                    f"{float(cell['interface_width']) / length:.4f}",
+                    f"{float(cell['separation'].min()):.4f}",
+                    f"{float(cell['residual']):.1e}",
+                ]
+            )
+    header = ["cell", "λ_D / nm", "l/λ_D", "b/l", "width/l", "separation", "residual"]
+    return Table(header, rows, "Voltages in kB T/e; width from 10 % to 90 % cations.")
+
+
+def mapping(found: Hyperparameters) -> list[str]:
+    """Sentences about the mapped hyperparameters."""
+    return [
+        f"n = {found.n:g} is the cell's length in Debye lengths; b its interface over its length.",
+        f"The analogy is void: {found.void}."
+        if found.void
+        else "The analogy stands for all: the species are apart in every cell.",
+    ]
+
+
+def mapping_table(found: Hyperparameters) -> Table:
+    """b, separation and regime of each modality."""
+    rows = [[m, f"{b:.4f}", f"{share:.4f}", regime] for m, b, share, regime in found.rows()]
+    return Table(["modality", "b", "separation", "regime"], rows)
+
+
+def fusion(comparison: xr.Dataset, paper: str, mapped: str) -> list[str]:
+    """Sentences about accuracies."""
+    pairs = [(paper, "Concat"), ("GMF", "Concat"), (mapped, paper)]
+    said = [difference(comparison, *pair, c) for pair in pairs for c in ("none", "each")]
+    return [sentence[0].upper() + sentence[1:] + "." for sentence in said]
+
+
+def comparison_table(comparison: xr.Dataset) -> Table:
+    """Accuracy of every model in every condition."""
+    accuracy = 100 * comparison["accuracy"]
+    conditions = list(accuracy["condition"].values)
+    rows = [
+        [
+            str(model),
+            f"{int(comparison['parameters'].sel(model=model)):,}",
+            *(spread(accuracy.sel(model=model, condition=c)) for c in conditions),
+        ]
+        for model in accuracy["model"].values
+    ]
+    return Table(
+        ["model", "parameters", *conditions],
+        rows,
+        f"Test accuracy in percent, mean ± standard deviation over {comparison.sizes['seed']} "
+        "seeds. 'each' is the mean over one modality missing.",
+    )
+
+
+def diagnosis(diagnostics: xr.Dataset) -> list[str]:
+    """Sentences about gradient conflict, smoothness and information."""
+    said = []
+    for model in diagnostics["model"].values:
+        one = diagnostics.sel(model=model)
+        conflict = 100 * one["conflict_rate"]
+        mean = one["mutual_information"].mean("modality")
+        rough = one["rayleigh_quotient"]
+        said.append(
+            f"{model}: task and preservation gradients oppose each other in "
+            f"{spread(conflict.sel(point='encoder output'))} % of the rows at the encoders' output "
+            f"and in {spread(conflict.sel(point='bottleneck'))} % at the bottleneck Z."
+        )
+        said.append(
+            f"{model}: the Rayleigh quotient goes from {spread(rough.sel(stage='encoded'), 2)} "
+            f"(encoded) to {spread(rough.sel(stage='fused'), 2)} (fused)."
+        )
+        lowest = float(one["mutual_information_low"].sel(pair="own").min())
+        apart = "so they are not disentangled" if lowest > 0 else "not clearly above 0 everywhere"
+        said.append(
+            f"{model}: a modality's own shared and specific parts share "
+            f"{spread(mean.sel(pair='own'), 2)} nat, {apart}; the shared part received from the "
+            f"next modality shares {spread(mean.sel(pair='received'), 2)} nat with the specific "
+            f"part (leading {diagnostics.attrs['components']} principal components)."
+        )
+    return said
+
+
+def diagnostics_table(diagnostics: xr.Dataset) -> Table:
+    """Every diagnostic, mean ± sd over seeds, a column a model."""
+    rows: list[list[str]] = []
+    models = list(diagnostics["model"].values)
+    for name, dim in (
+        ("gradient_cosine", "point"),
+        ("conflict_rate", "point"),
+        ("dirichlet_energy", "stage"),
+        ("rayleigh_quotient", "stage"),
+    ):
+        for label in diagnostics[dim].values:
+            line = diagnostics[name].sel({dim: label})
+            row = [f"{name.replace('_', ' ')}, {label}"]
+            rows.append(row + [spread(line.sel(model=m), 3) for m in models])
+    for m in diagnostics["modality"].values:
+        for part in diagnostics["part"].values:
+            line = diagnostics["entropy"].sel(pair="own", modality=m, part=part)
+            row = [f"entropy / nat, {m}, own {part}"]
+            rows.append(row + [spread(line.sel(model=k), 2) for k in models])
+        for pair in diagnostics["pair"].values:
+            cell = diagnostics.sel(pair=pair, modality=m)
+            row = [f"I(shared; specific) / nat, {m}, {pair} (shuffled)"]
+            for k in models:
+                null = float(cell["mutual_information_null"].sel(model=k).mean())
+                row.append(f"{spread(cell['mutual_information'].sel(model=k), 2)} ({null:.2f})")
+            rows.append(row)
+    return Table(["diagnostic", *models], rows, "Mean ± standard deviation over seeds.")

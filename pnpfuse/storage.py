@@ -1,0 +1,39 @@
+"""Files written whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import xarray as xr
+
+
+def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
+    """Call ``write`` with a temporary path beside ``path``, then put its file in place.
+
+    An interruption leaves an older file as it was and never half of a new one.
+
+    Parameters
+    ----------
+    path : path
+        Where the file is to stand; its folder is made if need be.
+    write : callable
+        Takes a path with the same ending and writes there.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        draft = Path(folder) / path.name
+        write(draft)
+        os.replace(draft, path)
+    return path
+
+
+def save_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Write a Dataset as NetCDF; `xarray.open_dataset` reads it back, attrs and all."""
+    return write_whole(path, lambda draft: dataset.to_netcdf(draft, engine="h5netcdf"))
+
+
+def save_text(text: str, path: str | os.PathLike[str]) -> Path:
+    """Write a text as UTF-8."""
+    return write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
