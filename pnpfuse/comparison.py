@@ -65,10 +65,11 @@ def compare(
     seeds = _seeds(seeds)
     if "seed" in settings:
         raise ValueError("seed: give seeds, one for each repetition")
-    sizes = {
-        label: _parameters(create_model(name, views.dims, views.classes, **options))
-        for label, (name, options) in plans.items()
-    }
+    with torch.random.fork_rng():
+        sizes = {
+            label: _parameters(create_model(name, views.dims, views.classes, **options))
+            for label, (name, options) in plans.items()
+        }
     rows = []
     with tqdm(total=len(plans) * len(seeds), disable=None if progress else True) as bar:
         for label, (name, options) in plans.items():
@@ -83,8 +84,8 @@ def compare(
                 if inspect is not None:
                     inspect(label, seed, model)
                 bar.update()
-            rows.append(xr.concat(results, dim="seed", combine_attrs="drop"))
-    dataset = xr.concat(rows, dim="model", combine_attrs="drop", join="outer")
+            rows.append(xr.concat(results, dim="seed", combine_attrs="drop_conflicts"))
+    dataset = xr.concat(rows, dim="model", combine_attrs="drop_conflicts", join="outer")
     dataset = dataset.assign_coords(
         model=("model", list(plans), {"units": "1", "long_name": "model"}),
         seed=("seed", seeds, {"units": "1", "long_name": "seed"}),

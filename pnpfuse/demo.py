@@ -22,7 +22,6 @@ from pnpfuse.figures import (
     comparison_figure,
     diagnostics_figure,
     png,
-    save_figure,
     separation_figure,
 )
 from pnpfuse.fusion.encoders import default_width
@@ -30,7 +29,7 @@ from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.widths import check_count
 from pnpfuse.mapping import Hyperparameters, hyperparameters, mapping_dataset
 from pnpfuse.report import Section, render
-from pnpfuse.storage import save_dataset, save_text
+from pnpfuse.storage import save_bytes, save_dataset, save_text
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 VOLTAGES = (1.0, 5.0, 20.0, 40.0)  # kB T/e
@@ -101,14 +100,13 @@ def run_demo(
     save_dataset(results.comparison, folder / "comparison.nc")
     save_dataset(results.diagnostics, folder / "diagnostics.nc")
     figures = {
-        "fig8": cell_figure(*solutions),
-        "lengths": separation_figure(results.lengths),
-        "comparison": comparison_figure(results.comparison),
-        "diagnostics": diagnostics_figure(results.diagnostics.isel(seed=0).sel(model=PAPER)),
+        "fig8": png(cell_figure(*solutions)),
+        "lengths": png(separation_figure(results.lengths)),
+        "comparison": png(comparison_figure(results.comparison)),
+        "diagnostics": png(diagnostics_figure(results.diagnostics.isel(seed=0).sel(model=PAPER))),
     }
-    for name, figure in figures.items():
-        save_figure(figure, folder / f"{name}.png")
-    drawn = {name: png(figure) for name, figure in figures.items()}
+    for name, drawn in figures.items():
+        save_bytes(drawn, folder / f"{name}.png")
     facts = {
         "pnpfuse": version("pnpfuse"),
         "seeds": f"{seed} to {seed + seeds - 1}",
@@ -117,7 +115,7 @@ def run_demo(
         "files": "fig8.nc, lengths.nc, mapping.nc, comparison.nc, diagnostics.nc beside this page",
     }
     page = render(
-        "pnpfuse demo: from ions in a cell to fused features", _sections(results, drawn), facts
+        "pnpfuse demo: from ions in a cell to fused features", _sections(results, figures), facts
     )
     path = save_text(page, folder / "report.html")
     return [*summary_lines(results), str(path)]
@@ -154,13 +152,16 @@ def measure(
         inspect=inspect,
         progress=progress,
     )
-    diagnostics = xr.concat(
-        [
-            xr.concat([reports[label, s] for s in comparison["seed"].values], "seed")
-            for label in (PAPER, MAPPED)
-        ],
-        "model",
-    ).assign_coords(model=[PAPER, MAPPED], seed=comparison["seed"])
+    diagnosed = comparison["model"].sel(model=[PAPER, MAPPED])
+    rows = [
+        xr.concat(
+            [reports[label, seed] for seed in comparison["seed"].values],
+            comparison["seed"],
+            combine_attrs="drop_conflicts",
+        )
+        for label in diagnosed.values
+    ]
+    diagnostics = xr.concat(rows, diagnosed, combine_attrs="drop_conflicts")
     results = Results(fig8_dataset(solved), separation_dataset(), found, comparison, diagnostics)
     return results, [solved[c, v] for c in CONTACTS for v in DRAWN]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from pnpfuse.storage import write_whole
+from pnpfuse.storage import save_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -200,5 +200,4 @@ def png(figure: Figure) -> bytes:
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure to a PNG file."""
-    content = png(figure)
-    return write_whole(path, lambda draft: draft.write_bytes(content))
+    return save_bytes(png(figure), path)

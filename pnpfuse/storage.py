@@ -34,6 +34,11 @@ def save_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     return write_whole(path, lambda draft: dataset.to_netcdf(draft, engine="h5netcdf"))
 
 
+def save_bytes(content: bytes, path: str | os.PathLike[str]) -> Path:
+    """Write bytes as they are."""
+    return write_whole(path, lambda draft: draft.write_bytes(content))
+
+
 def save_text(text: str, path: str | os.PathLike[str]) -> Path:
     """Write a text as UTF-8."""
-    return write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    return save_bytes(text.encode("utf-8"), path)

@@ -5,6 +5,7 @@ from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.outputs import FusionOutput, ModelOutput
 from pnpfuse.fusion.pmr import GMF, PMR
 from pnpfuse.fusion.registry import create_model, list_models
+from pnpfuse.fusion.saved import load_model, save_model
 
 __all__ = [
     "GMF",
@@ -14,6 +15,8 @@ __all__ = [
     "ModelOutput",
     "create_model",
     "list_models",
+    "load_model",
+    "save_model",
     "table9_flops",
     "table9_parameters",
 ]

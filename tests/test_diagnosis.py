@@ -1,0 +1,98 @@
+"""The diagnostics of a model, against the same quantities worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from pnpfuse import create_model, diagnose, fit, load_views
+from pnpfuse.evaluation import rows_for
+
+
+@pytest.fixture(scope="module")
+def views():
+    return load_views("digits")
+
+
+@pytest.fixture(scope="module")
+def model(views):
+    torch.manual_seed(0)
+    model = create_model("rpmr", views.dims, views.classes)
+    fit(model, views, epochs=2)
+    return model
+
+
+@pytest.fixture(scope="module")
+def found(model, views):
+    return diagnose(model, views)
+
+
+def test_gradient_cosine_by_hand(model, views, found):
+    X, labels = rows_for(model, views.train)
+    with torch.no_grad():
+        V = {m: v.clone() for m, v in model.encode(X).items()}
+    grads = {}
+    for name in ("task", "preservation"):
+        leaves = {m: v.clone().requires_grad_() for m, v in V.items()}
+        fusion = model.fuse(leaves)
+        loss = (
+            cross_entropy(model.classify(fusion), labels)
+            if name == "task"
+            else fusion.losses["preservation"]
+        )
+        loss.backward()
+        grads[name] = torch.cat([v.grad for v in leaves.values()], 1).double()
+    cosine = torch.nn.functional.cosine_similarity(
+        grads["task"].flatten(), grads["preservation"].flatten(), dim=0
+    )
+    rows = torch.nn.functional.cosine_similarity(grads["task"], grads["preservation"], dim=1)
+    at_encoder = found.sel(point="encoder output")
+    assert float(at_encoder.gradient_cosine) == pytest.approx(cosine.item(), abs=1e-6)
+    np.testing.assert_allclose(at_encoder.sample_cosine, rows.numpy(), atol=1e-6)
+    assert float(at_encoder.conflict_rate) == pytest.approx((rows < 0).double().mean().item())
+
+
+def test_energies_by_hand(model, views, found):
+    X, _ = rows_for(model, views.test)
+    with torch.no_grad():
+        V = model.encode(X)
+        Z = torch.cat(list(model.fuse(V).fused.values()), 1).double().numpy()
+    distance = ((Z[:, None] - Z[None]) ** 2).sum(-1)
+    np.fill_diagonal(distance, np.inf)
+    nearest = np.sort(distance, axis=1)[:, :10]
+    energy = nearest.sum(1).mean()
+    assert float(found.dirichlet_energy.sel(stage="fused")) == pytest.approx(energy, rel=1e-5)
+
+
+def test_information_is_above_its_null_and_inside_its_interval(found):
+    low, value, high = (found[f"mutual_information{end}"].values for end in ("_low", "", "_high"))
+    assert (low < value).all() and (value < high).all()
+    assert np.abs(found.mutual_information_null).max() < 0.1
+    assert np.isfinite(found.entropy).all()
+
+
+def test_it_is_reproducible_and_leaves_the_model_alone(model, views, found):
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    model.train()
+    again = diagnose(model, views)
+    assert model.training
+    model.eval()
+    assert again.identical(found)
+    assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
+
+
+def test_a_model_without_preservation_is_refused(views):
+    concat = create_model("concat", views.dims, views.classes)
+    with pytest.raises(ValueError, match="no preservation loss"):
+        diagnose(concat, views)
+
+
+def test_block_only_gradient_never_reaches_the_encoder(views):
+    torch.manual_seed(0)
+    model = create_model("rpmr", views.dims, views.classes, gradient="block_only")
+    with torch.no_grad():
+        model.set_scale(rows_for(model, views.train)[0])
+    found = diagnose(model, views)
+    assert np.isnan(found.gradient_cosine.sel(point="encoder output"))
+    assert np.isnan(found.conflict_rate.sel(point="encoder output"))

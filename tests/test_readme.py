@@ -1,0 +1,44 @@
+"""The README's examples run, its commands exist, and the files it names are there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
+
+
+def test_three_uses_have_an_example():
+    assert len(EXAMPLES) >= 3
+    assert all(len(example.splitlines()) <= 30 for example in EXAMPLES)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_example_runs(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    exec(compile(EXAMPLES[number], f"README.md example {number + 1}", "exec"), names)
+    # Each example ends in a check of its own, so that it cannot quietly do nothing.
+    assert "assert" in EXAMPLES[number]
+
+
+def test_commands_are_targets_of_the_makefile():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\bmake ([a-z]+)", TEXT)) <= targets
+    assert {"demo", "test"} <= set(re.findall(r"\bmake ([a-z]+)", TEXT))
+
+
+def test_command_lines_parse():
+    from pnpfuse.cli import _parser
+
+    lines = re.findall(r"^pnpfuse (.+)$", TEXT, re.M)
+    assert lines
+    for line in lines:
+        assert _parser().parse_args(line.split("#")[0].split()).command
+
+
+def test_linked_files_exist():
+    for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
