@@ -3,8 +3,8 @@
 import enum
 
 
-class Outcome(enum.Enum):
-    """How a solve ended: ``.value`` is the name kept in files, ``.message`` says what to do."""
+class Outcome(enum.StrEnum):
+    """How a solve ended: a string that files keep; ``.message`` says what to do."""
 
     CONVERGED = "converged"
     UNRESOLVED_LAYER = "unresolved layer"
