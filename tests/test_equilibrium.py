@@ -22,8 +22,8 @@ def positions(solution):
     return solution.x.values / float(solution.length)
 
 
-def error(ratio, voltage, nodes=401):
-    solution = solve_equilibrium(Cell.dimensionless(ratio, voltage), nodes=nodes)
+def error(ratio, voltage, nodes=401, order=2):
+    solution = solve_equilibrium(Cell.dimensionless(ratio, voltage), nodes=nodes, order=order)
     u = solution.reduced_potential.values
     # Symmetry: half of the cell is enough, and every third node of it.
     some = slice(0, nodes // 2, 3)
@@ -47,10 +47,45 @@ def test_second_order(ratio, voltage):
     assert 1.9 < np.log(coarse / fine) / np.log(4.0) < 2.1
 
 
+@pytest.mark.parametrize("order, rate", [(4, 3.6), (6, 5.0)])
+@pytest.mark.parametrize("ratio, voltage", [(4, 5), (30, 10)])
+def test_higher_orders(ratio, voltage, order, rate):
+    coarse, fine = error(ratio, voltage, 51, order), error(ratio, voltage, 101, order)
+    assert np.log2(coarse / fine) > rate
+    assert fine < error(ratio, voltage, 101, order - 2) / 10
+
+
+@pytest.mark.parametrize("ratio, voltage", [(4, 5), (100, 40), (1000, 20)])
+def test_error_estimate_is_on_the_safe_side(ratio, voltage):
+    for order in (4, 6):
+        solution = solve_equilibrium(Cell.dimensionless(ratio, voltage), nodes=101, order=order)
+        found = error(ratio, voltage, 101, order)
+        assert found < float(solution.error_estimate) < 1e4 * found
+    assert np.isnan(solve_equilibrium(Cell.dimensionless(ratio, voltage)).error_estimate)
+
+
+def test_higher_orders_reach_charge_interface_and_separation():
+    """Grahame's charge and the interface of an asymmetric salt, against many more nodes."""
+    cell = Cell.dimensionless(40, 6, contact="reservoir")
+    k = cell.constants
+    grahame = np.sqrt(8 * k.permittivity * k.boltzmann * cell.temperature * 1e20) * np.sinh(3)
+    solution = solve_equilibrium(cell, nodes=201, order=6)
+    assert float(solution.surface_charge[0]) == pytest.approx(grahame, rel=1e-7)
+    salt = Cell.dimensionless(5, 4, valences=(2, -1), concentrations=(1, 2))
+    fine, coarse = (solve_equilibrium(salt, nodes=n, order=6) for n in (1601, 201))
+    # Interface and width come from cubics between the nodes, of fourth order.
+    for name, most in {
+        "surface_charge": 1e-8, "free_energy": 1e-8, "separation": 1e-6,
+        "interface": 2e-5, "interface_width": 2e-5,
+    }.items():  # fmt: skip
+        np.testing.assert_allclose(coarse[name], fine[name], rtol=most, err_msg=name)
+
+
+@pytest.mark.parametrize("order", [2, 6])
 @pytest.mark.parametrize("ratio", [FIG8_RATIO, 4, 30, 100])
 @pytest.mark.parametrize("voltage", [1, 5, 20, 40])
-def test_amounts_are_exact(ratio, voltage):
-    solution = solve_equilibrium(Cell.dimensionless(ratio, voltage))
+def test_amounts_are_exact(ratio, voltage, order):
+    solution = solve_equilibrium(Cell.dimensionless(ratio, voltage), order=order)
     mean = np.trapezoid(solution.concentration, solution.x, axis=1) / float(solution.length)
     np.testing.assert_allclose(mean, 1e20, rtol=1e-12)
     assert float(solution.mass_error) < 1e-12
@@ -305,6 +340,7 @@ def test_a_cell_that_is_not_neutral_is_allowed_and_said():
         ({"nodes": 40.5}, "nodes: got 40.5"),
         ({"tol": float("nan")}, "tol: got nan"),
         ({"tol": 1.0}, "tol: got 1"),
+        ({"order": 3}, "order: got 3; give one of 2, 4, 6"),
         ({"cell": Cell(1e-8, (Ion("K+", 1, 1e20, diameter=3e-10), SALT[1]))}, "diameter of ion"),
         ({"cell": Cell(1e-8, SALT, potential=(30.0, 0.0), contact="reservoir")}, "potential: got"),
         ({"cell": Cell(1e-8, SALT, fixed_charge=lambda x: x / 0 * 0)}, "fixed_charge: got"),

@@ -37,7 +37,7 @@ def test_coordinates_stay_apart():
     x = np.concatenate([[0.0], 1.0 - np.geomspace(0.5, 1e-13, 300), [1.0]])
     density = 1.0 / (1.0 - 0.5 * (x[:-1] + x[1:]) + 1e-22) ** 2
     mesh = grid.place(x, density, 101)
-    assert np.diff(mesh).min() > 1e-14
+    assert np.diff(mesh).min() > 1e-15
 
 
 def test_weights_are_the_trapezoidal_rule():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pnpfuse_solvers import Cell, Ion, solve_equilibrium
-from pnpfuse_solvers.interface import locate, log_balance, separation
+from pnpfuse_solvers.interface import Profiles, locate, separation
 
 
 def solve(ratio, voltage, **options):
@@ -73,33 +73,64 @@ def test_several_are_named():
     assert reason == "several: the ions balance at 0.3333, 0.6667 of the cell"
 
 
+def profiles(x, function, slope):
+    """Two species whose balance is the given function."""
+    return Profiles(
+        x, np.array([function(x), 0 * x]), np.array([slope(x), 0 * x]), np.array([1.0, -1.0])
+    )
+
+
 def test_locate_on_a_given_balance():
     x = np.linspace(0.0, 1.0, 11)
-    found = locate(x, 8.0 * (x - 0.33), 1e-3)
-    assert found.position == pytest.approx(0.33)
+    rising = profiles(x, lambda x: 8.0 * (x - 0.33), lambda x: 8.0 + 0 * x)
+    found = locate(rising, 1e-3)
+    assert found.position == pytest.approx(0.33, abs=1e-14)
     assert found.uncertainty == pytest.approx(1e-3 / 8)
     assert found.width == pytest.approx(2 * np.log(9) / 8)
-    assert locate(x, None, 1e-3).reason.startswith("none")
-    touching = locate(x, (x - 0.5) ** 2, 1e-3)
+    falling = profiles(x, lambda x: -8.0 * (x - 0.33), lambda x: -8.0 + 0 * x)
+    assert locate(falling, 1e-3).position == pytest.approx(0.33, abs=1e-14)
+    assert locate(falling, 1e-3).width == pytest.approx(found.width)
+    touching = locate(profiles(x, lambda x: (x - 0.5) ** 2, lambda x: 2 * (x - 0.5)), 1e-3)
     assert np.isnan(touching.position) and "without changing order" in touching.reason
-    flipped = locate(x, -8.0 * (x - 0.33), 1e-3)
-    assert flipped.position == pytest.approx(0.33) and flipped.width == pytest.approx(found.width)
+
+
+def test_crossings_are_of_fourth_order():
+    errors = []
+    for nodes in (8, 15, 29):
+        x = np.linspace(0.0, 1.0, nodes)
+        curved = profiles(x, lambda x: np.exp(2 * x) - 3.0, lambda x: 2 * np.exp(2 * x))
+        errors.append(abs(curved.crossings(0.0)[0] - np.log(3.0) / 2))
+    assert errors[-1] < 1e-7 and errors[0] / errors[-1] > 2.0**6
+
+
+def test_balance_of_several_species():
+    log_c = np.log([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    slope = np.array([[1.0, 0.0], [2.0, 0.0], [-1.0, 3.0]])
+    several = Profiles(np.array([0.0, 1.0]), log_c, slope, np.array([1.0, 2.0, -1.0]))
+    np.testing.assert_allclose(several.balance, np.log([4 / 5, 1.0]))
+    np.testing.assert_allclose(several.balance_slope, [(1 * 1 + 3 * 2) / 4 + 1, -3.0])
+    alone = Profiles(np.array([0.0, 1.0]), log_c, slope, np.array([1.0, 2.0, 3.0]))
+    assert alone.balance is None and locate(alone, 1e-3).reason.startswith("none")
 
 
 def test_separation_of_given_profiles():
-    x = np.linspace(0.0, 1.0, 101)
-    c = np.array([np.where(x > 0.5, 1.0, 0.0), 1.0 - x])
-    z = np.array([1.0, -1.0])
-    balance = x - 0.5
-    share = separation(x, c, z, 0.5, balance)
-    assert share[0] == pytest.approx(1.0, abs=0.011)
-    assert share[1] == pytest.approx(0.75, abs=1e-6)
-    np.testing.assert_allclose(separation(x, c, -z, 0.5, balance), 1.0 - share)
-    assert np.isnan(separation(x, c, np.array([1.0, 0.0]), 0.5, balance)[1])
+    """Cations exp(4x), anions exp(-3x): shares in closed form."""
+    x = np.linspace(0.0, 1.0, 41)
+    log_c = np.array([4 * x, -3 * x + 1.0, 0 * x])
+    slope = np.outer([4.0, -3.0, 0.0], np.ones_like(x))
+    given = Profiles(x, log_c, slope, np.array([1.0, -1.0, 0.0]))
+    share = separation(given, 0.37)
+    cations = (np.exp(4) - np.exp(4 * 0.37)) / (np.exp(4) - 1)
+    anions = (1 - np.exp(-3 * 0.37)) / (1 - np.exp(-3))
+    np.testing.assert_allclose(share[:2], [cations, anions], rtol=1e-9)
+    assert np.isnan(share[2])
+    turned = Profiles(x, log_c[:, ::-1], -slope[:, ::-1], given.z)
+    np.testing.assert_allclose(separation(turned, 0.63), share, rtol=1e-9)
+    assert np.isnan(separation(given, np.nan)).all()
 
 
-def test_log_balance_needs_both_signs():
-    log_c = np.log([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    balance = log_balance(log_c, np.array([1.0, 2.0, -1.0]))
-    np.testing.assert_allclose(balance, np.log([4 / 5, 1.0]))
-    assert log_balance(log_c, np.array([1.0, 2.0, 3.0])) is None
+def test_an_unresolved_layer_does_not_overflow():
+    x = np.linspace(0.0, 1.0, 11)
+    steep = profiles(x, lambda x: 30 * (x - 0.5), lambda x: 1e9 * (x + 1))
+    assert 0.0 < steep.crossings(0.0)[0] < 1.0
+    assert np.isfinite(separation(steep, 0.5)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 from collections.abc import Mapping
@@ -11,12 +12,12 @@ import numpy as np
 import xarray as xr
 
 from pnpfuse_solvers.cell import Cell
-from pnpfuse_solvers.energy import free_energy
 from pnpfuse_solvers.grid import Array
-from pnpfuse_solvers.interface import Interface, locate, log_balance, separation
+from pnpfuse_solvers.interface import Interface, Profiles, locate, separation
 
 if TYPE_CHECKING:
-    from pnpfuse_solvers.equilibrium import Solution
+    from pnpfuse_solvers.discrete import Solution
+    from pnpfuse_solvers.observables import Observables
 
 # name: (dims, units, long name). What a result holds is said here and nowhere else.
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
@@ -44,12 +45,18 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "surface_charge": (("electrode",), "C m-2", "charge of the electrode"),
     "free_energy": ((), "J m-2", "free energy less the work of the electrodes"),
     "residual": ((), "1", "largest violation of Gauss's law over the largest displacement"),
+    "error_estimate": ((), "kB T/e", "estimated error of reduced_potential; NaN at order 2"),
     "iterations": ((), "1", "Newton steps over all meshes"),
     "mass_error": ((), "1", "largest relative error of an amount that the cell keeps"),
     "layer_resolution": ((), "1", "mesh spacing over layer thickness where ions are"),
     "minimum_concentration": ((), "m-3", "smallest number density of any species"),
 }
 COORDINATES = ("x", "species", "electrode")
+
+
+@functools.cache
+def _version() -> str:
+    return importlib.metadata.version("pnpfuse")
 
 
 def build(values: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
@@ -64,31 +71,46 @@ def build(values: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
         coords={name: dressed(name) for name in values if name in COORDINATES},
         attrs={
             "package": "pnpfuse",
-            "version": importlib.metadata.version("pnpfuse"),
+            "version": _version(),
             **attrs,
         },
     )
 
 
-def equilibrium_dataset(cell: Cell, solution: Solution, tol: float) -> xr.Dataset:
-    """Return a solution in SI units with its interface, energy and certificates."""
+def equilibrium_dataset(
+    cell: Cell,
+    solution: Solution,
+    observed: Observables,
+    residual: float,
+    error: float,
+    tol: float,
+) -> xr.Dataset:
+    """Return a solution in SI units with its interface, energy and certificates.
+
+    Parameters
+    ----------
+    cell, solution, observed
+        The cell, its (extrapolated) solution on the reported mesh, and what was read off it.
+    residual : float
+        Of the discrete equations on the finest mesh that was solved.
+    error : float
+        Estimate of the error of u [kB T/e]; NaN where it is not known.
+    tol : float
+        Of the Newton steps.
+    """
     p = solution.problem
-    volt = cell.thermal_voltage
-    given = np.array([ion.concentration for ion in cell.ions])
-    per_unit = given / p.amount  # 1/m^3 of one dimensionless unit, the same for every species
-    c = solution.c * per_unit[:, None]
-    surface, field = _electrostatics(cell, solution)
-    found, share = _interface(solution, tol)
+    c = solution.c / p.unit
+    found, share = _interface(cell, solution, observed, tol)
     return build(
         {
             "x": p.x,
             "species": np.array([ion.name for ion in cell.ions]),
             "electrode": np.array(["left", "right"]),
-            "potential": solution.u * volt,
+            "potential": solution.u * cell.thermal_voltage,
             "reduced_potential": solution.u,
             "concentration": c,
-            "charge_density": cell.constants.charge * per_unit[0] * solution.charge,
-            "electric_field": field,
+            "charge_density": cell.constants.charge * solution.charge / p.unit,
+            "electric_field": observed.field,
             "valence": p.z,
             "length": cell.length,
             "debye_length": cell.debye_length,
@@ -98,9 +120,10 @@ def equilibrium_dataset(cell: Cell, solution: Solution, tol: float) -> xr.Datase
             "interface_uncertainty": found.uncertainty * cell.length,
             "interface_width": found.width * cell.length,
             "separation": share,
-            "surface_charge": surface,
-            "free_energy": free_energy(cell, p.w, p.a, p.r, solution.u, c, surface),
-            "residual": solution.residual(),
+            "surface_charge": observed.surface_charge,
+            "free_energy": observed.free_energy,
+            "residual": residual,
+            "error_estimate": error,
             "iterations": solution.iterations,
             "mass_error": np.abs(solution.c @ p.w / p.amount - 1.0).max() if p.closed else 0.0,
             "layer_resolution": solution.layer_resolution(),
@@ -136,7 +159,9 @@ def neutrality_note(cell: Cell) -> str:
     )
 
 
-def _interface(solution: Solution, tol: float) -> tuple[Interface, Array]:
+def _interface(
+    cell: Cell, solution: Solution, observed: Observables, tol: float
+) -> tuple[Interface, Array]:
     """The interface on [0, 1] and each species' separation (S,)."""
     p = solution.problem
     # ln c from the largest value of each species: linear in u also where c underflows.
@@ -144,21 +169,8 @@ def _interface(solution: Solution, tol: float) -> tuple[Interface, Array]:
     for s, z in enumerate(p.z):
         top = int(solution.c[s].argmax())
         log_c[s] = np.log(solution.c[s, top]) - z * (solution.u - solution.u[top])
-    balance = log_balance(log_c, p.z)
+    slope = -observed.field * cell.length / cell.thermal_voltage
+    profiles = Profiles(p.nodes, log_c, -np.outer(p.z, slope), p.z)
     error = float(p.z.max() - p.z.min()) * max(tol, 1e-10)
-    found = locate(p.nodes, balance, error)
-    return found, separation(p.nodes, solution.c, p.z, found.split, balance)
-
-
-def _electrostatics(cell: Cell, solution: Solution) -> tuple[Array, Array]:
-    """Electrode charges (2,) [C/m^2] and field at the nodes (N,) [V/m], by Gauss's law."""
-    p = solution.problem
-    to_field = cell.thermal_voltage / cell.length
-    displacement = -p.a * np.diff(solution.u)  # eps_r E on the edges
-    half = 0.5 * np.diff(p.nodes)
-    # From an edge's middle to its ends through the charge between them.
-    at_node = np.empty(p.x.size)
-    at_node[1:] = displacement + solution.charge[1:] * half
-    at_node[0] = displacement[0] - solution.charge[0] * half[0]
-    surface = cell.constants.permittivity * to_field * at_node[[0, -1]] * np.array([1.0, -1.0])
-    return surface, at_node * to_field / cell.permittivity_at(p.x)
+    found = locate(profiles, error)
+    return found, separation(profiles, found.split)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 # Below this spacing a coordinate near 1 has lost its digits.
-FINEST = 1e-13
+FINEST = 4e-15
 
 
 def two_sided(nodes: int, left: float, right: float) -> Array:
@@ -71,6 +71,14 @@ def place(x: Array, density: Array, nodes: int) -> Array:
 def _invert(level: Array, share: Array, x: Array) -> Array:
     count = np.concatenate([[0.0], np.cumsum(share)])
     return np.interp(level, count / count[-1], x)
+
+
+def halved(x: Array) -> Array:
+    """Return the points ``x`` (N,) and the middles between them: (2 N - 1,)."""
+    finer = np.empty(2 * x.size - 1)
+    finer[::2] = x
+    finer[1::2] = 0.5 * (x[:-1] + x[1:])
+    return finer
 
 
 def trapezoid_weights(h: Array) -> Array:

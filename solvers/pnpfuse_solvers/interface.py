@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 
 import numpy as np
+from scipy.optimize import brentq
 
 from pnpfuse_solvers.grid import Array
 
@@ -12,6 +14,73 @@ from pnpfuse_solvers.grid import Array
 UNDETERMINED = 0.01
 # Width: from 10 % to 90 % of the one kind among all ions.
 WIDTH_LEVEL = float(np.log(9.0))
+_GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Profiles:
+    """Logarithmic concentrations with their slopes: cubics between the nodes.
+
+    Attributes
+    ----------
+    x : array (N,)
+        Nodes on [0, 1].
+    log_c, slope : arrays (S, N)
+        ln of the concentrations and its derivative, -z u', from Gauss's law.
+    z : array (S,)
+        Valences.
+    """
+
+    x: Array
+    log_c: Array
+    slope: Array
+    z: Array
+
+    @cached_property
+    def balance(self) -> Array | None:
+        """ln(sum of cations / sum of anions) at the nodes (N,); None where one kind is missing."""
+        if not ((self.z > 0).any() and (self.z < 0).any()):
+            return None
+        return _log_sum(self.log_c[self.z > 0]) - _log_sum(self.log_c[self.z < 0])
+
+    @cached_property
+    def balance_slope(self) -> Array:
+        """Derivative of the balance at the nodes (N,): a difference of weighted means."""
+        means = []
+        for kind in (self.z > 0, self.z < 0):
+            weight = np.exp(self.log_c[kind] - _log_sum(self.log_c[kind]))
+            means.append((weight * self.slope[kind]).sum(axis=0))
+        return means[0] - means[1]
+
+    def crossings(self, level: float) -> list[float]:
+        """Positions inside the cell where the balance crosses ``level``."""
+        assert self.balance is not None
+        gap = self.balance - level
+        sign = np.sign(gap)
+        found = []
+        for i in np.flatnonzero(sign[:-1] * sign[1:] < 0.0):
+            near = slice(i, i + 2)
+            cubic = _ends(self.x[near], gap[near], self.balance_slope[near])
+            part = brentq(lambda t, cubic=cubic: _cubic(t, *cubic).item(), 0.0, 1.0, xtol=1e-15)
+            found.append(float(self.x[i] + part * (self.x[i + 1] - self.x[i])))
+        for i in np.flatnonzero(gap[1:-1] == 0.0) + 1:
+            if sign[i - 1] * sign[i + 1] < 0.0:
+                found.append(float(self.x[i]))
+        return sorted(found)
+
+    def amounts(self, s: int, edge: int, part: float) -> tuple[float, float]:
+        """Amount of species s before a point, and in all, up to a common factor.
+
+        The point lies in the interval ``edge``, at the share ``part`` of its length.
+        """
+        h = np.diff(self.x)
+        top = self.log_c[s].max()
+        cubics = _ends(self.x, self.log_c[s] - top, self.slope[s])
+        at = 0.5 * (1.0 + _GAUSS_X)
+        pieces = 0.5 * h * (np.exp(_cubic(at, *cubics)) @ _GAUSS_W)
+        cut = [end[edge] for end in cubics]
+        last = 0.5 * part * h[edge] * (np.exp(_cubic(part * at, *cut)) @ _GAUSS_W)
+        return float(pieces[:edge].sum() + last), float(pieces.sum())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,23 +111,12 @@ class Interface:
     reason: str = ""
 
 
-def log_balance(log_c: Array, z: Array) -> Array | None:
-    """Return ln(sum of cations / sum of anions) (N,), or None where one kind is missing."""
-    if not ((z > 0).any() and (z < 0).any()):
-        return None
-    return np.logaddexp.reduce(log_c[z > 0], axis=0) - np.logaddexp.reduce(log_c[z < 0], axis=0)
-
-
-def locate(x: Array, balance: Array | None, error: float) -> Interface:
+def locate(profiles: Profiles, error: float) -> Interface:
     """Find the interface c_+(b) = c_-(b) (PMR Eq. 21) from the logarithmic balance.
 
     Parameters
     ----------
-    x : array (N,)
-        Nodes on [0, 1].
-    balance : array (N,) or None
-        ``log_balance`` at the nodes. It is linear in the potential for two species, so linear
-        interpolation between nodes is the scheme's own.
+    profiles : Profiles
     error : float
         Numerical error of the balance: where it is smaller than this its sign means nothing.
 
@@ -66,6 +124,7 @@ def locate(x: Array, balance: Array | None, error: float) -> Interface:
     -------
     Interface
     """
+    x, balance = profiles.x, profiles.balance
     if balance is None:
         return _without("none: the cell does not hold ions of both signs")
     if not np.isfinite(balance).all():
@@ -85,16 +144,14 @@ def locate(x: Array, balance: Array | None, error: float) -> Interface:
             )
         kind = "cations" if signs[0] > 0 else "anions"
         return _without(f"none: {kind} are in the majority everywhere")
-    crossings = _level_crossings(x, balance, 0.0)
+    crossings = profiles.crossings(0.0)
     if changes > 1:
         places = ", ".join(f"{place:.4g}" for place in crossings)
         return _without(f"several: the ions balance at {places} of the cell")
-    rising = signs[-1] > 0
-    low = _level_crossings(x, balance, -error if rising else error)
-    high = _level_crossings(x, balance, error if rising else -error)
-    first, last = low[0], high[-1]
-    uncertainty = 0.5 * (last - first)
-    middle = 0.5 * (first + last)
+    sign = float(signs[-1])
+    first = profiles.crossings(-sign * error)[0]
+    last = profiles.crossings(sign * error)[-1]
+    uncertainty, middle = 0.5 * (last - first), 0.5 * (first + last)
     if uncertainty > UNDETERMINED:
         return _without(
             f"not determined: the ions balance, within the solver's error, from {first:.3g} to "
@@ -104,51 +161,58 @@ def locate(x: Array, balance: Array | None, error: float) -> Interface:
         )
     # Nodes with a balance of exactly 0 side by side show no crossing: take their middle.
     position = crossings[0] if crossings else middle
-    return Interface(position, uncertainty, _width(x, balance, position, rising), position)
+    before = [p for p in profiles.crossings(-sign * WIDTH_LEVEL) if p < position]
+    after = [p for p in profiles.crossings(sign * WIDTH_LEVEL) if p > position]
+    width = (after[0] if after else 1.0) - (before[-1] if before else 0.0)
+    return Interface(position, uncertainty, width, position)
+
+
+def separation(profiles: Profiles, split: float) -> Array:
+    """Return the share (S,) of each species that lies on its own side of ``split``.
+
+    A species' own side is the one where ions of its sign are in the majority. NaN for an uncharged
+    species and where there is no split.
+    """
+    z, balance = profiles.z, profiles.balance
+    share = np.full(z.size, np.nan)
+    if balance is None or not np.isfinite(split):
+        return share
+    rising = balance[-1] >= balance[0]
+    edge = int(
+        np.clip(np.searchsorted(profiles.x, split, side="right") - 1, 0, profiles.x.size - 2)
+    )
+    part = float((split - profiles.x[edge]) / (profiles.x[edge + 1] - profiles.x[edge]))
+    for s in range(z.size):
+        if z[s] != 0.0:
+            before, total = profiles.amounts(s, edge, part)
+            share[s] = (total - before if (z[s] > 0) == rising else before) / total
+    return share
 
 
 def _without(reason: str, split: float = np.nan, uncertainty: float = np.nan) -> Interface:
     return Interface(np.nan, uncertainty, np.nan, split, reason)
 
 
-def _level_crossings(x: Array, values: Array, level: float) -> list[float]:
-    """Positions inside the cell where the linear interpolant of ``values`` crosses ``level``."""
-    gap = values - level
-    found = []
-    for i in np.flatnonzero(np.sign(gap[:-1]) * np.sign(gap[1:]) < 0.0):
-        found.append(float(x[i] + (x[i + 1] - x[i]) * gap[i] / (gap[i] - gap[i + 1])))
-    for i in np.flatnonzero(gap[1:-1] == 0.0) + 1:
-        if np.sign(gap[i - 1]) * np.sign(gap[i + 1]) < 0.0:
-            found.append(float(x[i]))
-    return sorted(found)
+def _log_sum(log_c: Array) -> Array:
+    return np.logaddexp.reduce(log_c, axis=0)
 
 
-def _width(x: Array, balance: Array, position: float, rising: bool) -> float:
-    sign = 1.0 if rising else -1.0
-    before = [p for p in _level_crossings(x, sign * balance, -WIDTH_LEVEL) if p < position]
-    after = [p for p in _level_crossings(x, sign * balance, WIDTH_LEVEL) if p > position]
-    return (after[0] if after else 1.0) - (before[-1] if before else 0.0)
+def _ends(x: Array, values: Array, slopes: Array) -> tuple[Array, Array, Array, Array]:
+    """Values and slopes at both ends of every interval, each (N-1, 1), lengths scaled to 1.
 
-
-def separation(x: Array, c: Array, z: Array, split: float, balance: Array | None) -> Array:
-    """Return the share (S,) of each species that lies on its own side of ``split``.
-
-    A species' own side is the one where ions of its sign are in the majority. The share is taken
-    from the trapezoidal integrals that define the amounts, so that both sides add up to 1.
-    NaN for an uncharged species and where there is no split.
+    Where a mesh does not resolve a layer the slope at a node says nothing about the interval: it
+    is cut so that the cubic cannot shoot over by more than about 1, which changes no resolved one.
     """
-    share = np.full(z.size, np.nan)
-    if balance is None or not np.isfinite(split):
-        return share
-    rising = balance[-1] >= balance[0]
-    edge = int(np.clip(np.searchsorted(x, split, side="right") - 1, 0, x.size - 2))
-    part = (split - x[edge]) / (x[edge + 1] - x[edge])
-    for s in range(z.size):
-        if z[s] == 0.0:
-            continue
-        pieces = 0.5 * (c[s, :-1] + c[s, 1:]) * np.diff(x)
-        at_split = c[s, edge] + part * (c[s, edge + 1] - c[s, edge])
-        left = pieces[:edge].sum() + 0.5 * (c[s, edge] + at_split) * (split - x[edge])
-        fraction = left / pieces.sum()
-        share[s] = 1.0 - fraction if (z[s] > 0) == rising else fraction
-    return share
+    h = np.diff(x)
+    most = 1.0 + 3.0 * np.abs(np.diff(values))
+    left = np.clip(h * slopes[:-1], -most, most)
+    right = np.clip(h * slopes[1:], -most, most)
+    return values[:-1, None], left[:, None], values[1:, None], right[:, None]
+
+
+def _cubic(t: Array | float, first: Array, left: Array, last: Array, right: Array) -> Array:
+    """Hermite's cubic at t on [0, 1]."""
+    rest = 1.0 - t
+    return rest * rest * ((1.0 + 2.0 * t) * first + t * left) + t * t * (
+        (3.0 - 2.0 * t) * last - rest * right
+    )

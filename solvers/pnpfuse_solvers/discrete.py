@@ -1,0 +1,145 @@
+"""A cell's dimensionless equations on one mesh, and a solution of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pnpfuse_solvers import grid, kernels
+from pnpfuse_solvers.cell import Cell
+from pnpfuse_solvers.grid import Array
+from pnpfuse_solvers.outcome import Outcome
+
+ITERATION_LIMIT = 200
+_GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(4)
+_STATUS = {
+    kernels.CONVERGED: Outcome.CONVERGED,
+    kernels.STALLED: Outcome.STALLED,
+    kernels.EXHAUSTED: Outcome.EXHAUSTED,
+    kernels.NOT_FINITE: Outcome.NOT_FINITE,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Discrete:
+    """The dimensionless equations on one mesh (see ``kernels``): the arguments of the kernels."""
+
+    x: Array  # nodes [m]
+    a: Array  # relative permittivity over edge length, edges in cell lengths
+    w: Array  # trapezoidal weights, sum 1
+    f: Array  # fixed charge, in the unit of ``amount``
+    r: Array  # Stern layer conductances (left, right); 0: potential held
+    v: Array  # electrode potentials u (left, right)
+    z: Array  # valences
+    amount: Array  # e^2 l^2 c / (eps0 kB T): the squared inverse Debye length of each species
+    unit: float  # what 1/m^3 is in the unit of ``amount``
+    closed: bool
+
+    @property
+    def nodes(self) -> Array:
+        """Nodes on [0, 1]."""
+        return self.x / self.x[-1]
+
+    def solve(self, start: Array, tol: float) -> Solution:
+        """Run Newton's method from ``start`` (N,)."""
+        u = start.copy()
+        for end in (0, -1):
+            if self.r[end] == 0.0:
+                u[end] = self.v[end]
+        c, iterations, step, status = kernels.equilibrium(
+            u, self.a, self.w, self.f, self.r, self.v, self.z, self.amount, self.closed,
+            tol, ITERATION_LIMIT,
+        )  # fmt: skip
+        return Solution(self, u, c, int(iterations), float(step), _STATUS[int(status)])
+
+    def at_potential(self, u: Array, solution: Solution) -> Solution:
+        """A solution like the given one with another potential and its Boltzmann profiles."""
+        c = np.empty_like(solution.c)
+        kernels.boltzmann(u, self.z, self.amount, self.w, self.closed, c)
+        return dataclasses.replace(solution, problem=self, u=u, c=c)
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """Potential and concentrations on a mesh, dimensionless."""
+
+    problem: Discrete
+    u: Array  # (N,) kB T/e
+    c: Array  # (S, N) in the unit of ``amount``
+    iterations: int
+    step: float
+    outcome: Outcome
+
+    @property
+    def charge(self) -> Array:
+        """Charge density (N,), ions and fixed charge, in the unit of ``amount``."""
+        return self.problem.z @ self.c + self.problem.f
+
+    def residual(self) -> float:
+        """Largest violation of Gauss's law in a node's box, over the largest displacement."""
+        p = self.problem
+        imbalance = np.empty_like(self.u)
+        kernels.imbalance(self.u, p.a, p.w, p.f, p.r, p.v, p.z, self.c, imbalance)
+        displacement = float(np.abs(p.a * np.diff(self.u)).max())
+        # Without any field the ions' charge is the scale.
+        return float(np.abs(imbalance).max() / (displacement or np.abs(p.z) @ p.amount))
+
+    def layer_resolution(self) -> float:
+        """How coarse the mesh is where ions are: above 1 a layer is not resolved.
+
+        The larger of the first spacing at a wall over the Debye length there, and the largest step
+        of ln c across an interval that holds more than a thousandth of a species.
+        """
+        p = self.problem
+        h = np.diff(p.nodes)
+        jumps = np.abs(np.diff(self.u))
+        screening = np.sqrt((p.z**2 @ self.c)[[0, -1]] / (p.a * h)[[0, -1]])
+        layered = jumps[[0, -1]] > 1e-6
+        worst = float(np.max(h[[0, -1]] * screening * layered))
+        for s, z in enumerate(p.z):
+            piece = 0.5 * (self.c[s, :-1] + self.c[s, 1:]) * h
+            steps = abs(z) * jumps[piece > 1e-3 * piece.sum()]
+            worst = max(worst, float(np.max(steps, initial=0.0)))
+        return worst
+
+
+def discretise(cell: Cell, x: Array) -> Discrete:
+    """Return the cell's equations on the nodes ``x`` [m]."""
+    k = cell.constants
+    # Spacings from the stored coordinates, so that whoever integrates over x finds the same mass.
+    h = np.diff(x) / cell.length
+    points = x[:-1, None] + 0.5 * np.diff(x)[:, None] * (1.0 + _GAUSS_X)
+    # Harmonic mean of the permittivity: exact for the potential drop across the edge.
+    a = 1.0 / (h * (0.5 * (1.0 / cell.permittivity_at(points)) @ _GAUSS_W))
+    w = grid.trapezoid_weights(h)
+    unit = k.charge**2 * cell.length**2 / (k.permittivity * k.boltzmann * cell.temperature)
+    wall = cell.permittivity_at(x[[0, -1]])
+    stern = np.array(cell.stern_thickness) / cell.length
+    r = np.divide(wall, stern, out=np.zeros(2), where=stern > 0.0)
+    return Discrete(
+        x=x,
+        a=a,
+        w=w,
+        f=unit * _box_means(cell, x, w),
+        r=r,
+        v=np.array(cell.potential) / cell.thermal_voltage,
+        z=np.array([ion.valence for ion in cell.ions]),
+        amount=unit * np.array([ion.concentration for ion in cell.ions]),
+        unit=unit,
+        closed=cell.contact == "closed",
+    )
+
+
+def _box_means(cell: Cell, x: Array, w: Array) -> Array:
+    """Means of the fixed charge over the nodes' boxes: a jump may fall between two nodes."""
+    if not callable(cell.fixed_charge):
+        return np.full(x.size, float(cell.fixed_charge))
+    edges = np.sort(np.concatenate([x, 0.5 * (x[:-1] + x[1:])]))
+    half = np.diff(edges)
+    points = edges[:-1, None] + 0.5 * half[:, None] * (1.0 + _GAUSS_X)
+    integral = 0.5 * half * (cell.fixed_charge_at(points) @ _GAUSS_W) / cell.length
+    boxes = np.zeros(x.size)
+    boxes[:-1] += integral[0::2]
+    boxes[1:] += integral[1::2]
+    return boxes / w

@@ -1,0 +1,75 @@
+"""What is read off a solution, and its extrapolation over nested meshes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from pnpfuse_solvers.cell import Cell
+from pnpfuse_solvers.discrete import Solution
+from pnpfuse_solvers.energy import free_energy
+from pnpfuse_solvers.grid import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Observables:
+    """Quantities that converge smoothly with the mesh, at the nodes of the coarsest one."""
+
+    u: Array  # (N,) potential, kB T/e
+    field: Array  # (N,) electric field [V/m]
+    surface_charge: Array  # (2,) charge of the electrodes [C/m^2]
+    free_energy: float  # [J/m^2]
+
+
+def observe(cell: Cell, solution: Solution, stride: int = 1) -> Observables:
+    """Read the observables off a solution, nodal ones at every ``stride``-th node.
+
+    Fields and charges follow from Gauss's law: the displacement in the middle of an edge, taken to
+    its ends through the charge between them.
+    """
+    p = solution.problem
+    to_field = cell.thermal_voltage / cell.length
+    displacement = -p.a * np.diff(solution.u)  # eps_r E on the edges
+    half = 0.5 * np.diff(p.nodes)
+    at_node = np.empty(p.x.size)
+    at_node[1:] = displacement + solution.charge[1:] * half
+    at_node[0] = displacement[0] - solution.charge[0] * half[0]
+    surface = cell.constants.permittivity * to_field * at_node[[0, -1]] * np.array([1.0, -1.0])
+    field = at_node * to_field / cell.permittivity_at(p.x)
+    return Observables(
+        solution.u[::stride],
+        field[::stride],
+        surface,
+        free_energy(cell, p.w, p.a, p.r, solution.u, solution.c / p.unit, surface),
+    )
+
+
+def extrapolate(levels: Sequence[Observables]) -> tuple[Observables, float]:
+    """Richardson's extrapolation over meshes of which each halves the spacings of the one before.
+
+    Returns the extrapolated observables and an estimate of the error of u in kB T/e: the last
+    change that a further level made. One level is returned as it is, with an unknown error (NaN).
+    """
+    table = list(levels)
+    error = float("nan")
+    for power in range(1, len(levels)):
+        # The error of the scheme is a series in h^2: each sweep removes the next of its terms.
+        factor = 4.0**power
+        before = table[-1]
+        table = [
+            _combined(fine, coarse, factor / (factor - 1.0), -1.0 / (factor - 1.0))
+            for coarse, fine in zip(table[:-1], table[1:], strict=True)
+        ]
+        error = float(np.abs(table[-1].u - before.u).max())
+    return table[-1], error
+
+
+def _combined(fine: Observables, coarse: Observables, p: float, q: float) -> Observables:
+    return Observables(
+        *(
+            p * getattr(fine, field.name) + q * getattr(coarse, field.name)
+            for field in dataclasses.fields(Observables)
+        )
+    )
