@@ -14,7 +14,7 @@ from pnpfuse_solvers.discrete import Discrete, Solution, discretise
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.observables import extrapolate, observe
 from pnpfuse_solvers.outcome import Outcome, SolverError
-from pnpfuse_solvers.placement import layer_lengths, node_density
+from pnpfuse_solvers.placement import breakpoints, layer_lengths, node_density
 
 # Solve, place the nodes after the solution, solve again: the second pass moves nodes only a little.
 MESH_PASSES = 3
@@ -49,9 +49,10 @@ def solve_equilibrium(
         Raise where the result is not trustworthy; False hands it back with its outcome.
     order : {2, 4, 6}
         Order of accuracy of potential, field, surface charge and free energy (interface and
-        separation stop at 4, by interpolation between the nodes). At 2 every identity of the discrete equations holds to rounding; above,
-        `error_estimate` says how far the potential is still off. A jump of the fixed charge or
-        of the permittivity between two nodes spoils the higher orders, and the estimate shows it.
+        separation stop at 4, by interpolation between the nodes). At 2 every identity of the
+        discrete equations holds to rounding; above, `error_estimate` says how far the potential
+        is still off. Nodes are put on the steps of fixed charge and permittivity, which would
+        otherwise cost the order.
 
     Returns
     -------
@@ -106,14 +107,15 @@ def solve_equilibrium(
 
 def _on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
     """Solve on a mesh made for the cell, then on meshes placed after the solution."""
-    mesh = grid.two_sided(nodes, *layer_lengths(cell))
+    steps = breakpoints(cell) / cell.length
+    mesh = grid.snapped(grid.two_sided(nodes, *layer_lengths(cell)), steps)
     problem = discretise(cell, mesh * cell.length)
     solution = problem.solve(_start(problem), tol)
     iterations = solution.iterations
     for _ in range(MESH_PASSES - 1):
         if not solution.outcome.ok:
             break
-        mesh = grid.place(problem.nodes, node_density(solution), nodes)
+        mesh = grid.snapped(grid.place(problem.nodes, node_density(solution), nodes), steps)
         problem = discretise(cell, mesh * cell.length)
         solution = problem.solve(np.interp(problem.nodes, solution.problem.nodes, solution.u), tol)
         iterations += solution.iterations

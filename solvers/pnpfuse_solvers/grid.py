@@ -73,6 +73,21 @@ def _invert(level: Array, share: Array, x: Array) -> Array:
     return np.interp(level, count / count[-1], x)
 
 
+def snapped(x: Array, points: Array) -> Array:
+    """Return ``x`` with the nearest inner node moved onto each of ``points`` on (0, 1)."""
+    moved = x.copy()
+    free = np.ones(x.size, bool)
+    free[[0, -1]] = False
+    for point in points:
+        if not free.any():
+            break
+        near = int(np.where(free, np.abs(moved - point), np.inf).argmin())
+        if moved[near - 1] < point < moved[near + 1]:
+            moved[near] = point
+            free[near] = False
+    return moved
+
+
 def halved(x: Array) -> Array:
     """Return the points ``x`` (N,) and the middles between them: (2 N - 1,)."""
     finer = np.empty(2 * x.size - 1)

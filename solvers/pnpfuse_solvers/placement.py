@@ -3,12 +3,49 @@
 import numpy as np
 
 from pnpfuse_solvers.cell import Cell
-from pnpfuse_solvers.discrete import Solution, discretise
+from pnpfuse_solvers.discrete import Discrete, Solution, discretise
 from pnpfuse_solvers.grid import Array
 
 # Share of the nodes that is spread evenly, whatever the solution wants.
 EVEN_SHARE = 0.05
 _LARGEST_EXPONENT = 600.0
+
+
+# Of the steady state, whose flux comes from the whole cell: half of the nodes.
+STEADY_EVEN_SHARE = 0.5
+_SAMPLES = 2001
+
+
+def breakpoints(cell: Cell) -> Array:
+    """Return the positions [m] inside the cell where fixed charge or permittivity jumps.
+
+    A step between two nodes costs the scheme its order; a node on it costs nothing. Steps are
+    found by halving: a difference that stays while its interval shrinks to rounding is a jump.
+    """
+    found: list[float] = []
+    for profile, at in (
+        (cell.fixed_charge, cell.fixed_charge_at),
+        (cell.relative_permittivity, cell.permittivity_at),
+    ):
+        if not callable(profile):
+            continue
+        x = np.linspace(0.0, cell.length, _SAMPLES)
+        values = at(x)
+        jumps = np.abs(np.diff(values))
+        where = np.flatnonzero(jumps > 1e-6 * np.ptp(values))
+        left, right = x[where], x[where + 1]
+        low, high, jump = values[where], values[where + 1], jumps[where]
+        for _ in range(40):
+            if where.size == 0:
+                break
+            middle = 0.5 * (left + right)
+            centre = at(middle)
+            first = np.abs(centre - low) >= np.abs(high - centre)
+            right, high = np.where(first, middle, right), np.where(first, centre, high)
+            left, low = np.where(first, left, middle), np.where(first, low, centre)
+        stays = np.abs(high - low) > 0.3 * jump
+        found.extend(0.5 * (left + right)[stays])
+    return np.unique(np.array(found))
 
 
 def layer_lengths(cell: Cell) -> tuple[float, float]:
@@ -64,3 +101,24 @@ def node_density(solution: Solution) -> Array:
     if not total > 0.0:
         return np.ones(h.size)
     return EVEN_SHARE + (1.0 - EVEN_SHARE) * wanted / total
+
+
+def steady_density(problem: Discrete, u: Array, c: Array) -> Array:
+    """Wanted nodes per length on each edge for a current-carrying state.
+
+    Spacings follow the local length of the charge, ``|rho''|^(-1/4)`` in these units.
+    """
+    x = problem.nodes
+    h = np.diff(x)
+    charge = problem.z @ c
+    bend = np.zeros(x.size)
+    slope = np.diff(charge) / h
+    bend[1:-1] = np.abs(np.diff(slope)) / (0.5 * (h[:-1] + h[1:]))
+    # Differences of charges that are rounding of a neutral mixture are no layers.
+    noise = 1e-12 * (np.abs(problem.z) @ c).max() / np.minimum(h[:-1], h[1:]) ** 2
+    bend[1:-1] = np.where(bend[1:-1] > noise, bend[1:-1], 0.0)
+    wanted = np.maximum(bend[:-1], bend[1:]) ** 0.25
+    total = wanted @ h
+    if not total > 0.0:
+        return np.ones(h.size)
+    return STEADY_EVEN_SHARE + (1.0 - STEADY_EVEN_SHARE) * wanted / total
