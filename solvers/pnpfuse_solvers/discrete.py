@@ -81,9 +81,10 @@ class Solution:
         p = self.problem
         imbalance = np.empty_like(self.u)
         kernels.imbalance(self.u, p.a, p.w, p.f, p.r, p.v, p.z, self.c, imbalance)
-        displacement = float(np.abs(p.a * np.diff(self.u)).max())
-        # Without any field the ions' charge is the scale.
-        return float(np.abs(imbalance).max() / (displacement or np.abs(p.z) @ p.amount))
+        displacement = np.abs(p.a * np.diff(self.u)).max()
+        # Without any field what is left is the rounding of the ions' charges.
+        scale = max(displacement, 1e-8 * (np.abs(p.z) @ p.amount + np.abs(p.f) @ p.w))
+        return float(np.abs(imbalance).max() / scale)
 
     def layer_resolution(self) -> float:
         """How coarse the mesh is where ions are: above 1 a layer is not resolved.
