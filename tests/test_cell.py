@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.constants
 
-from pnpfuse_solvers import Cell, Ion
+from pnpfuse_solvers import Cell, Constants, Ion
+from pnpfuse_solvers.dataset import neutrality_note
 
 SALT = (Ion("Na+", 1, 1e23), Ion("Cl-", -1, 1e23))
 
@@ -78,6 +79,15 @@ def test_profiles_may_return_one_number():
         ({"contact": "open"}, "contact: got 'open'; give one of closed, reservoir"),
         ({"relative_permittivity": -2}, "relative_permittivity: got -2"),
         ({"fixed_charge": float("nan")}, "fixed_charge: got nan"),
+        ({"potential": b"12"}, "potential: got b'12'"),
+        ({"length": True}, "length: got True; give one real number"),
+        ({"length": 1e-8 + 0j}, "length: got"),
+        ({"length": 10**400}, "length: got 1000"),
+        ({"length": 1e250}, "check the units"),
+        ({"temperature": 1e-300}, "check the units"),
+        ({"stern_thickness": (1e200, 0.0)}, "check the units"),
+        ({"contact": np.array(["closed", "open"])}, "contact: got"),
+        ({"constants": 3}, "constants: got 3; give Constants"),
         ({"stern_thickness": (0.0, -1e-10)}, "stern_thickness: got"),
     ],
 )
@@ -108,6 +118,8 @@ def test_bad_ions(change, match):
         ((0.0, 1.0), "length_ratio: got 0"),
         ((1.0, float("nan")), "voltage: got nan"),
         ((1.0, 1.0, (1, -1), (1,)), "concentrations: got 1 for 2 valences"),
+        ((1.0, 1.0, 1, 1), "valences: got 1; give a list"),
+        ((1.0, 1.0, (1, "a"), (1, 1)), r"valences\[1\]: got 'a'"),
         ((1.0, 1.0, (1, -1), (1, -2)), "concentration of ion 'anion'"),
     ],
 )
@@ -116,7 +128,39 @@ def test_bad_dimensionless_cells(arguments, match):
         Cell.dimensionless(*arguments)
 
 
-def test_functions_that_fail_are_named():
-    cell = Cell(1e-8, SALT, fixed_charge=lambda x: "a")
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: "a",
+        lambda x: 1 // 0,
+        lambda x: {}["a"],
+        lambda x: x.nothing,
+        lambda x: np.ones(7),
+        lambda x: 1j * x,
+        lambda x: None,
+    ],
+)
+def test_functions_that_fail_are_named(function):
+    cell = Cell(1e-8, SALT, fixed_charge=function)
     with pytest.raises(ValueError, match="fixed_charge: the function failed"):
         cell.fixed_charge_at(np.zeros(3))
+
+
+@pytest.mark.parametrize("field", ["charge", "boltzmann", "permittivity"])
+@pytest.mark.parametrize("value", [0.0, -1.0, "x", None, float("nan")])
+def test_bad_constants(field, value):
+    with pytest.raises(ValueError, match=f"{field} of Constants: got"):
+        Constants(**{field: value})
+
+
+def test_neutrality_note_knows_a_step():
+    """A charge and its opposite on both sides of a step are neutral; half of it is not."""
+
+    def step(x):
+        return np.where(x < 0.5e-8, 1e24, -1e24)
+
+    assert neutrality_note(Cell(1e-8, SALT, fixed_charge=step)) == ""
+    assert "not neutral" in neutrality_note(
+        Cell(1e-8, SALT, fixed_charge=lambda x: step(x).clip(0))
+    )
+    assert "not neutral" in neutrality_note(Cell(1e-8, SALT, fixed_charge=1e20))

@@ -233,7 +233,9 @@ def test_identities_of_a_closed_cell(ratio, left, right, valences, stern):
     length = float(solution.length)
     charge = np.trapezoid(solution.charge_density, solution.x)
     ions = sum(abs(ion.valence) * ion.concentration for ion in cell.ions)
-    size = cell.constants.charge * ions * length + np.abs(solution.surface_charge).sum().item()
+    k = cell.constants
+    field = k.permittivity * volt * (abs(left) + abs(right)) / length
+    size = k.charge * ions * length + np.abs(solution.surface_charge).sum().item() + field
     assert abs(float(solution.surface_charge.sum()) + charge) <= 1e-11 * size
     mean = np.trapezoid(solution.concentration, solution.x, axis=1) / length
     np.testing.assert_allclose(mean, [ion.concentration for ion in cell.ions], rtol=1e-11)
@@ -341,6 +343,7 @@ def test_a_cell_that_is_not_neutral_is_allowed_and_said():
         ({"nodes": 40.5}, "nodes: got 40.5"),
         ({"tol": float("nan")}, "tol: got nan"),
         ({"tol": 1.0}, "tol: got 1"),
+        ({"tol": "small"}, "tol: got 'small'"),
         ({"order": 3}, "order: got 3; give one of 2, 4, 6"),
         ({"cell": Cell(1e-8, (Ion("K+", 1, 1e20, diameter=3e-10), SALT[1]))}, "diameter of ion"),
         ({"cell": Cell(1e-8, SALT, potential=(30.0, 0.0), contact="reservoir")}, "potential: got"),

@@ -9,15 +9,15 @@ from pnpfuse_solvers import grid
 
 
 @given(nodes=st.integers(11, 600), left=st.floats(-12, 2), right=st.floats(-12, 2))
-def test_two_sided_meshes(nodes, left, right):
-    x = grid.two_sided(nodes, 10.0**left, 10.0**right)
+def test_graded_meshes(nodes, left, right):
+    x = grid.graded(nodes, np.array([0.0, 1.0]), np.array([10.0**left, 10.0**right]))
     assert x.size == nodes and x[0] == 0.0 and x[-1] == 1.0
     assert (np.diff(x) > 0).all()
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-4, 0.1, 10.0])
 def test_equal_ends_give_a_mirror_image(scale):
-    x = grid.two_sided(201, scale, scale)
+    x = grid.graded(201, np.array([0.0, 1.0]), np.array([scale, scale]))
     np.testing.assert_allclose(x, 1.0 - x[::-1], atol=1e-15)
     h = np.diff(x)
     assert h[0] < 0.3 * scale

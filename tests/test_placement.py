@@ -47,3 +47,39 @@ def test_steps_cost_no_order(profile, order, rate):
         for n in (101, 201)
     )
     assert np.log2(coarse / fine) > rate
+
+
+def test_a_thin_membrane_in_a_long_cell_is_not_lost():
+    """10 nm of charge in 0.1 mm: Donnan's potential at its middle, whatever the mesh."""
+    ions = (Ion("a", 1, 6e23), Ion("b", -1, 6e23))
+    middle, half = 3.0123e-5, 2e-8
+    cell = Cell(
+        1e-4, ions, relative_permittivity=78.0, contact="reservoir",
+        fixed_charge=lambda x: np.where(np.abs(x - middle) < half, 1e26, 0.0),
+    )  # fmt: skip
+    donnan = np.arcsinh(1e26 / 1.2e24)
+    for nodes in (201, 401):
+        solution = solve_equilibrium(cell, nodes=nodes)
+        assert float(solution.reduced_potential.max()) == pytest.approx(donnan, abs=0.01)
+
+
+def test_a_thin_smooth_sheet_keeps_its_charge():
+    length, width, sheet = 5e-9, 5e-14, 0.02
+    k = Cell(1e-9, SALT).constants
+    top = sheet / k.charge / (np.sqrt(2 * np.pi) * width)
+    cell = Cell(
+        length, SALT, relative_permittivity=78.0,
+        fixed_charge=lambda x: top * np.exp(-0.5 * ((x - 0.4321 * length) / width) ** 2),
+    )  # fmt: skip
+    solution = solve_equilibrium(cell)
+    # The salt is neutral as a whole, so the electrodes carry the sheet's counter-charge.
+    assert float(solution.surface_charge.sum()) == pytest.approx(-sheet, rel=1e-3)
+
+
+def test_a_function_that_writes_into_its_argument_does_no_harm():
+    def permittivity(x):
+        x[...] = 0.5
+        return 2.0
+
+    solution = solve_equilibrium(Cell(1e-8, SALT, relative_permittivity=permittivity))
+    assert (np.diff(solution.x) > 0).all()

@@ -22,22 +22,23 @@ class Constants:
     boltzmann: float = scipy.constants.k
     permittivity: float = scipy.constants.epsilon_0
 
-
-CODATA = Constants()
-# PMR, caption of Fig. 8.
-FIG8 = Constants(charge=1.602e-19, boltzmann=1.381e-23, permittivity=8.854e-12)
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _positive(f"{field.name} of Constants", getattr(self, field.name), "SI units")
+            object.__setattr__(self, field.name, value)
 
 
 def finite_number(name: str, value: Any, unit: str = "") -> float:
-    """Return ``value`` as a float; ValueError where it is not one finite number."""
+    """Return ``value`` as a float; ValueError where it is not one finite real number."""
+    wanted = f"number in {unit}" if unit else "number"
     try:
+        if isinstance(value, bool | bytes) or np.iscomplexobj(value):
+            raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{name}: got {value!r}; give one number{unit and ' in ' + unit}"
-        ) from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name}: got {value!r:.60}; give one real {wanted}") from None
     if not math.isfinite(number):
-        raise ValueError(f"{name}: got {number}; give a finite number{unit and ' in ' + unit}")
+        raise ValueError(f"{name}: got {number}; give a finite {wanted}")
     return number
 
 
@@ -49,10 +50,19 @@ def _positive(name: str, value: Any, unit: str) -> float:
 
 
 def _pair(name: str, value: Any, unit: str) -> tuple[float, float]:
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or len(value) != 2:
+    if (
+        isinstance(value, str | bytes)
+        or not isinstance(value, Sequence | np.ndarray)
+        or len(value) != 2
+    ):
         raise ValueError(f"{name}: got {value!r}; give (left, right), two numbers in {unit}")
     left = finite_number(f"{name}[0]", value[0], unit)
     return left, finite_number(f"{name}[1]", value[1], unit)
+
+
+CODATA = Constants()
+# PMR, caption of Fig. 8.
+FIG8 = Constants(charge=1.602e-19, boltzmann=1.381e-23, permittivity=8.854e-12)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,12 +116,12 @@ class Ion:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A one-dimensional cell between two electrodes at x = 0 and x = length.
+    """A one-dimensional cell, 0 <= x <= length, between two electrodes.
 
     Parameters
     ----------
     length : float
-        Distance of the electrodes [m].
+        Length of the space that ions can enter [m]; Stern layers lie outside it.
     ions : sequence of Ion
         The species, at least one, with different names.
     temperature : float
@@ -119,13 +129,15 @@ class Cell:
     relative_permittivity : float or callable
         A number, or a function of x [m] (array in, array out); positive.
     potential : (float, float)
-        Electrode potentials at x = 0 and x = length [V].
+        Electrode potentials on the side of x = 0 and of x = length [V]. Without a Stern layer that
+        is the potential at x = 0 and x = length, with one it is that of the metal behind it.
     contact : {"closed", "reservoir"}
         "closed" keeps each ion's mean concentration, "reservoir" fixes it where u = 0.
     fixed_charge : float or callable
         Immobile charge [elementary charges/m^3], a number or a function of x [m].
     stern_thickness : (float, float)
-        Thickness of an ion-free layer at each electrode [m]; 0 is none.
+        Thickness of an ion-free layer between each electrode and the ions [m], of the permittivity
+        that the cell has at that end; 0 is none.
     constants : Constants
         Physical constants; CODATA unless a source's own are wanted.
 
@@ -151,7 +163,7 @@ class Cell:
         put(self, "temperature", _positive("temperature", self.temperature, "K"))
         put(self, "ions", self._checked_ions())
         put(self, "potential", _pair("potential", self.potential, "V"))
-        if self.contact not in CONTACTS:
+        if not isinstance(self.contact, str) or self.contact not in CONTACTS:
             raise ValueError(f"contact: got {self.contact!r}; give one of {', '.join(CONTACTS)}")
         if not callable(self.relative_permittivity):
             value = _positive("relative_permittivity", self.relative_permittivity, "units of eps0")
@@ -163,6 +175,25 @@ class Cell:
         if min(stern) < 0.0:
             raise ValueError(f"stern_thickness: got {stern}; give 0 or a length in m at each end")
         put(self, "stern_thickness", stern)
+        if not isinstance(self.constants, Constants):
+            raise ValueError(f"constants: got {self.constants!r}; give Constants")
+        self._check_scales()
+
+    def _check_scales(self) -> None:
+        """Refuse numbers, each fine by itself, whose scales leave the range of float64."""
+        k = self.constants
+        try:
+            strength = sum(ion.valence**2 * ion.concentration for ion in self.ions)
+            unit = k.charge**2 / (k.permittivity * k.boltzmann * self.temperature)
+            scale = unit * strength * self.length**2
+            stern = max(self.stern_thickness) / self.length
+        except (OverflowError, ZeroDivisionError):
+            scale = stern = math.inf
+        if not (1e-200 < scale < 1e200 and stern < 1e100 and 1e-200 < self.length < 1e200):
+            raise ValueError(
+                f"length: got {self.length:g} m, with the ions, temperature and Stern layers given "
+                "a length in Debye lengths that is out of all range; check the units"
+            )
 
     def _checked_ions(self) -> tuple[Ion, ...]:
         if isinstance(self.ions, Ion):
@@ -223,6 +254,8 @@ class Cell:
             See `Cell`.
         """
         ratio = _positive("length_ratio", length_ratio, "Debye lengths")
+        valences = _listed("valences", valences)
+        concentrations = _listed("concentrations", concentrations)
         if len(valences) != len(concentrations):
             raise ValueError(
                 f"concentrations: got {len(concentrations)} for {len(valences)} valences; "
@@ -231,7 +264,7 @@ class Cell:
         pair = len(valences) == 2 and valences[0] > 0 > valences[1]
         names = ("cation", "anion") if pair else [f"ion{i + 1}" for i in range(len(valences))]
         ions = tuple(
-            Ion(name, z, finite_number(f"concentrations of {name}", c) * 1e20)
+            Ion(name, z, c * 1e20)
             for name, z, c in zip(names, valences, concentrations, strict=True)
         )
         unit = cls(length=1.0, ions=ions, contact=contact)
@@ -320,17 +353,25 @@ class Cell:
         )
 
 
+def _listed(name: str, values: Sequence[float]) -> list[float]:
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence | np.ndarray):
+        raise ValueError(f"{name}: got {values!r:.60}; give a list of numbers, one a species")
+    return [finite_number(f"{name}[{i}]", value) for i, value in enumerate(values)]
+
+
 def _sample(name: str, profile: Profile, x: np.ndarray) -> np.ndarray:
     if not callable(profile):
         return np.full(x.shape, float(profile))
     try:
-        values = np.asarray(profile(x), dtype=float)
-        values = np.array(np.broadcast_to(values, x.shape))
-    except (TypeError, ValueError) as error:
+        found = np.asarray(profile(x.copy()))  # a copy: the function may write into its argument
+        if found.dtype.kind not in "fiub":
+            raise TypeError(f"it returns {found.dtype}")
+        values = np.array(np.broadcast_to(found, x.shape), dtype=float)
+    except Exception as error:  # whatever a user's function raises
         raise ValueError(
-            f"{name}: the function failed on an array of positions ({error}); "
-            "give one that takes x [m] as an array and returns numbers of its shape"
-        ) from None
+            f"{name}: the function failed on an array of positions ({error!r:.80}); "
+            "give one that takes x [m] as an array and returns real numbers of its shape"
+        ) from error
     if not np.isfinite(values).all():
         at = x.flat[int(np.argmin(np.isfinite(values)))]
         raise ValueError(f"{name}: got a value that is not finite at x = {at:g} m")

@@ -82,8 +82,11 @@ class Solution:
         imbalance = np.empty_like(self.u)
         kernels.imbalance(self.u, p.a, p.w, p.f, p.r, p.v, p.z, self.c, imbalance)
         displacement = np.abs(p.a * np.diff(self.u)).max()
-        # Without any field what is left is the rounding of the ions' charges.
-        scale = max(displacement, 1e-8 * (np.abs(p.z) @ p.amount + np.abs(p.f) @ p.w))
+        # Almost without a field, what is left is the rounding of the ions' charges and of a
+        # potential that is large but nearly the same everywhere.
+        charge = np.abs(p.z) @ p.amount + np.abs(p.f) @ p.w
+        capacitor = np.abs(self.u).max() / (1.0 / p.a).sum()
+        scale = max(displacement, 1e-8 * charge, 1e-3 * capacitor)
         return float(np.abs(imbalance).max() / scale)
 
     def layer_resolution(self) -> float:

@@ -14,7 +14,7 @@ from pnpfuse_solvers.discrete import Discrete, Solution, discretise
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.observables import extrapolate, observe
 from pnpfuse_solvers.outcome import Outcome, SolverError
-from pnpfuse_solvers.placement import breakpoints, layer_lengths, node_density
+from pnpfuse_solvers.placement import breakpoints, first_mesh, follow, node_density
 
 # Solve, place the nodes after the solution, solve again: the second pass moves nodes only a little.
 MESH_PASSES = 3
@@ -76,6 +76,7 @@ def solve_equilibrium(
     >>> round(float(solution.interface / solution.attrs["length"]), 3)
     0.5
     """
+    tol = finite_number("tol", tol)
     _check(cell, nodes, tol, order)
     solution = _on_placed_mesh(cell, nodes, tol)
     levels = [solution]
@@ -108,14 +109,14 @@ def solve_equilibrium(
 def _on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
     """Solve on a mesh made for the cell, then on meshes placed after the solution."""
     steps = breakpoints(cell) / cell.length
-    mesh = grid.snapped(grid.two_sided(nodes, *layer_lengths(cell)), steps)
+    mesh = first_mesh(cell, nodes, steps)
     problem = discretise(cell, mesh * cell.length)
     solution = problem.solve(_start(problem), tol)
     iterations = solution.iterations
     for _ in range(MESH_PASSES - 1):
         if not solution.outcome.ok:
             break
-        mesh = grid.snapped(grid.place(problem.nodes, node_density(solution), nodes), steps)
+        mesh = follow(cell, problem.nodes, node_density(solution), steps)
         problem = discretise(cell, mesh * cell.length)
         solution = problem.solve(np.interp(problem.nodes, solution.problem.nodes, solution.u), tol)
         iterations += solution.iterations
@@ -127,7 +128,6 @@ def _check(cell: Cell, nodes: int, tol: float, order: int) -> None:
         raise ValueError(f"cell: got {type(cell).__name__}; give a Cell, for example Cell.fig8(5)")
     if isinstance(nodes, bool) or not isinstance(nodes, int | np.integer) or nodes < 11:
         raise ValueError(f"nodes: got {nodes!r}; give a whole number of at least 11")
-    tol = finite_number("tol", tol)
     if not 1e-14 <= tol <= 1e-2:
         raise ValueError(f"tol: got {tol:g}; give a value from 1e-14 to 1e-2 kB T/e")
     if order not in ORDERS:

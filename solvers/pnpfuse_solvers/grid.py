@@ -9,28 +9,30 @@ Array = NDArray[np.float64]
 FINEST = 4e-15
 
 
-def two_sided(nodes: int, left: float, right: float) -> Array:
-    """Return ``nodes`` points on [0, 1], their spacing growing from both ends.
+def graded(nodes: int, points: Array, lengths: Array) -> Array:
+    """Return ``nodes`` points on [0, 1] whose spacing grows away from given points.
 
     Parameters
     ----------
     nodes : int
         Number of nodes, at least 3.
-    left, right : float
-        Length to resolve at x = 0 and x = 1, in units of the interval. Spacing there is about a
-        tenth of it and grows geometrically inwards; a length of the order of 1 or above gives an
-        even mesh.
+    points : array (P,)
+        Where something thin is, on [0, 1]; the ends are usually among them.
+    lengths : array (P,)
+        Length to resolve at each point, in units of the interval. Spacing there is about a tenth
+        of it and grows geometrically away; lengths of the order of 1 or above give an even mesh.
     """
-    # The density of nodes 1/(d + scale) makes the spacing proportional to the distance d from the
-    # wall; its integral is a logarithm, so the nodes are found by inverting a smooth monotone map.
-    x = np.unique(np.concatenate([_half(left), [0.5], 1.0 - _half(right)]).clip(0.0, 1.0))
+    # The density of nodes 1/(d + length) makes the spacing proportional to the distance d from
+    # the point; its integral is a logarithm, so the nodes come from a smooth monotone map.
+    pieces = [np.array([0.0, 1.0])]
+    for point, length in zip(points, lengths, strict=True):
+        away = np.concatenate([[0.0], np.geomspace(max(0.02 * min(length, 1.0), FINEST), 1.0, 500)])
+        pieces += [point - away, point + away]
+    joined = np.concatenate(pieces)
+    x = np.unique(joined[(joined >= 0.0) & (joined <= 1.0)])
     middle = 0.5 * (x[:-1] + x[1:])
-    density = 1.0 / (middle + left) + 1.0 / (1.0 - middle + right)
+    density = (1.0 / (np.abs(middle[:, None] - points) + lengths)).sum(axis=1)
     return place(x, density, nodes)
-
-
-def _half(scale: float) -> Array:
-    return np.concatenate([[0.0], np.geomspace(max(0.02 * min(scale, 1.0), FINEST), 0.5, 400)])
 
 
 def place(x: Array, density: Array, nodes: int) -> Array:

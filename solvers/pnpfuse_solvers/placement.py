@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from pnpfuse_solvers import grid
 from pnpfuse_solvers.cell import Cell
-from pnpfuse_solvers.discrete import Discrete, Solution, discretise
+from pnpfuse_solvers.discrete import Solution, discretise
 from pnpfuse_solvers.grid import Array
 
 # Share of the nodes that is spread evenly, whatever the solution wants.
@@ -11,9 +12,10 @@ EVEN_SHARE = 0.05
 _LARGEST_EXPONENT = 600.0
 
 
-# Of the steady state, whose flux comes from the whole cell: half of the nodes.
-STEADY_EVEN_SHARE = 0.5
-_SAMPLES = 2001
+# Features of fixed charge or permittivity narrower than 1/16384 of the cell may be missed.
+SAMPLES = 16385
+# Share of the nodes that follows the variation of fixed charge and permittivity.
+PROFILE_SHARE = 0.2
 
 
 def breakpoints(cell: Cell) -> Array:
@@ -29,7 +31,7 @@ def breakpoints(cell: Cell) -> Array:
     ):
         if not callable(profile):
             continue
-        x = np.linspace(0.0, cell.length, _SAMPLES)
+        x = np.linspace(0.0, cell.length, SAMPLES)
         values = at(x)
         jumps = np.abs(np.diff(values))
         where = np.flatnonzero(jumps > 1e-6 * np.ptp(values))
@@ -48,8 +50,59 @@ def breakpoints(cell: Cell) -> Array:
     return np.unique(np.array(found))
 
 
-def layer_lengths(cell: Cell) -> tuple[float, float]:
-    """Thinnest layer to expect at each wall, in cell lengths: what the first mesh resolves."""
+def first_mesh(cell: Cell, nodes: int, steps: Array) -> Array:
+    """Return a mesh on [0, 1] for a cell that is not solved yet: layers at walls and steps."""
+    inner = _inner_layer(cell) if steps.size else 1.0
+    lengths = np.concatenate([_wall_layers(cell), np.full(steps.size, inner)])
+    mesh = grid.graded(nodes, np.concatenate([[0.0, 1.0], steps]), lengths)
+    return follow(cell, mesh, 1.0 / np.diff(mesh), steps)
+
+
+def follow(cell: Cell, mesh: Array, density: Array, steps: Array) -> Array:
+    """Return as many points as ``mesh`` has, placed after a density on its edges.
+
+    Where fixed charge or permittivity are functions, a share of the nodes follows their variation,
+    and nodes are put on their steps.
+    """
+    x, wanted = mesh, density
+    variation = _variation(cell)
+    if variation is not None:
+        fine, change = variation
+        x = np.union1d(mesh, fine)
+        middle = 0.5 * (x[:-1] + x[1:])
+        base = density[np.clip(np.searchsorted(mesh, middle) - 1, 0, mesh.size - 2)]
+        extra = change[np.clip(np.searchsorted(fine, middle) - 1, 0, fine.size - 2)]
+        wanted = (1.0 - PROFILE_SHARE) * base / (base @ np.diff(x)) + PROFILE_SHARE * extra
+    return grid.snapped(grid.place(x, wanted, mesh.size), steps)
+
+
+def _variation(cell: Cell) -> tuple[Array, Array] | None:
+    """Points on [0, 1] and the variation of the profiles per length on the edges, integral 1."""
+    if not (callable(cell.fixed_charge) or callable(cell.relative_permittivity)):
+        return None
+    fine = np.linspace(0.0, 1.0, SAMPLES)
+    x = fine * cell.length
+    change = np.zeros(SAMPLES - 1)
+    for profile, values in (
+        (cell.fixed_charge, cell.fixed_charge_at),
+        (cell.relative_permittivity, lambda x: np.log(cell.permittivity_at(x))),
+    ):
+        if callable(profile):
+            steps = np.abs(np.diff(values(x)))
+            change += steps / max(steps.sum(), 1e-300)
+    total = change.sum()
+    return (fine, change / total * (SAMPLES - 1)) if total > 0.0 else None
+
+
+def _inner_layer(cell: Cell) -> float:
+    """Thinnest layer to expect at a step of the fixed charge, in cell lengths."""
+    problem = discretise(cell, np.linspace(0.0, cell.length, SAMPLES))
+    ions = problem.z**2 @ problem.amount
+    return float(np.sqrt(cell.mean_permittivity / (ions + np.abs(problem.f).max())))
+
+
+def _wall_layers(cell: Cell) -> Array:
+    """Thinnest layer to expect at each wall, in cell lengths (2,)."""
     problem = discretise(cell, np.linspace(0.0, cell.length, 3))
     z, amount, v = problem.z, problem.amount, problem.v
     epsilon = cell.mean_permittivity
@@ -58,13 +111,11 @@ def layer_lengths(cell: Cell) -> tuple[float, float]:
         drop = abs(v[1] - v[0])
         exponent = np.minimum(np.abs(z) * drop, _LARGEST_EXPONENT)
         screened = np.sqrt(epsilon / (z**2 * amount * np.exp(exponent)).sum())
-        crowded = epsilon / (
-            np.abs(z).max() * (np.abs(z) @ amount + drop + np.abs(problem.f).max())
-        )
-        return (max(screened, crowded),) * 2
+        charge = np.abs(z) @ amount + np.abs(problem.f).max()
+        crowded = epsilon / (np.abs(z).max() * (charge + drop))
+        return np.full(2, max(screened, crowded))
     exponents = -np.outer(v, z).clip(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)
-    lengths = np.sqrt(epsilon / np.maximum((z**2 * amount * np.exp(exponents)).sum(axis=1), 1e-300))
-    return float(lengths[0]), float(lengths[1])
+    return np.sqrt(epsilon / np.maximum((z**2 * amount * np.exp(exponents)).sum(axis=1), 1e-300))
 
 
 def node_density(solution: Solution) -> Array:
@@ -101,24 +152,3 @@ def node_density(solution: Solution) -> Array:
     if not total > 0.0:
         return np.ones(h.size)
     return EVEN_SHARE + (1.0 - EVEN_SHARE) * wanted / total
-
-
-def steady_density(problem: Discrete, u: Array, c: Array) -> Array:
-    """Wanted nodes per length on each edge for a current-carrying state.
-
-    Spacings follow the local length of the charge, ``|rho''|^(-1/4)`` in these units.
-    """
-    x = problem.nodes
-    h = np.diff(x)
-    charge = problem.z @ c
-    bend = np.zeros(x.size)
-    slope = np.diff(charge) / h
-    bend[1:-1] = np.abs(np.diff(slope)) / (0.5 * (h[:-1] + h[1:]))
-    # Differences of charges that are rounding of a neutral mixture are no layers.
-    noise = 1e-12 * (np.abs(problem.z) @ c).max() / np.minimum(h[:-1], h[1:]) ** 2
-    bend[1:-1] = np.where(bend[1:-1] > noise, bend[1:-1], 0.0)
-    wanted = np.maximum(bend[:-1], bend[1:]) ** 0.25
-    total = wanted @ h
-    if not total > 0.0:
-        return np.ones(h.size)
-    return STEADY_EVEN_SHARE + (1.0 - STEADY_EVEN_SHARE) * wanted / total
