@@ -34,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except ValueError as error:
         return _complain(given.prog, error, BAD_ARGUMENTS)
+    except ArithmeticError:
+        return _complain(
+            given.prog, "a number is out of all range; check the arguments", BAD_ARGUMENTS
+        )
     except (RuntimeError, OSError, MemoryError) as error:
         return _complain(given.prog, error, FAILED)
     return OK
@@ -75,13 +79,27 @@ def _command(
     return parser
 
 
+def _path(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("got an empty name; give a path")
+    return text
+
+
+def _png(text: str) -> str:
+    if not text.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"got {text!r}; give a name that ends in .png")
+    return text
+
+
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = _command(
         commands, "demo", _demo,
         "run the whole chain on handwritten digits and write a report",
         "pnpfuse demo --out out/demo --seed 0",
     )  # fmt: skip
-    parser.add_argument("--out", default="out/demo", help="folder for the results (%(default)s)")
+    parser.add_argument(
+        "--out", type=_path, default="out/demo", help="folder for the results (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="first seed (%(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="trainings a model (%(default)s)")
     parser.add_argument("--epochs", type=int, default=30, help="of each training (%(default)s)")
@@ -117,8 +135,10 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--permittivity", type=float, help="relative, with --length (1)")
     parser.add_argument("--contact", default="closed", help="closed or reservoir (%(default)s)")
     parser.add_argument("--nodes", type=int, default=401, help="mesh nodes (%(default)s)")
-    parser.add_argument("--out", help="write the solution to this NetCDF file")
-    parser.add_argument("--plot", help="draw potential and concentrations to this PNG file")
+    parser.add_argument("--out", type=_path, help="write the solution to this NetCDF file")
+    parser.add_argument(
+        "--plot", type=_png, help="draw potential and concentrations to this PNG file"
+    )
 
 
 def _simulate(given: argparse.Namespace) -> Sequence[str]:
@@ -154,8 +174,10 @@ def _cell(given: argparse.Namespace) -> Cell:
     if mode == "fig8":
         return Cell.fig8(given.voltage, contact=given.contact)
     if mode == "length_ratio":
+        if (given.valences is None) != (given.concentrations is None):
+            raise ValueError("--valences and --concentrations go together, one number an ion each")
         valences = given.valences or [1.0, -1.0]
-        concentrations = given.concentrations or [1.0] * len(valences)
+        concentrations = given.concentrations or [1.0, 1.0]
         return Cell.dimensionless(
             given.length_ratio, given.voltage, valences, concentrations, given.contact
         )
@@ -180,8 +202,8 @@ def _add_map(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument("dims", nargs="+", metavar="MODALITY=WIDTH", help="at least two")
     parser.add_argument("--n", type=float, default=4.0, help="cell length, λ_D (%(default)s)")
-    parser.add_argument("--voltage", type=float, default=20.0, help="in kB T/e (%(default)s)")
-    parser.add_argument("--out", help="write the result to this NetCDF file")
+    parser.add_argument("--voltage", type=float, default=20.0, help="+-, in kB T/e (%(default)s)")
+    parser.add_argument("--out", type=_path, help="write the result to this NetCDF file")
 
 
 def _map(given: argparse.Namespace) -> Sequence[str]:
@@ -212,19 +234,21 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser = _command(
         commands, "train", _train,
         "train a fusion model and evaluate it with modalities missing",
-        "pnpfuse train digits --model rpmr --n 4 --b 0.5 --out out/rpmr",
+        "pnpfuse train digits --model rpmr --n 4 --b 0.5 --out out/rpmr\n\n"
+        "an .npz file holds view_<name> (rows, width) for each modality, y (rows,) of 0..K-1 and,\n"
+        "if known, split (rows,) with 0 train, 1 test, class_names and view_names (their order)",
     )  # fmt: skip
-    parser.add_argument("data", help="digits, or an .npz file with view_<name>, y and split")
+    parser.add_argument("data", help="digits, or an .npz file (see below)")
     parser.add_argument("--model", default="rpmr", help="concat, gmf, spmr or rpmr (%(default)s)")
     parser.add_argument("--n", type=float, help="magnification factor (4)")
     parser.add_argument("--b", type=float, help="boundary as a ratio (0.5)")
     parser.add_argument("--mapped", action="store_true", help="take b from each modality's cell")
-    parser.add_argument("--voltage", type=float, help="of that cell, in kB T/e (20)")
+    parser.add_argument("--voltage", type=float, help="of that cell, +-, in kB T/e (20)")
     parser.add_argument("--epochs", type=int, default=30, help="(%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
     parser.add_argument(
-        "--out", default="out/train",
+        "--out", type=_path, default="out/train",
         help="folder for the model, its losses and its accuracies (%(default)s)",
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from pnpfuse.findings import comparison_table, diagnosis, fig8_table, mapping_table
+from pnpfuse.findings import comparison_table, condition_label, diagnosis, fig8_table, mapping_table
 from pnpfuse.mapping import Hyperparameters
 from pnpfuse.report import Table
 
@@ -31,16 +31,18 @@ def cell_lines(solution: xr.Dataset) -> list[str]:
     """A solved cell: scales, interface, separation, charges and certificates."""
     length = float(solution["length"])
     reason = str(solution["interface_reason"].item())
-    b = f"{float(solution['interface']) / length:.6f} l" if not reason else reason
+    b = f"{float(solution['interface']) / length:.6f} l, cations and anions equally many"
+    width = f"{float(solution['interface_width']) / length:.6f} l"
     shares = zip(solution["species"].values, solution["separation"].values, strict=True)
     left, right = solution["surface_charge"].values
+    where = " (of the middle of the undetermined stretch)" if reason else ""
     lines = [
         f"{solution.attrs['title']}: {solution.attrs['outcome']}",
         f"  length           {length:.6g} m = {float(solution['length_ratio']):.6g} Debye lengths "
         f"of {float(solution['debye_length']):.6g} m",
-        f"  interface        {b}",
-        f"  width (10-90 %)  {float(solution['interface_width']) / length:.6f} l",
-        "  separation       " + ", ".join(f"{name} {share:.6f}" for name, share in shares),
+        f"  interface        {reason or b}",
+        f"  width (10-90 %)  {'none' if reason else width}",
+        "  separation       " + ", ".join(f"{name} {s:.6f}" for name, s in shares) + where,
         f"  electrodes       {left:.6g}, {right:.6g} C/m^2",
         f"  free energy      {float(solution['free_energy']):.6g} J/m^2",
         f"  residual         {float(solution['residual']):.1e} after "
@@ -62,12 +64,12 @@ def evaluation_lines(scores: xr.Dataset) -> list[str]:
     percent = 100 * scores[["accuracy", "balanced_accuracy"]]
     rows = [
         [
-            str(condition),
+            condition_label(str(condition)),
             *(f"{float(percent[name].sel(condition=condition)):.1f}" for name in percent),
         ]
         for condition in scores["condition"].values
     ]
-    return table_lines(Table(["test rows", "accuracy / %", "balanced / %"], rows))
+    return table_lines(Table(["modalities", "accuracy / %", "balanced / %"], rows))
 
 
 def summary_lines(results: Results) -> list[str]:

@@ -28,12 +28,14 @@ from pnpfuse.fusion.encoders import default_width
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.widths import check_count
 from pnpfuse.mapping import Hyperparameters, hyperparameters, mapping_dataset
+from pnpfuse.provenance import provenance
 from pnpfuse.report import Section, render
 from pnpfuse.storage import save_bytes, save_dataset, save_text
+from pnpfuse.threads import cpu_threads
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 VOLTAGES = (1.0, 5.0, 20.0, 40.0)  # kB T/e
-LENGTHS = (0.118338, 0.3, 1.0, 2.0, 4.0, 7.0, 10.0, 20.0, 30.0, 50.0, 100.0)  # l/lambda_D
+LENGTHS = (0.1, 0.3, 1.0, 2.0, 4.0, 7.0, 10.0, 20.0, 30.0, 50.0, 100.0)  # l/lambda_D
 LENGTH_VOLTAGES = (1.0, 5.0, 10.0, 20.0)
 CONTACTS = ("closed", "reservoir")
 DRAWN = (5.0, 20.0)
@@ -93,7 +95,10 @@ def run_demo(
     epochs = check_count("epochs", epochs)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    results, solutions = measure(load_views("digits"), range(seed, seed + seeds), epochs, progress)
+    with cpu_threads(1):  # the same numbers whatever the machine, and the models are small
+        results, solutions = measure(
+            load_views("digits"), range(seed, seed + seeds), epochs, progress
+        )
     save_dataset(results.fig8, folder / "fig8.nc")
     save_dataset(results.lengths, folder / "lengths.nc")
     save_dataset(mapping_dataset(results.hyperparameters), folder / "mapping.nc")
@@ -212,12 +217,7 @@ def separation_dataset() -> xr.Dataset:
                 {"units": "kB T/e", "long_name": "+-voltage"},
             ),
         },
-        attrs={
-            "package": "pnpfuse",
-            "version": version("pnpfuse"),
-            "title": "separation in closed 1:1 cells at fixed voltage",
-            "outcome": "completed",
-        },
+        attrs=provenance("separation in closed 1:1 cells at fixed voltage"),
     )
 
 

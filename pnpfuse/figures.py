@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from pnpfuse.findings import condition_label
 from pnpfuse.storage import save_bytes
 
 if TYPE_CHECKING:
@@ -137,8 +138,7 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
             np.arange(len(wanted)) + (i - (len(models) - 1) / 2) * width, values.mean("seed"),
             width, yerr=spread, color=CYCLE[i % len(CYCLE)], capsize=2, label=model,
         )  # fmt: skip
-    labels = {"none": "all present", "each": "one missing (mean)"}
-    axis.set_xticks(range(len(wanted)), [labels.get(c, c.replace(":", "\n")) for c in wanted])
+    axis.set_xticks(range(len(wanted)), [condition_label(str(c)) for c in wanted], fontsize=8)
     axis.set(ylabel="test accuracy / %", ylim=(0, 105))
     figure.legend(frameon=False, ncols=len(models), fontsize=8, loc="outside upper center")
     return figure
@@ -199,5 +199,7 @@ def png(figure: Figure) -> bytes:
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure to a PNG file."""
+    """Write a figure to a PNG file; ValueError for a path with another ending."""
+    if not str(path).endswith(".png"):
+        raise ValueError(f"path: got {str(path)!r}; figures are PNG files, give a name in .png")
     return save_bytes(png(figure), path)

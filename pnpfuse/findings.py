@@ -12,6 +12,12 @@ from pnpfuse.report import Table
 PAPER_RESIDUAL = 1e-10
 
 
+def condition_label(condition: str) -> str:
+    """What a condition of `evaluate` means, in words."""
+    labels = {"none": "all present", "each": "one missing (mean)"}
+    return labels.get(condition, condition.replace(":", " "))
+
+
 def spread(values: xr.DataArray | np.ndarray, digits: int = 1) -> str:
     """Mean and standard deviation (n - 1) over seeds; one seed has no spread."""
     numbers = np.asarray(values, dtype=float)
@@ -121,10 +127,10 @@ def comparison_table(comparison: xr.Dataset) -> Table:
         for model in accuracy["model"].values
     ]
     return Table(
-        ["model", "parameters", *conditions],
+        ["model", "parameters", *map(condition_label, conditions)],
         rows,
         f"Test accuracy in percent, mean ± standard deviation over {comparison.sizes['seed']} "
-        "seeds. 'each' is the mean over one modality missing.",
+        "seeds; 'only' means that all other modalities are missing.",
     )
 
 
@@ -182,4 +188,9 @@ def diagnostics_table(diagnostics: xr.Dataset) -> Table:
                 null = float(cell["mutual_information_null"].sel(model=k).mean())
                 row.append(f"{spread(cell['mutual_information'].sel(model=k), 2)} ({null:.2f})")
             rows.append(row)
-    return Table(["diagnostic", *models], rows, "Mean ± standard deviation over seeds.")
+    return Table(
+        ["diagnostic", *models],
+        rows,
+        "Mean ± standard deviation over seeds. The Dirichlet energy grows with the square of the "
+        "features' scale; the Rayleigh quotient does not depend on it.",
+    )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from pnpfuse.provenance import provenance
 from pnpfuse_solvers import Cell, Ion, solve_equilibrium
+from pnpfuse_solvers.cell import finite_number
 
 # Below this share of either species on its own side the two are mixed and the analogy is void.
 SEPARATED = 0.9
@@ -56,7 +57,7 @@ class Hyperparameters:
             where = f"{name}: " if name else ""
             if np.isnan(b):
                 said.append(f"{where}no interface, so the cell gives no b")
-            elif share < SEPARATED:
+            elif not share >= SEPARATED:
                 said.append(
                     f"{where}only {share:.0%} of a species is on its own side ({regime}), so b "
                     "separates little"
@@ -108,7 +109,7 @@ def cell_for(
     equal widths, 3/11 for 2048 beside 768.
     """
     widths = _checked(dims)
-    if modality not in widths:
+    if not isinstance(modality, str) or modality not in widths:
         raise ValueError(f"modality: got {modality!r}; give one of {', '.join(widths)}")
     n, voltage = _above_zero("n", n), _above_zero("voltage", voltage)
     common, width = min(widths.values()), widths[modality]
@@ -127,7 +128,8 @@ def hyperparameters_from(solution: xr.Dataset) -> Hyperparameters:
     Parameters
     ----------
     solution : xarray.Dataset
-        From `solve_equilibrium`; any two-species cell will do, `cell_for` gives a modality's.
+        From `solve_equilibrium`, of a cell like those of `cell_for`. In any other cell b is still
+        the interface measured from x = 0, whichever species is there.
 
     Raises
     ------
@@ -147,7 +149,7 @@ def hyperparameters_from(solution: xr.Dataset) -> Hyperparameters:
     return Hyperparameters(
         n=float(solution["length_ratio"]),
         b=b,
-        separation=float(solution["separation"].min(skipna=False)),
+        separation=float(solution["separation"].min()),  # NaN only of an uncharged species
         regime=_regime(solution, b),
     )
 
@@ -165,8 +167,8 @@ def hyperparameters(
     Returns
     -------
     Hyperparameters
-        With dicts over the modalities; ``PMR(dims, h.n, h.b)`` takes them as they are unless
-        ``h.void`` names a modality without an interface.
+        With dicts over the modalities; for n >= 1 ``PMR(dims, h.n, h.b)`` takes them as they are,
+        unless ``h.void`` names a modality without an interface.
     """
     found: dict[str, Any] = {
         m: hyperparameters_from(solve_equilibrium(cell_for(dims, m, n=n, voltage=voltage)))
@@ -196,14 +198,7 @@ def mapping_dataset(found: Hyperparameters) -> xr.Dataset:
         coords={
             "modality": ("modality", list(modalities), {"units": "1", "long_name": "modality"})
         },
-        attrs={
-            "package": "pnpfuse",
-            "version": version("pnpfuse"),
-            "title": "fusion hyperparameters from simulated cells",
-            "outcome": "completed",
-            "n": found.n,
-            "void": found.void,
-        },
+        attrs=provenance("fusion hyperparameters from simulated cells", n=found.n, void=found.void),
     )
 
 
@@ -230,15 +225,14 @@ def _checked(dims: Mapping[str, int]) -> dict[str, int]:
             number = 0
         if isinstance(width, bool) or number < 1:
             raise ValueError(f"dims[{name!r}]: got {width!r}; give a whole number of at least 1")
+        if not isinstance(name, str):
+            raise ValueError(f"dims: got the modality name {name!r}; give strings as names")
         widths[name] = number
     return widths
 
 
 def _above_zero(name: str, value: float) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0.0 < number < float("inf"):
-        raise ValueError(f"{name}: got {value!r}; give a finite number above 0")
+    number = finite_number(name, value)
+    if number <= 0.0:
+        raise ValueError(f"{name}: got {number:g}; give a number above 0")
     return number

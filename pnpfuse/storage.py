@@ -21,9 +21,14 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
         Takes a path with the same ending and writes there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        draft = Path(folder) / path.name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Seen only while it is written; a name in the error would be that of this folder.
+        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-")
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    with folder as name:
+        draft = Path(name) / path.name
         write(draft)
         os.replace(draft, path)
     return path
