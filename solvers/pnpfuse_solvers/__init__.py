@@ -7,5 +7,14 @@
 from pnpfuse_solvers.cell import Cell, Constants, Ion
 from pnpfuse_solvers.equilibrium import solve_equilibrium
 from pnpfuse_solvers.outcome import Outcome, SolverError
+from pnpfuse_solvers.steady import solve_steady
 
-__all__ = ["Cell", "Constants", "Ion", "Outcome", "SolverError", "solve_equilibrium"]
+__all__ = [
+    "Cell",
+    "Constants",
+    "Ion",
+    "Outcome",
+    "SolverError",
+    "solve_equilibrium",
+    "solve_steady",
+]

@@ -45,6 +45,9 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "electrode_potential": (("electrode",), "V", "potential of the electrode"),
     "surface_charge": (("electrode",), "C m-2", "charge of the electrode"),
     "free_energy": ((), "J m-2", "free energy less the work of the electrodes"),
+    "flux": (("species",), "m-2 s-1", "number flux to the right"),
+    "current_density": ((), "A m-2", "electric current density to the right"),
+    "flux_spread": ((), "1", "largest difference of a flux along the cell over its scale"),
     "residual": ((), "1", "largest violation of Gauss's law over the largest displacement"),
     "error_estimate": ((), "kB T/e", "estimated error of reduced_potential; NaN at order 2"),
     "iterations": ((), "1", "Newton steps over all meshes"),
@@ -78,13 +81,14 @@ def build(values: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
     )
 
 
-def equilibrium_dataset(
+def solution_dataset(
     cell: Cell,
     solution: Solution,
     observed: Observables,
-    residual: float,
-    error: float,
-    tol: float,
+    slopes: Array,
+    certificates: Mapping[str, float],
+    attrs: Mapping[str, Any],
+    **more: Any,
 ) -> xr.Dataset:
     """Return a solution in SI units with its interface, energy and certificates.
 
@@ -92,16 +96,18 @@ def equilibrium_dataset(
     ----------
     cell, solution, observed
         The cell, its (extrapolated) solution on the reported mesh, and what was read off it.
-    residual : float
-        Of the discrete equations on the finest mesh that was solved.
-    error : float
-        Estimate of the error of u [kB T/e]; NaN where it is not known.
-    tol : float
-        Of the Newton steps.
+    slopes : array (S, N)
+        Derivative of ln c along the cell, per cell length.
+    certificates : dict
+        residual, error_estimate, mass_error, layer_resolution.
+    attrs : dict
+        title, tol and what else explains the result.
+    **more
+        Further variables.
     """
     p = solution.problem
     c = solution.c / p.unit
-    found, share = _interface(cell, solution, observed, tol)
+    found, share = _interface(solution, slopes, attrs["tol"])
     return build(
         {
             "x": p.x,
@@ -124,23 +130,18 @@ def equilibrium_dataset(
             "electrode_potential": np.array(cell.potential),
             "surface_charge": observed.surface_charge,
             "free_energy": observed.free_energy,
-            "residual": residual,
-            "error_estimate": error,
             "iterations": solution.iterations,
-            "mass_error": np.abs(solution.c @ p.w / p.amount - 1.0).max() if p.closed else 0.0,
-            "layer_resolution": solution.layer_resolution(),
             "minimum_concentration": c.min(),
+            **certificates,
+            **more,
         },
         {
-            "title": f"equilibrium of a {cell.contact} cell",
             "outcome": solution.outcome.value,
             "message": solution.outcome.message,
-            "notes": neutrality_note(cell),
             "length": cell.length,
-            "contact": cell.contact,
             "nodes": p.x.size,
-            "tol": tol,
             "parameters": json.dumps(cell.describe()),
+            **attrs,
         },
     )
 
@@ -163,18 +164,17 @@ def neutrality_note(cell: Cell) -> str:
     )
 
 
-def _interface(
-    cell: Cell, solution: Solution, observed: Observables, tol: float
-) -> tuple[Interface, Array]:
+def _interface(solution: Solution, slopes: Array, tol: float) -> tuple[Interface, Array]:
     """The interface on [0, 1] and each species' separation (S,)."""
     p = solution.problem
-    # ln c from the largest value of each species: linear in u also where c underflows.
     log_c = np.empty_like(solution.c)
     for s, z in enumerate(p.z):
+        # At equilibrium ln c is linear in u, also where c itself underflows.
         top = int(solution.c[s].argmax())
-        log_c[s] = np.log(solution.c[s, top]) - z * (solution.u - solution.u[top])
-    slope = -observed.field * cell.length / cell.thermal_voltage
-    profiles = Profiles(p.nodes, log_c, -np.outer(p.z, slope), p.z)
+        boltzmann = np.log(solution.c[s, top]) - z * (solution.u - solution.u[top])
+        kept = np.maximum(solution.c[s], np.finfo(float).tiny)
+        log_c[s] = np.where(solution.c[s] > 1e-290, np.log(kept), boltzmann)
+    profiles = Profiles(p.nodes, log_c, slopes, p.z)
     error = float(p.z.max() - p.z.min()) * max(tol, 1e-10)
     found = locate(profiles, error)
     return found, separation(profiles, found.split)

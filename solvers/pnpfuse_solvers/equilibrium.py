@@ -9,7 +9,7 @@ import xarray as xr
 
 from pnpfuse_solvers import grid
 from pnpfuse_solvers.cell import Cell, finite_number
-from pnpfuse_solvers.dataset import equilibrium_dataset
+from pnpfuse_solvers.dataset import neutrality_note, solution_dataset
 from pnpfuse_solvers.discrete import Discrete, Solution, discretise
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.observables import extrapolate, observe
@@ -103,7 +103,28 @@ def solve_equilibrium(
     solution = dataclasses.replace(
         solution, outcome=outcome, iterations=sum(level.iterations for level in levels)
     )
-    return equilibrium_dataset(cell, solution, observed, residual, error, tol)
+    p = solution.problem
+    slope = -observed.field * cell.length / cell.thermal_voltage  # of u, from Gauss's law
+    amounts = np.abs(solution.c @ p.w / p.amount - 1.0)
+    return solution_dataset(
+        cell,
+        solution,
+        observed,
+        -np.outer(p.z, slope),
+        {
+            "residual": residual,
+            "error_estimate": error,
+            "mass_error": amounts.max() if p.closed else 0.0,
+            "layer_resolution": resolution,
+        },
+        {
+            "title": f"equilibrium of a {cell.contact} cell",
+            "contact": cell.contact,
+            "notes": neutrality_note(cell),
+            "tol": tol,
+            "order": order,
+        },
+    )
 
 
 def _on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:

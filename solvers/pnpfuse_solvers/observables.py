@@ -13,6 +13,10 @@ from pnpfuse_solvers.energy import free_energy
 from pnpfuse_solvers.grid import Array
 
 
+def _nothing() -> Array:
+    return np.zeros(0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Observables:
     """Quantities that converge smoothly with the mesh, at the nodes of the coarsest one."""
@@ -21,6 +25,9 @@ class Observables:
     field: Array  # (N,) electric field [V/m]
     surface_charge: Array  # (2,) charge of the electrodes [C/m^2]
     free_energy: float  # [J/m^2]
+    # Of a state with flux only; at equilibrium concentrations follow from u.
+    log_c: Array = dataclasses.field(default_factory=_nothing)  # (S, N)
+    flux: Array = dataclasses.field(default_factory=_nothing)  # (S,) of largest D, unit, length 1
 
 
 def observe(cell: Cell, solution: Solution, stride: int = 1) -> Observables:

@@ -152,3 +152,43 @@ def node_density(solution: Solution) -> Array:
     if not total > 0.0:
         return np.ones(h.size)
     return EVEN_SHARE + (1.0 - EVEN_SHARE) * wanted / total
+
+
+def steady_mesh(cell: Cell, nodes: int, steps: Array, ends: Array) -> Array:
+    """Return a mesh on [0, 1] for a current-carrying state between concentrations (2, S).
+
+    Layers form at steps of the fixed charge, and at an end whose solution is not neutral.
+    """
+    p = discretise(cell, np.linspace(0.0, cell.length, 3))
+    c = ends * p.unit
+    debye = np.sqrt(cell.mean_permittivity / (c @ p.z**2))
+    charged = np.abs(c @ p.z + p.f[[0, -1]]) > 1e-6 * (c @ np.abs(p.z))
+    lengths = np.where(charged, np.minimum(debye, 1.0), 10.0)
+    inner = np.full(steps.size, min(_inner_layer(cell), float(debye.min()), 1.0))
+    mesh = grid.graded(nodes, np.concatenate([[0.0, 1.0], steps]), np.concatenate([lengths, inner]))
+    even = np.linspace(0.0, 1.0, nodes)
+    # Half of the nodes evenly: the flux comes from the whole cell.
+    density = 1.0 / np.diff(mesh) / (nodes - 1) + 1.0
+    return follow(cell, mesh, density, steps) if (charged.any() or steps.size) else even
+
+
+def steady_density(solution: Solution) -> Array:
+    """Wanted nodes per length on each edge of a current-carrying state.
+
+    Half of the nodes are spread evenly, half follow the local length of the ions' charge,
+    ``|rho''|^(-1/4)`` in these units.
+    """
+    p = solution.problem
+    h = np.diff(p.nodes)
+    charge, all_ions = p.z @ solution.c, np.abs(p.z) @ solution.c
+    slope = np.diff(charge) / h
+    bend = np.zeros(p.x.size)
+    bend[1:-1] = np.abs(np.diff(slope)) / (0.5 * (h[:-1] + h[1:]))
+    # Differences of charges that are rounding of a neutral mixture are no layers.
+    noise = 1e-12 * all_ions[1:-1] / np.minimum(h[:-1], h[1:]) ** 2
+    bend[1:-1][bend[1:-1] < noise] = 0.0
+    wanted = np.maximum(bend[:-1], bend[1:]) ** 0.25
+    total = wanted @ h
+    if not total > 0.0:
+        return np.ones(h.size)
+    return 0.5 + 0.5 * wanted / total
