@@ -209,6 +209,33 @@ def test_the_graph_is_kept_or_freed_as_asked():
         losses["other"].backward()
 
 
+def test_a_freed_graph_is_named():
+    z = noise(4, 2).requires_grad_()
+    losses = {"task": z.square().sum(), "other": z.exp().sum()}
+    losses["other"].backward()
+    with pytest.raises(ValueError, match="losses must still have .*; pass retain_graph=True"):
+        grad_cosine(losses, z, main="task")
+
+
+def test_other_failures_of_autograd_come_through():
+    z = noise(4, 2).requires_grad_()
+    y = z.exp()
+    losses = {"task": y.sum(), "other": z.square().sum()}
+    y.detach().zero_()
+    with pytest.raises(RuntimeError, match="inplace operation"):
+        grad_cosine(losses, z, main="task")
+
+
+def test_an_iterator_of_parameters_and_numbers_of_numpy_are_fine():
+    encoder, z, losses = network()
+    parts = grad_cosine(losses, encoder.parameters(), main="task", per_sample=False)
+    again = grad_cosine(losses, list(encoder.parameters()), main="task", per_sample=False)
+    assert torch.equal(parts.gram, again.gram)
+    plain = grad_cosine(losses, z, main="task", batch_dim=1)
+    found = grad_cosine(losses, z, main="task", batch_dim=np.int64(1), eps=np.float32(0))
+    assert torch.equal(found.sample_gram, plain.sample_gram)
+
+
 Z = noise(4, 2).requires_grad_()
 PAIR = {"task": Z.square().sum(), "other": Z.exp().sum()}
 
@@ -222,12 +249,59 @@ PAIR = {"task": Z.square().sum(), "other": Z.exp().sum()}
         (PAIR | {"x": 1.0}, Z, {}, r"losses\['x'\] must be a scalar tensor, found float"),
         (PAIR, [], {}, "at must hold at least one"),
         (PAIR, Z.detach(), {}, "require grad"),
-        (PAIR, Z, {"batch_dim": 2}, "batch_dim=2 is no axis"),
+        (
+            PAIR,
+            Z,
+            {"batch_dim": 2},
+            r"batch_dim must be an axis .*, found 2 for one of shape \(4, 2\)",
+        ),
         (PAIR, [Z, torch.ones(3, requires_grad=True)], {}, r"found lengths \[3, 4\]"),
-        (PAIR, Z, {"eps": -1.0}, "eps must be >= 0"),
+        (PAIR, Z, {"batch_dim": 1.0}, "batch_dim must be a whole number, found 1.0"),
+        (PAIR, Z, {"batch_dim": None}, "batch_dim must be a whole number, found None"),
+        (PAIR, Z, {"batch_dim": True}, "batch_dim must be a whole number, found True"),
+        (PAIR, Z, {"eps": -1.0}, "eps must be a number >= 0, found -1.0"),
+        (PAIR, Z, {"eps": math.nan}, "eps must be a number >= 0, found nan"),
+        (PAIR, Z, {"eps": "x"}, "eps must be a number >= 0, found 'x'"),
+        (PAIR, Z, {"eps": None}, "eps must be a number >= 0, found None"),
+        (PAIR, Z, {"main": ["a"]}, r"main must name .*, found main=\['a'\]"),
+        (PAIR, Z, {"main": None}, "main must name .*, found main=None"),
+        (None, Z, {}, "losses must map names to scalar tensors, found NoneType"),
+        (list(PAIR.values()), Z, {}, "losses must map names to scalar tensors, found list"),
+        (PAIR | {"c": 1j * Z.sum()}, Z, {}, r"losses\['c'\] must be real, found torch.complex128"),
+        (PAIR, None, {}, "at must be a tensor or a sequence of tensors, found NoneType;"),
+        (PAIR, Z.detach().numpy(), {}, "at must be a tensor .*, found ndarray;"),
+        (PAIR, np.array(1.0), {}, "at must be a tensor .*, found ndarray;"),
+        (PAIR, "Z", {}, "at must be a tensor .*, found str;"),
+        (PAIR, {"z": Z}, {}, "at must be a tensor .*, found str in dict;"),
+        (PAIR, [Z, None], {}, "at must be a tensor .*, found NoneType in list;"),
+        (PAIR, nn.Linear(2, 2), {}, r"found Linear; for a module pass list\(module.parameters"),
+        (PAIR, nn.Sequential(nn.Tanh()), {}, "found Tanh in Sequential"),
+        (PAIR, Z.detach().to(torch.complex64).requires_grad_(), {}, "at must hold real tensors"),
         (PAIR, Z[:2], {}, "at must be the very tensors"),
     ],
 )
 def test_wrong_input_is_refused(losses, at, options, message):
     with pytest.raises(ValueError, match=message):
         grad_cosine(losses, at, **{"main": "task", **options})
+
+
+def test_parameters_are_not_samples():
+    layer = torch.nn.Linear(7, 3)
+    out = layer(torch.randn(5, 7))
+    losses = {"a": out.square().mean(), "b": out.sum()}
+    report = grad_cosine(losses, list(layer.parameters()), main="a")
+    assert report.sample_cosine is None and report.conflict_rate is None
+    assert report.cosine.shape == (1,)
+    with pytest.raises(ValueError, match="per_sample must not be True"):
+        grad_cosine(losses, list(layer.parameters()), main="a", per_sample=True)
+
+
+def test_a_report_prints_in_a_line_a_loss():
+    z = torch.randn(50, 8, requires_grad=True)
+    losses = {"a": z.square().sum(), "b": -z.square().sum(), "c": z.sum()}
+    lines = repr(grad_cosine(losses, z, main="a")).splitlines()
+    assert lines[:2] == [
+        "GradReport against 'a':",
+        "  b: cosine -1.0000, negative in 100.0% of 50 samples",
+    ]
+    assert len(lines) == 3

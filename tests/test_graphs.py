@@ -221,6 +221,73 @@ def test_rayleigh_quotient_of_equal_nodes_has_no_value():
     assert float(rayleigh_quotient(x, ring(48))) == pytest.approx(lam, rel=1e-9)
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("row", [2, 6])
+def test_features_that_are_not_finite_give_nan(bad, row):
+    x = noise(7, 3)  # node 6 has no edge
+    x[row, 1] = bad
+    for kind in ("comb", "sym"):
+        for centre in (True, False):
+            found = rayleigh_quotient(x, ring(6), laplacian=kind, centre=centre)
+            assert math.isnan(float(found))
+    two = (torch.arange(7) >= 6).long()
+    for convention in CONVENTIONS:
+        assert math.isnan(float(dirichlet_energy(x, ring(6), convention=convention)))
+        apart = dirichlet_energy(x, ring(6), convention=convention, batch=two)
+        assert math.isnan(float(apart[row // 6]))
+        if row == 6:
+            assert math.isfinite(float(apart[0]))
+
+
+@pytest.mark.parametrize("kind", ["comb", "sym"])
+@pytest.mark.parametrize("factor", [1e-300, 1e-170, 1e160, 1e300])
+def test_rayleigh_quotient_in_extreme_units(kind, factor):
+    x, edges = noise(30, 4), random_graph(30, 90, seed=4)
+    for centre in (True, False):
+        plain = rayleigh_quotient(x, edges, laplacian=kind, centre=centre)
+        found = rayleigh_quotient(factor * x, edges, laplacian=kind, centre=centre)
+        assert float(found) == pytest.approx(float(plain), rel=1e-12)
+
+
+def test_rayleigh_quotient_far_from_the_origin_keeps_its_digits():
+    # Whole numbers, exact beside 2^47; one pass of centring leaves an offset of about 1e-2.
+    for seed in range(5):
+        near = torch.randint(20, (47, 2), generator=torch.Generator().manual_seed(seed)).double()
+        found = rayleigh_quotient(near + 2.0**47, ring(47))
+        rest = near.numpy() - near.numpy().mean(0)
+        lap = naive.laplacian(naive.weights(ring(47), 47))
+        expected = np.trace(rest.T @ lap @ rest) / np.trace(rest.T @ rest)
+        assert float(found) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_part_along_the_degrees_is_taken_out_of_the_sym_quotient():
+    # A star has many degrees; along sqrt(d_i), not along constants, L_sym is 0.
+    n = 9
+    spokes = torch.stack((torch.zeros(n, dtype=torch.int64), torch.arange(1, n + 1)))
+    star = torch.cat((spokes, spokes.flip(0)), 1)
+    lap = naive.laplacian(naive.weights(star, n + 1), "sym")
+    root = np.sqrt(np.r_[n, np.ones(n)])
+    x = noise(n + 1, 2, seed=3).numpy() + 1e7 * root[:, None]
+    rest = x - np.outer(root, root @ x) / (root @ root)
+    expected = np.trace(rest.T @ lap @ rest) / np.trace(rest.T @ rest)
+    found = rayleigh_quotient(x, star, laplacian="sym")
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+    for size in (0.1, 0.3, 1e-3):
+        assert math.isnan(float(rayleigh_quotient(size * root, star, laplacian="sym")))
+    # A large column of nothing but the kernel does not hide a small one.
+    both = np.c_[1e9 * root, 1e-9 * noise(n + 1, seed=4).numpy()]
+    small = rayleigh_quotient(both[:, 1:], star, laplacian="sym")
+    found = rayleigh_quotient(both, star, laplacian="sym")
+    assert float(found) == pytest.approx(float(small), rel=1e-12)
+
+
+def test_a_gap_in_the_graph_numbers_has_no_mean():
+    energy = dirichlet_energy(noise(4, 2), ring(4), batch=torch.full((4,), 3))
+    assert energy.shape == (4,)
+    assert torch.isnan(energy[:3]).all()
+    assert math.isfinite(float(energy[3]))
+
+
 def test_no_edges_no_energy():
     none = torch.zeros(2, 0, dtype=torch.int64)
     assert float(dirichlet_energy(noise(4, 2), none)) == 0
@@ -242,6 +309,14 @@ def test_knn_graph_agrees_with_scikit_learn(engine):
     assert float(energies[0]) == pytest.approx(float(energies[1]), rel=1e-13)
 
 
+@pytest.mark.parametrize("engine", ["kdtree", "brute"])
+@pytest.mark.parametrize("factor", [1e160, 1e300, 1e-170, 1e-300])
+def test_knn_graph_in_extreme_units(engine, factor):
+    x = noise(50, 3)
+    plain = knn_graph(x, 3, engine=engine)
+    assert torch.equal(knn_graph(x * factor, 3, engine=engine), plain)
+
+
 def test_knn_graph_points_from_the_node_to_its_neighbour():
     x = torch.tensor([0.0, 1.0, 10.0])
     assert knn_graph(x, 1).tolist() == [[0, 1, 2], [1, 0, 1]]
@@ -258,6 +333,10 @@ def test_knn_graph_points_from_the_node_to_its_neighbour():
         (torch.zeros(4, dtype=torch.int64), r"shape \(2, E\)"),
         (torch.tensor([[0, 1], [1, 4]]), r"0 \.\.\. 3, found values from 0 to 4"),
         (np.array([[0, -1], [1, 2]]), "found values from -1"),
+        (None, "a torch tensor or a NumPy array, found NoneType"),
+        ([[0, 1], [1, 2]], "a torch tensor or a NumPy array, found list"),
+        (np.array([["0", "1"], ["1", "2"]]), "numbers of a dtype .*, found <U1"),
+        (np.ma.masked_equal([[0, 1], [1, 2]], 2), "no masked values, found 1"),
     ],
 )
 def test_wrong_edges_are_refused(edges, message):
@@ -274,8 +353,23 @@ def test_wrong_edges_are_refused(edges, message):
         ({"edge_weight": torch.ones(3)}, r"edge_weight must have shape \(8,\)"),
         ({"edge_weight": -torch.ones(8)}, "edge_weight must be finite and not negative"),
         ({"edge_weight": torch.full((8,), math.nan)}, "edge_weight must be finite"),
-        ({"batch": torch.tensor([0, 0, 1, 1])}, "batch must give both ends"),
+        ({"batch": torch.tensor([0, 0, 1, 1])}, "batch must give both ends .*, found 4 of 8 edges"),
         ({"batch": torch.tensor([0, 0, 1])}, r"batch must have shape \(4\)"),
+        (
+            {"batch": torch.full((4,), 10**12)},
+            r"batch must lie in 0 \.\.\. 3, found values from 10",
+        ),
+        ({"batch": torch.full((4,), 4)}, r"batch must lie in 0 \.\.\. 3, found values from 4 to 4"),
+        ({"batch": -torch.ones(4).long()}, "batch must lie in .*, found values from -1"),
+        ({"batch": [0, 0, 0, 0]}, "batch must be a torch tensor or a NumPy array, found list"),
+        ({"edge_weight": torch.ones(8) * 1j}, "edge_weight must be real, found torch.complex64"),
+        ({"edge_weight": np.ones(8) * 1j}, "edge_weight must be real, found torch.complex128"),
+        (
+            {"edge_weight": np.ma.masked_less(np.arange(8.0), 2)},
+            "edge_weight must have .*, found 2",
+        ),
+        ({"edge_weight": np.ones(8, dtype=object)}, "edge_weight must hold .*, found object"),
+        ({"edge_weight": 1.0}, "edge_weight must be a torch tensor .*, found float"),
         ({"chunk": 0}, "chunk must be"),
     ],
 )

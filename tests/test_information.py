@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
 from pnpfuse_analysis import entropy, mutual_information
@@ -156,6 +157,32 @@ def test_gaussian_entropy_is_unbiased():
     assert entropy(x, method="gaussian").kind == "upper_bound"
 
 
+def test_gaussian_entropy_of_few_samples_has_its_closed_form():
+    # E log|S| - log|Sigma| = sum_j psi((n - j)/2) - d log((n - 1)/2), Wishart with n - 1 degrees.
+    n, d = 6, 4
+    gap = sum(digamma((n - j) / 2) for j in range(1, d + 1)) - d * math.log((n - 1) / 2)
+    found = []
+    for seed in range(400):
+        x = noise(n, d, seed=seed)
+        found.append(float(entropy(x, method="gaussian")))
+        raw = d * UNIT + np.linalg.slogdet(np.cov(x.numpy().T))[1] / 2
+        assert found[-1] == pytest.approx(raw - gap / 2, abs=1e-10)
+    error = np.std(found) / math.sqrt(400)
+    assert abs(np.mean(found) - d * UNIT) < 3 * error
+    assert error < 0.06
+
+
+@pytest.mark.parametrize("engine", ["kdtree", "brute"])
+@pytest.mark.parametrize("options", [{"whiten": False}, {"whiten": True}, {"method": "gaussian"}])
+@pytest.mark.parametrize("factor", [1e200, 1e-200])
+def test_entropy_in_extreme_units(engine, options, factor):
+    for d in (1, 3):
+        x = noise(300, d)
+        base = float(entropy(x, engine=engine, **options))
+        found = float(entropy(x * factor, engine=engine, **options))
+        assert found == pytest.approx(base + d * math.log(factor), abs=1e-9)
+
+
 def test_entropy_far_from_the_origin_keeps_its_digits():
     x = noise(2000)
     for metric in ("l2", "max"):
@@ -225,16 +252,6 @@ def test_intervals_cover_the_truth(ci, least):
     assert 0.5 < np.mean(widths) / ideal < 2
 
 
-def test_entropy_intervals_have_the_width_of_the_sampling_error():
-    found = [
-        entropy(noise(300, 2, seed=s), ci="subsample", generator=torch.Generator().manual_seed(1))
-        for s in range(12)
-    ]
-    spread = np.std([float(one) for one in found], ddof=1)
-    assert 0.5 < np.mean([one.stderr for one in found]) / spread < 2
-    assert all(one.ci[0] < float(one) < one.ci[1] for one in found)
-
-
 def test_local_values_of_a_gaussian_are_its_log_densities():
     x = noise(200, 3) @ noise(3, 3, seed=1)
     found = entropy(x, method="gaussian")
@@ -267,15 +284,6 @@ def test_copies_are_reported():
     assert float(found) == -math.inf
     assert found.stderr is None
     assert any("k=3 or more exact copies" in note for note in found.warnings)
-
-
-def test_rounded_storage_is_widened_and_its_copies_reported():
-    x = noise(1500, 4)
-    for dtype, most in ((torch.float16, 0.01), (torch.bfloat16, 0.02)):
-        found = entropy(x.to(dtype))
-        assert float(found) == pytest.approx(float(entropy(x)), abs=most)
-        assert found.local.dtype == torch.float64
-    assert entropy(x[:, 0].bfloat16()).tie_fraction > 0.5
 
 
 @pytest.mark.parametrize("method", ["kl", "gaussian"])
@@ -327,23 +335,14 @@ def test_information_of_a_variable_with_itself_is_flagged():
     assert any("determines" in note for note in found.warnings)
 
 
-def test_numpy_and_torch_give_the_same_and_results_stay_on_their_device():
-    x, y = gaussian_pair(100, 0.5)
-    assert float(mutual_information(x.numpy(), y.numpy()[:, 0])) == float(mutual_information(x, y))
-    found = entropy(x.float().requires_grad_())
-    assert found.local.device == x.device
-    assert not found.local.requires_grad
-    assert found.local.shape == (100,)
-
-
 GOOD = noise(20, 2)
 
 
 @pytest.mark.parametrize(
     ("y", "options", "message"),
     [
-        (torch.arange(20), {}, "y has dtype torch.int64"),
-        (torch.ones(20, dtype=torch.bool), {}, "y has dtype torch.bool"),
+        (torch.arange(20), {}, "y must be continuous .*, found torch.int64"),
+        (torch.ones(20, dtype=torch.bool), {}, "y must be continuous .*, found torch.bool"),
         (GOOD[:19], {}, "N=20 on cpu and N=19"),
         (GOOD.clone().index_fill(0, torch.tensor([3]), math.nan), {}, "y must be finite, found 2"),
         (GOOD.clone().index_fill(0, torch.tensor([3]), math.inf), {}, "y must be finite"),
@@ -358,6 +357,8 @@ GOOD = noise(20, 2)
         (GOOD, {"method": "KSG"}, "method must be one of 'ksg', 'gaussian', found 'KSG'"),
         (GOOD, {"ci": "bootstrap"}, "ci must be one of None, 'subsample', 'local'"),
         (GOOD, {"engine": "cuda"}, "engine must be one of"),
+        (GOOD, {"engine": np.array(["kdtree", "brute"])}, "engine must be one of"),
+        (noise(20, 10), {"method": "gaussian", "ci": "subsample"}, "d_x . d_y=12 asks for more"),
         (GOOD, {"null": -1}, "null must be a whole number >= 0"),
         (noise(20, 18), {"method": "gaussian"}, "d_x . d_y=20 asks for more than 20"),
     ],
@@ -370,12 +371,12 @@ def test_wrong_input_is_refused(y, options, message):
 @pytest.mark.parametrize(
     ("x", "options", "message"),
     [
-        (torch.arange(20), {}, "x has dtype torch.int64: .* labels use a discrete estimator"),
+        (torch.arange(20), {}, "x must be .*, found torch.int64; .* use a discrete estimator"),
         (GOOD, {"method": "knn"}, "method must be one of 'kl', 'gaussian'"),
         (GOOD, {"metric": "l1"}, "metric must be one of"),
         (GOOD, {"ci": "local"}, "ci must be one of None, 'subsample'"),
         (GOOD, {"k": 20}, "k=20 asks for more"),
-        (noise(4, 4), {}, "x has N=4 samples in d=4 dimensions"),
+        (noise(4, 4), {}, "x must have more samples than dimensions .*, found N=4 and d=4"),
         (noise(4, 4), {"method": "gaussian"}, "d=4 asks for more than 4 samples"),
         (torch.zeros(0), {}, "x must have shape"),
     ],

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +75,46 @@ def test_near_neighbours_far_from_the_origin_keep_their_digits(engine):
     found = nearest(x, 1, engine=engine).distances[:, 0]
     exact = torch.stack((x[1] - x[0], x[1] - x[0], x[2] - x[1]))[:, 0]
     assert torch.equal(found, exact)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("metric", ["l2", "max"])
+@pytest.mark.parametrize("power", [-1060, -900, -565, 531, 900, 1010])
+def test_units_do_not_change_the_neighbours(engine, metric, power):
+    # Whole numbers, so that 2^-1060 does not round them where floats have few digits left.
+    x = (1e3 * samples(60, 3)).round()
+    plain = nearest(x, 4, metric=metric, engine=engine)
+    found = nearest(torch.from_numpy(np.ldexp(x.numpy(), power)), 4, metric=metric, engine=engine)
+    assert torch.equal(found.indices, plain.indices)
+    expected = [[math.ldexp(one, power) for one in row] for row in plain.distances.tolist()]
+    # Below 2^-1022 a distance has no more digits than its place: half a step of 2^-1074.
+    np.testing.assert_allclose(found.distances, expected, rtol=1e-15, atol=5e-324)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_constant_column_does_not_hide_small_differences(engine):
+    x = 1e-170 * samples(50, 2)
+    plain = nearest(x, 3, engine=engine)
+    found = nearest(torch.cat((torch.full_like(x, 1e300), x), 1), 3, engine=engine)
+    assert torch.equal(found.indices, plain.indices)
+    assert torch.equal(found.distances, plain.distances)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("metric", ["l2", "max"])
+def test_a_spread_beyond_the_largest_float_is_no_matter(engine, metric):
+    x = torch.tensor([[-1.5e308], [-1.4e308], [1.5e308]], dtype=torch.float64)
+    found = nearest(x, 1, metric=metric, engine=engine)
+    assert found.indices[:, 0].tolist() == [1, 0, 1]
+    np.testing.assert_allclose(found.distances[:, 0], [1e307, 1e307, np.inf], rtol=1e-14)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_near_neighbour_beside_a_far_sample_keeps_its_distance(engine):
+    x = torch.tensor([[0.0, 0], [3e-200, 4e-200], [1, 1]], dtype=torch.float64)
+    found = nearest(x, 1, engine=engine)
+    assert found.indices[:2, 0].tolist() == [1, 0]
+    np.testing.assert_allclose(found.distances[:2, 0], 5e-200, rtol=1e-15)
 
 
 def test_blocks_do_not_change_the_result():

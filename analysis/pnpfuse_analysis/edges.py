@@ -15,7 +15,7 @@ Direction = Literal["as_given", "union", "mutual"]
 
 def as_nodes(x: Array) -> Tensor:
     """Return x as a tensor (V, d) in the widest real dtype, still attached to its graph."""
-    nodes = as_tensor(x)
+    nodes = as_tensor(x, "x")
     if nodes.ndim not in (1, 2) or 0 in nodes.shape or nodes.is_complex():
         raise ValueError(
             "x must hold real node features of shape (V, d) or (V,) with V, d >= 1, found "
@@ -27,8 +27,8 @@ def as_nodes(x: Array) -> Tensor:
 
 
 def _whole(value, name, shape, size, device):
-    """A tensor of int64 whose entries lie in 0 ... size - 1, or any >= 0 if size is None."""
-    found = as_tensor(value).to(device)
+    """A tensor of int64 whose entries lie in 0 ... size - 1."""
+    found = as_tensor(value, name).to(device)
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
         raise ValueError(f"{name} must hold whole numbers, found {found.dtype}; use .long()")
     found = found.to(torch.int64)
@@ -39,9 +39,10 @@ def _whole(value, name, shape, size, device):
         raise ValueError(f"{name} must have shape ({text}), found {tuple(found.shape)}")
     if found.numel():
         low, high = (int(end) for end in found.aminmax())
-        if low < 0 or (size is not None and high >= size):
-            bound = "not be negative" if size is None else f"lie in 0 ... {size - 1}"
-            raise ValueError(f"{name} must {bound}, found values from {low} to {high}")
+        if low < 0 or high >= size:
+            raise ValueError(
+                f"{name} must lie in 0 ... {size - 1}, found values from {low} to {high}"
+            )
     return found
 
 
@@ -55,7 +56,10 @@ def as_weight(edge_weight: Array | None, edges: Tensor, nodes: Tensor) -> Tensor
     dtype = widest(nodes.device)
     if edge_weight is None:
         return torch.ones(edges.shape[1], dtype=dtype, device=nodes.device)
-    weight = as_tensor(edge_weight).to(nodes.device, dtype)
+    found = as_tensor(edge_weight, "edge_weight")
+    if found.is_complex():
+        raise ValueError(f"edge_weight must be real, found {found.dtype}; pass its .abs() or .real")
+    weight = found.to(nodes.device, dtype)
     if weight.shape != edges.shape[1:]:
         raise ValueError(
             f"edge_weight must have shape ({edges.shape[1]},), one for each edge, "
@@ -74,9 +78,14 @@ def as_batch(batch: Tensor | NDArray[Any] | None, edges: Tensor, nodes: Tensor) 
     count = nodes.shape[0]
     if batch is None:
         return torch.zeros(count, dtype=torch.int64, device=nodes.device)
-    graph = _whole(batch, "batch", (count,), None, nodes.device)
-    if bool((graph[edges[0]] != graph[edges[1]]).any()):
-        raise ValueError("batch must give both ends of an edge the same graph; edges cross graphs")
+    # Numbers below V, so that no result is longer than the input.
+    graph = _whole(batch, "batch", (count,), count, nodes.device)
+    across = int((graph[edges[0]] != graph[edges[1]]).sum())
+    if across:
+        raise ValueError(
+            "batch must give both ends of an edge the same graph, found "
+            f"{across} of {edges.shape[1]} edges between graphs"
+        )
     return graph
 
 

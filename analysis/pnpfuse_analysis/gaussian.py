@@ -50,8 +50,8 @@ def whitened(x: Tensor, rounding: float, name: str = "x") -> Whitened:
     n, d = x.shape
     if n <= d:
         raise ValueError(
-            f"{name} has N={n} samples in d={d} dimensions, which leave its covariance singular; "
-            "give more than d samples, project to fewer dimensions, or do without whitening"
+            f"{name} must have more samples than dimensions for its covariance to be regular, "
+            f"found N={n} and d={d}; give more, project to fewer, or do without whitening"
         )
     # Columns first to unit spread, so that units of 1e-9 and 1e9 side by side lose nothing.
     columns, scale, kept = standardised(x)
@@ -99,8 +99,8 @@ def gaussian_information(x: Whitened, y: Whitened) -> Tensor:
     ry = y.z.shape[1]
     if n <= rx + ry:
         raise ValueError(
-            f"x and y together have {rx + ry} dimensions and only N={n} samples; method='gaussian' "
-            "needs N > d_x + d_y, so give more samples or project to fewer dimensions"
+            "x and y must have N > d_x + d_y for method='gaussian', found "
+            f"N={n} and d_x + d_y={rx + ry}; give more samples or project to fewer dimensions"
         )
     if not rx * ry:
         return x.z.new_zeros(n)

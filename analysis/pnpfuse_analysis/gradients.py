@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,13 +52,23 @@ class GradReport:
     conflict_rate: Tensor | None = None
     undefined: Tensor | None = None
 
+    def __repr__(self) -> str:
+        lines = [f"GradReport against {self.main!r}:"]
+        for i, name in enumerate(self.names):
+            line = f"  {name}: cosine {self.cosine[i].item():.4f}"
+            if self.conflict_rate is not None and self.sample_cosine is not None:
+                share = self.conflict_rate[i].item()
+                line += f", negative in {share:.1%} of {len(self.sample_cosine)} samples"
+            lines.append(line)
+        return "\n".join(lines)
+
 
 def grad_cosine(
     losses: Mapping[str, Tensor],
     at: Tensor | Sequence[Tensor],
     *,
     main: str,
-    per_sample: bool = True,
+    per_sample: bool | None = None,
     batch_dim: int = 0,
     eps: float = 0.0,
     retain_graph: bool = True,
@@ -70,12 +82,12 @@ def grad_cosine(
     at : Tensor or sequence of Tensor
         Where to take the gradients: the very tensors that the losses were computed from (a later
         view or copy is not in their graph). At activations the gradients split by samples; at
-        parameters they do not: pass ``per_sample=False``. Several tensors count as one, flattened
-        and concatenated.
+        parameters they do not. Several tensors count as one, flattened and concatenated.
     main : str
         Key of the main loss.
-    per_sample : bool
-        Compare sample by sample as well, along `batch_dim`.
+    per_sample : bool or None
+        Compare sample by sample as well, along `batch_dim`; None does so unless `at` holds an
+        `nn.Parameter`.
     batch_dim : int
         The axis of samples, of the same length in every tensor.
     eps : float
@@ -90,8 +102,9 @@ def grad_cosine(
     Raises
     ------
     ValueError
-        If main is not among the losses, or alone; a loss is no scalar; a tensor of `at` needs no
-        gradient, or has no axis batch_dim, or other samples than the rest; eps is negative; or none
+        If main is not among the losses, or alone; a loss is no real scalar, or its graph is freed;
+        per_sample is True for a parameter; `at` holds anything but real tensors that require a
+        gradient, have the axis batch_dim and share its length; eps is not a number >= 0; or none
         of the losses depends on `at`.
 
     Notes
@@ -108,11 +121,21 @@ def grad_cosine(
     Cosine between task gradients as a measure of conflict: Yu et al., "Gradient surgery for
     multi-task learning", arXiv:2001.06782.
     """
-    points = (at,) if isinstance(at, Tensor) else tuple(at)
     _check_losses(losses, main)
-    _check_points(points, per_sample, batch_dim)
-    if not eps >= 0:
-        raise ValueError(f"eps must be >= 0, found {eps!r}; 0 leaves only exact zeros undefined")
+    points = _as_points(at)
+    weights = any(isinstance(point, torch.nn.Parameter) for point in points)
+    if per_sample and weights:
+        raise ValueError(
+            "per_sample must not be True for parameters, found an nn.Parameter in at: its first "
+            "axis counts units, not samples; leave per_sample out"
+        )
+    per_sample = not weights if per_sample is None else per_sample
+    if per_sample:
+        _check_axis(points, batch_dim)
+    if not isinstance(eps, Real) or isinstance(eps, bool) or not eps >= 0:
+        raise ValueError(
+            f"eps must be a number >= 0, found {eps!r}; 0 leaves only exact zeros undefined"
+        )
     names = tuple(name for name in losses if name != main)
     order = [losses[main], *(losses[name] for name in names)]
     gradients = _gradients(order, points, retain_graph)
@@ -170,7 +193,15 @@ def _gradients(losses, points, retain_graph):
             found.append((None,) * len(points))
             continue
         keep = retain_graph or place < len(losses) - 1
-        found.append(torch.autograd.grad(loss, points, retain_graph=keep, allow_unused=True))
+        try:
+            found.append(torch.autograd.grad(loss, points, retain_graph=keep, allow_unused=True))
+        except RuntimeError as error:
+            if "second time" not in str(error):
+                raise
+            raise ValueError(
+                "losses must still have their graph, found one freed by an earlier backward pass; "
+                "pass retain_graph=True to that pass"
+            ) from error
     if all(one is None for each in found for one in each):
         raise ValueError(
             "at must be the very tensors that the losses were computed from, found none that any "
@@ -180,8 +211,10 @@ def _gradients(losses, points, retain_graph):
 
 
 def _check_losses(losses, main):
-    """Raise ValueError unless losses are scalars, and main one of several."""
-    if main not in losses or len(losses) < 2:
+    """Raise ValueError unless losses are real scalars, and main one of several."""
+    if not isinstance(losses, Mapping):
+        raise ValueError(f"losses must map names to scalar tensors, found {type(losses).__name__}")
+    if not isinstance(main, str) or main not in losses or len(losses) < 2:
         raise ValueError(
             f"main must name one of at least two losses, found main={main!r} and losses "
             f"{list(losses)}"
@@ -190,24 +223,47 @@ def _check_losses(losses, main):
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             what = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"losses[{name!r}] must be a scalar tensor, found {what}; reduce it")
+        if loss.is_complex():
+            raise ValueError(
+                f"losses[{name!r}] must be real, found {loss.dtype}; pass its .abs() or .real"
+            )
 
 
-def _check_points(points, per_sample, batch_dim):
-    """Raise ValueError unless gradients can be taken, and split by samples, at every point."""
+def _as_points(at):
+    """The tensors in `at` as a tuple; ValueError unless gradients can be taken at every one."""
+    one = isinstance(at, Tensor | np.ndarray | str) or not isinstance(at, Iterable)
+    points = (at,) if one else tuple(at)
     if not points:
         raise ValueError("at must hold at least one tensor, found none")
     for point in points:
+        if not isinstance(point, Tensor):
+            inside = "" if one else f" in {type(at).__name__}"
+            raise ValueError(
+                f"at must be a tensor or a sequence of tensors, found {type(point).__name__}"
+                f"{inside}; for a module pass list(module.parameters())"
+            )
+        if point.is_complex():
+            raise ValueError(
+                f"at must hold real tensors, found {point.dtype}; build the losses from "
+                "torch.view_as_complex of a real one"
+            )
         if not point.requires_grad:
             raise ValueError(
                 f"at must hold tensors that require grad, found one of shape {tuple(point.shape)} "
                 "that does not; call .requires_grad_() before computing the losses"
             )
-    if not per_sample:
-        return
+    return points
+
+
+def _check_axis(points, batch_dim):
+    """Raise ValueError unless every point has the axis batch_dim, and the same samples along it."""
+    if not isinstance(batch_dim, Integral) or isinstance(batch_dim, bool):
+        raise ValueError(f"batch_dim must be a whole number, found {batch_dim!r}")
     for point in points:
         if not -point.ndim <= batch_dim < point.ndim:
             raise ValueError(
-                f"batch_dim={batch_dim} is no axis of a tensor of shape {tuple(point.shape)} in at"
+                f"batch_dim must be an axis of every tensor in at, found {batch_dim} for one of "
+                f"shape {tuple(point.shape)}"
             )
     sizes = {point.shape[batch_dim] for point in points}
     if len(sizes) > 1 or 0 in sizes:

@@ -19,7 +19,7 @@ from .edges import (
     symmetric_graph,
 )
 from .neighbours import Engine, nearest
-from .samples import Array, as_samples, check_choice, check_count
+from .samples import Array, as_samples, check_choice, check_count, square_scale
 
 Convention = Literal["scope", "edge_mean", "trace", "sym", "rw", "sqrt"]
 
@@ -118,7 +118,7 @@ def dirichlet_energy(
         "as_given" takes the edges as stored. Otherwise W, in which repeated edges are added up, is
         replaced by the symmetric max(W, W^T) or min(W, W^T).
     batch : Tensor or ndarray of whole numbers, shape (V,), optional
-        Graph 0 ... B - 1 that each node belongs to; V and the sums are then per graph.
+        Graph 0 ... B - 1 that each node belongs to, B <= V; V and the sums are then per graph.
     chunk : int, optional
         Edges to a block; None fits the block to the machine. Beyond a copy of x, memory is
         O(chunk d), but O(E d) where a gradient is recorded.
@@ -128,14 +128,14 @@ def dirichlet_energy(
     Tensor of float64 (float32 on MPS), shape () or (B,)
         On the device of x. Differences are taken before squaring, and in float64: features that
         have almost collapsed to one point, or to several, come out right. Non-finite features give
-        a non-finite energy. NaN stands for 0/0: edge_mean where the weights sum to 0, and any mean
-        over a graph number that no node has.
+        NaN, at isolated nodes too. NaN also stands for 0/0: edge_mean where the weights sum to 0,
+        and any mean over a graph number that no node has.
 
     Raises
     ------
     ValueError
-        On wrong shapes or dtypes, node numbers outside 0 ... V - 1, negative or non-finite weights,
-        edges between different graphs of a batch, or an unknown convention or direction.
+        On wrong types, shapes or dtypes, node or graph numbers outside 0 ... V - 1, negative or
+        non-finite weights, edges between graphs of a batch, or an unknown convention or direction.
 
     References
     ----------
@@ -152,6 +152,8 @@ def dirichlet_energy(
         edges, weight = symmetric_graph(edges, weight, count, direction)
     graph = as_batch(batch, edges, nodes)
     graphs = 1 if batch is None else int(graph.max()) + 1
+    # Isolated nodes are in no difference, but their NaN counts as well.
+    flaw = torch.where(torch.isfinite(nodes).all(1), 0.0, torch.nan).to(nodes)
 
     factor = weight
     if convention == "sym":
@@ -159,7 +161,7 @@ def dirichlet_energy(
     elif convention == "rw":
         out = weight.new_zeros(count).index_add(0, edges[0], weight)[edges[0]]
         factor = weight / torch.where(out > 0, out, 1)
-    total = _edge_sum(nodes, edges, factor, graph, graphs, chunk)
+    total = _edge_sum(nodes, edges, factor, graph, graphs, chunk).index_add(0, graph, flaw)
     if convention in ("trace", "sym", "rw"):
         energy = total / 2
     elif convention == "edge_mean":
@@ -202,15 +204,19 @@ def rayleigh_quotient(
     Returns
     -------
     Tensor of float64 (float32 on MPS), shape ()
-        On the device of x. NaN where nothing is left of X (all nodes equal): 0/0 has no value.
+        On the device of x. NaN where nothing is left of X, as 0/0 has no value (all nodes equal, or
+        all along sqrt(d_i) for "sym"), and for non-finite features.
 
     Raises
     ------
     ValueError
-        On wrong shapes or dtypes, node numbers outside 0 ... V - 1, or an unknown laplacian.
+        On wrong types, shapes or dtypes, node numbers outside 0 ... V - 1, or an unknown laplacian.
     """
     check_choice(laplacian, "laplacian", ("comb", "sym"))
     nodes = as_nodes(x)
+    # The quotient does not change, but squares of 1e200 would overflow; NaN if any feature is not
+    # finite.
+    nodes = nodes * square_scale(nodes.abs().amax())
     edges = as_edges(edge_index, nodes)
     weight = as_weight(None, edges, nodes)
     kernel, scaled = torch.ones_like(nodes[:, :1]), nodes
@@ -218,7 +224,6 @@ def rayleigh_quotient(
         degree = degrees(edges, weight, nodes.shape[0])
         kernel, scaled = degree.sqrt()[:, None], nodes * inverse_root(degree)[:, None]
     graph = as_batch(None, edges, nodes)
-    energy = _edge_sum(scaled, edges, weight, graph, 1, None)[0] / 2
     rest = nodes
     if centre:
         # Twice: the first pass leaves the rounding of a large offset behind.
@@ -226,7 +231,9 @@ def rayleigh_quotient(
             rest = rest - kernel * ((kernel * rest).sum(0) / kernel.square().sum().clamp(min=1))
         # What is below the rounding of a column is nothing: 0/0 must not come out as a number.
         floor = (8 * torch.finfo(rest.dtype).eps) ** 2 * nodes.square().sum(0)
-        rest = torch.where(rest.square().sum(0) > floor, rest, 0)
+        kept = rest.square().sum(0) > floor
+        rest, scaled = torch.where(kept, rest, 0), torch.where(kept, scaled, 0)
+    energy = _edge_sum(scaled, edges, weight, graph, 1, None)[0] / 2
     return energy / rest.square().sum()
 
 

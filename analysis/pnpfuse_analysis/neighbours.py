@@ -8,7 +8,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from .samples import check_choice, check_count
+from .samples import check_choice, check_count, square_scale
 
 Engine = Literal["auto", "kdtree", "brute"]
 Metric = Literal["l2", "max"]
@@ -82,13 +82,15 @@ def nearest(
     check_count(k, "k", 1)
     if k >= n:
         raise ValueError(f"k must be below the number of samples, found k={k} and N={n}")
+    # Coordinates of 1e200 or 1e-200 must survive squaring. Constant ones have no part in distances.
+    low, high = x.amin(0), x.amax(0)
+    scale = square_scale((high / 2 - low / 2).amax())
+    points = torch.where(high > low, x, 0) * scale
     if choose_engine(engine, x) == "kdtree":
-        return _nearest_by_tree(x, k, metric)
-    distance = x.new_empty((n, k))
-    index = torch.empty((n, k), dtype=torch.int64, device=x.device)
-    for rows, block in _blocks(x, metric, chunk):
-        distance[rows], index[rows] = block.topk(k, dim=1, largest=False)
-    return Neighbours(distance, index)
+        found = _nearest_by_tree(points, k, metric)
+    else:
+        found = _nearest_by_blocks(points, k, metric, chunk)
+    return Neighbours(found.distances / scale, found.indices)
 
 
 def count_within(
@@ -148,6 +150,14 @@ def _blocks(x, metric, chunk):
         )
         block.diagonal(start).fill_(float("inf"))
         yield rows, block
+
+
+def _nearest_by_blocks(x, k, metric, chunk):
+    distance = x.new_empty((x.shape[0], k))
+    index = torch.empty(distance.shape, dtype=torch.int64, device=x.device)
+    for rows, block in _blocks(x, metric, chunk):
+        distance[rows], index[rows] = block.topk(k, dim=1, largest=False)
+    return Neighbours(distance, index)
 
 
 def _nearest_by_tree(x, k, metric):

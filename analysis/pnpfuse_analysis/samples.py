@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch import Tensor
 Array = Tensor | NDArray[Any]
 
 _DISCRETE = (
-    "a nearest-neighbour estimate needs a continuous variable; for whole numbers that stand for "
-    "measurements pass {name}.to(torch.float64) knowingly, for labels use a discrete estimator"
+    "must be continuous for a nearest-neighbour estimate, found {dtype}; for whole numbers that "
+    "stand for measurements pass {name}.to(torch.float64) knowingly, for labels use a discrete "
+    "estimator"
 )
 
 
@@ -25,14 +27,32 @@ def widest(device: torch.device) -> torch.dtype:
 
 def rounding(x: Array) -> float:
     """Return the relative rounding step with which the values of x were stored."""
-    dtype = as_tensor(x[:0]).dtype
+    dtype = as_tensor(x[:0], "x").dtype
     return torch.finfo(dtype).eps if dtype.is_floating_point else torch.finfo(torch.float64).eps
 
 
-def as_tensor(x: Array) -> Tensor:
-    """Return a tensor as it is, or a NumPy array as a tensor of its own."""
-    # A copy: NumPy's memory may be read-only or have negative strides, which torch cannot share.
-    return x if isinstance(x, Tensor) else torch.as_tensor(np.array(x))
+def as_tensor(x: Array, name: str) -> Tensor:
+    """Return a tensor as it is, or a NumPy array as a tensor of its own; `name` is for messages."""
+    if isinstance(x, Tensor):
+        return x
+    if not isinstance(x, np.ndarray):
+        raise ValueError(
+            f"{name} must be a torch tensor or a NumPy array, found {type(x).__name__}"
+        )
+    if np.ma.is_masked(x):
+        raise ValueError(
+            f"{name} must have no masked values, found {np.ma.count_masked(x)}; drop those rows or "
+            f"fill them, as in {name}.filled(value)"
+        )
+    try:
+        # A copy: NumPy's memory may be read-only, or have negative strides or foreign byte order,
+        # which torch cannot share.
+        return torch.as_tensor(np.array(x, x.dtype.newbyteorder("=")))
+    except TypeError:
+        raise ValueError(
+            f"{name} must hold numbers of a dtype that torch has, found {x.dtype}; convert them, "
+            f"as in {name}.astype(float)"
+        ) from None
 
 
 def as_samples(x: Array, name: str, *, continuous: bool = True) -> Tensor:
@@ -50,13 +70,10 @@ def as_samples(x: Array, name: str, *, continuous: bool = True) -> Tensor:
     Raises
     ------
     ValueError
-        On a wrong shape, no samples, complex, integer (if continuous) or non-finite values.
+        On another type, a wrong shape, no samples, complex, integer (if continuous), masked or
+        non-finite values.
     """
-    if not isinstance(x, Tensor | np.ndarray):
-        raise ValueError(
-            f"{name} must be a torch tensor or a NumPy array, found {type(x).__name__}"
-        )
-    samples = as_tensor(x).detach()
+    samples = as_tensor(x, name).detach()
     if samples.ndim not in (1, 2) or 0 in samples.shape:
         raise ValueError(
             f"{name} must have shape (N,) or (N, d) with N, d >= 1, found {tuple(samples.shape)}; "
@@ -65,7 +82,7 @@ def as_samples(x: Array, name: str, *, continuous: bool = True) -> Tensor:
     if samples.is_complex():
         raise ValueError(f"{name} must be real, found {samples.dtype}; stack its parts as columns")
     if continuous and not samples.is_floating_point():
-        raise ValueError(f"{name} has dtype {samples.dtype}: {_DISCRETE.format(name=name)}")
+        raise ValueError(f"{name} {_DISCRETE.format(name=name, dtype=samples.dtype)}")
     samples = samples.to(widest(samples.device))
     bad = samples.numel() - int(torch.isfinite(samples).sum())
     if bad:
@@ -97,6 +114,20 @@ def standardised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return z / spread, spread * reach, kept
 
 
+def square_scale(reach: Tensor) -> float:
+    """Return the power of two that takes a reach () to where its square is far from overflow.
+
+    Values times a power of two keep all digits. Then 2^64 squares of the reach may be added up, and
+    in float64 values down to 1e-290 of it still have a square. NaN if the reach is not finite.
+    """
+    size = float(reach.detach())
+    if not math.isfinite(size):
+        return math.nan
+    top = math.frexp(torch.finfo(reach.dtype).max)[1]
+    shift = top // 2 - 32 - math.frexp(size)[1]
+    return math.ldexp(1.0, max(24 - top, min(shift, top - 24)))
+
+
 def tie_fraction(x: Tensor) -> float:
     """Return the share of the rows of x that have an exact copy among the other rows."""
     _, which, copies = torch.unique(x, dim=0, return_inverse=True, return_counts=True)
@@ -105,7 +136,7 @@ def tie_fraction(x: Tensor) -> float:
 
 def check_choice(value: str | None, name: str, choices: Sequence[str | None]) -> None:
     """Raise ValueError unless value is one of the choices."""
-    if value not in choices:
+    if not isinstance(value, str | None) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, found {value!r}")
 
 
