@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import version
 from typing import Any
 
 import torch
 import xarray as xr
 from tqdm.auto import tqdm
 
-from pnpfuse.data import Views
-from pnpfuse.evaluation import evaluate
+from pnpfuse.data import Views, check_is_views
+from pnpfuse.evaluation import check_views, conditions, evaluate
+from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.model import FusionModel
-from pnpfuse.fusion.registry import create_model
+from pnpfuse.fusion.registry import create_model, plain
+from pnpfuse.provenance import provenance
 from pnpfuse.training import fit
 
 # A label with the method's name, or with the name and its options.
@@ -59,17 +60,21 @@ def compare(
     Raises
     ------
     ValueError
-        For unknown names, options or seeds, before anything is trained.
+        For unknown names, options, seeds or conditions, and for views without training or test
+        rows, before anything is trained.
     """
-    plans = _plans(models)
-    seeds = _seeds(seeds)
+    plans, seeds, settings = _plans(models), _seeds(seeds), plain(settings)
     if "seed" in settings:
         raise ValueError("seed: give seeds, one for each repetition")
+    epochs = check_count("epochs", epochs)
+    conditions(missing, check_is_views(views).dims)
+    sizes = {}
     with torch.random.fork_rng():
-        sizes = {
-            label: _parameters(create_model(name, views.dims, views.classes, **options))
-            for label, (name, options) in plans.items()
-        }
+        for label, (name, options) in plans.items():
+            model = create_model(name, views.dims, views.classes, **options)
+            check_views(model, views, "train")
+            check_views(model, views, "test")
+            sizes[label] = sum(weight.numel() for weight in model.parameters())
     rows = []
     with tqdm(total=len(plans) * len(seeds), disable=None if progress else True) as bar:
         for label, (name, options) in plans.items():
@@ -95,38 +100,43 @@ def compare(
         [sizes[label] for label in plans],
         {"units": "1", "long_name": "number of parameters, encoders and head included"},
     )
-    dataset.attrs = {
-        "package": "pnpfuse",
-        "version": version("pnpfuse"),
-        "title": "models x seeds x conditions, test rows",
-        "outcome": "completed",
-        "data": views.name,
-        "dims": json.dumps(views.dims),
-        "rows": f"{len(views.train)} train, {len(views.test)} test",
-        "models": json.dumps(plans),
-        "epochs": epochs,
-        "settings": json.dumps(settings, default=str),
-    }
+    dataset.attrs = provenance(
+        "models x seeds x conditions, test rows",
+        data=views.name,
+        dims=json.dumps(views.dims),
+        rows=f"{len(views.train)} train, {len(views.test)} test",
+        models=json.dumps(plans),
+        epochs=epochs,
+        settings=json.dumps(settings, default=str),
+    )
     return dataset
 
 
 def _plans(models: Models) -> dict[str, tuple[str, dict[str, Any]]]:
+    if isinstance(models, str) or not isinstance(models, Iterable):
+        raise ValueError(f"models: got {models!r}; give a list of names or {{label: name}}")
     entries = models.items() if isinstance(models, Mapping) else [(m, m) for m in models]
-    plans = {}
+    plans: dict[str, tuple[str, dict[str, Any]]] = {}
     for label, plan in entries:
-        name, options = (plan, {}) if isinstance(plan, str) else plan
-        plans[str(label)] = (name, dict(options))
+        try:
+            name, options = (plan, {}) if isinstance(plan, str) else plan
+            options = plain(dict(options))
+        except (TypeError, ValueError):
+            raise ValueError(f"models: got {plan!r}; give a name or (name, options)") from None
+        if str(label) in plans:
+            raise ValueError(f"models: got {label!r} twice; give {{label: (name, options)}}")
+        plans[str(label)] = (name, options)
     if not plans:
         raise ValueError("models: got none; give at least one name")
     return plans
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    listed = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    try:
+        given = list(seeds)  # type: ignore[arg-type]
+    except TypeError:
+        given = list(range(check_count("seeds", seeds)))
+    listed = [check_count("seeds", seed, least=0) for seed in given]
     if not listed or len(set(listed)) < len(listed):
-        raise ValueError(f"seeds: got {seeds!r}; give a count or different numbers")
+        raise ValueError(f"seeds must be a count or different numbers; found {seeds!r}")
     return listed
-
-
-def _parameters(model: FusionModel) -> int:
-    return sum(weight.numel() for weight in model.parameters())

@@ -1,10 +1,10 @@
 """Named views of the same samples, with labels and a fixed train-test split."""
 
 import os
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ class Views:
     name: str = "arrays"
 
     def __post_init__(self) -> None:
-        features = {str(view): _matrix(view, X) for view, X in self.features.items()}
+        features = {str(view): _matrix(view, X) for view, X in _mapping(self.features).items()}
         labels, split = _codes("labels", self.labels), _codes("split", self.split)
         if not features:
             raise ValueError("features is empty; give at least one view")
@@ -49,15 +49,16 @@ class Views:
             raise ValueError(f"all arrays need the same number of rows, at least one; found {rows}")
         if not set(np.unique(split)) <= {TRAIN, TEST}:
             raise ValueError(f"split must be 0 (train) or 1 (test); found {np.unique(split)[:5]}")
-        if labels.min() < 0 or labels.max() >= len(self.class_names):
+        names = _names(self.class_names)
+        if labels.min() < 0 or labels.max() >= len(names):
             raise ValueError(
-                f"labels must be 0..{len(self.class_names) - 1} for {len(self.class_names)} "
-                f"classes; found {labels.min()}..{labels.max()}"
+                f"labels must be 0..{len(names) - 1} for {len(names)} classes; found "
+                f"{labels.min()}..{labels.max()}"
             )
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "split", split.astype(np.uint8))
-        object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
+        object.__setattr__(self, "class_names", names)
 
     @classmethod
     def from_arrays(
@@ -82,23 +83,19 @@ class Views:
         class_names : K names; None, the labels themselves
         name : where the data came from
         """
-        if not isinstance(features, Mapping):
-            raise ValueError(
-                f"features must be a mapping {{modality: (N, d)}}; found {type(features).__name__}"
-            )
-        codes = _codes("labels", labels)
+        features, codes = _mapping(features), _codes("labels", labels)
         found = np.unique(codes)
         if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
             raise ValueError(
                 f"labels must be 0..K-1, every class occurring and K >= 2; found "
                 f"{found[:10].tolist()}"
             )
-        names = tuple(map(str, found if class_names is None else class_names))
+        names = _names(found if class_names is None else class_names)
         if len(names) != len(found):
             raise ValueError(f"class_names has {len(names)} names for {len(found)} classes")
         if split is None:
             split = _stratified(codes, test_fraction, seed)
-        return cls(dict(features), codes, np.asarray(split), names, name)  # type: ignore[arg-type]
+        return cls(features, codes, split, names, name)  # type: ignore[arg-type]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,7 +127,7 @@ class Views:
 
     def subset(self, mask: ArrayLike) -> "Views":
         """The rows where `mask`, bool (N,), is True; ValueError if there are none."""
-        rows = np.asarray(mask)
+        rows = _array("mask", mask)
         if rows.dtype != bool or rows.shape != self.labels.shape:
             raise ValueError(
                 f"mask must be bool with shape {self.labels.shape}; found {rows.dtype} with "
@@ -140,6 +137,13 @@ class Views:
             raise ValueError(f"mask selects none of the {len(rows)} rows of {self.name}")
         features = {view: X[rows] for view, X in self.features.items()}
         return Views(features, self.labels[rows], self.split[rows], self.class_names, self.name)
+
+
+def check_is_views(views: Views) -> Views:
+    """`views`, or a ValueError if it is something else."""
+    if not isinstance(views, Views):
+        raise ValueError(f"views must be Views, as load_views gives; found {type(views).__name__}")
+    return views
 
 
 def load_views(path_or_name: str | os.PathLike[str]) -> Views:
@@ -156,20 +160,32 @@ def load_views(path_or_name: str | os.PathLike[str]) -> Views:
     ValueError
         naming the file and what is wrong with it
     """
+    if not isinstance(path_or_name, (str, os.PathLike)):
+        raise ValueError(
+            f"path_or_name must be 'digits' or the path of an .npz file; found {path_or_name!r}"
+        )
     if path_or_name == "digits":
         return _digits()
     path = Path(path_or_name)
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises for a name too long
         raise ValueError(f"{path} does not exist; give the path of an .npz file, or 'digits'")
     try:
-        archive = np.load(path, allow_pickle=False)  # no pickle: opening a file runs no code
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array, not an .npz archive")
-        with archive:
-            arrays = {key: archive[key] for key in archive.files}
-        return _from_npz(arrays, str(path.name))
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        return _from_npz(_read_npz(path), path.name)
+    except ValueError as error:
         raise ValueError(f"{path} cannot be used: {error}") from error
+
+
+def _read_npz(path: Path) -> dict[str, NDArray]:
+    try:
+        # Opened here: numpy leaves the file open if it looks like an archive and is none.
+        # No pickle: opening a file runs no code.
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.lib.npyio.NpzFile):
+                return {key: archive[key] for key in archive.files}
+    except Exception as error:  # whatever a damaged archive makes zipfile, zlib and numpy raise
+        raise ValueError(f"it is no .npz archive that can be read ({error})") from error
+    raise ValueError("it holds a single array, not an .npz archive")
 
 
 def _from_npz(arrays: dict[str, NDArray], name: str) -> Views:
@@ -208,11 +224,16 @@ def _digits() -> Views:
 def _stratified(labels: NDArray[np.int64], test_fraction: float, seed: int) -> NDArray[np.uint8]:
     from sklearn.model_selection import train_test_split
 
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must be between 0 and 1; found {test_fraction!r}")
+    if not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction must be a number between 0 and 1; found {test_fraction!r}")
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1; found {seed!r}")
     try:
         _, test = train_test_split(
-            np.arange(len(labels)), test_size=test_fraction, random_state=seed, stratify=labels
+            np.arange(len(labels)),
+            test_size=float(test_fraction),
+            random_state=int(seed),
+            stratify=labels,
         )
     except ValueError as error:
         raise ValueError(f"labels cannot be split by class: {error}; give split") from error
@@ -221,8 +242,31 @@ def _stratified(labels: NDArray[np.int64], test_fraction: float, seed: int) -> N
     return split
 
 
+def _mapping(features: Mapping[str, ArrayLike]) -> Mapping[str, ArrayLike]:
+    if not isinstance(features, Mapping):
+        raise ValueError(
+            f"features must be a mapping {{modality: (N, d)}}; found {type(features).__name__}"
+        )
+    return features
+
+
+def _names(class_names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(class_names, (str, bytes)) or not isinstance(class_names, Iterable):
+        raise ValueError(f"class_names must be a list of names; found {class_names!r}")
+    return tuple(map(str, class_names))
+
+
+def _array(argument: str, values: ArrayLike) -> NDArray:
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValueError(f"{argument} is a masked array; fill it, or leave the masked rows out")
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a GPU
+        raise ValueError(f"{argument} is no array: {error}") from error
+
+
 def _matrix(view: str, X: ArrayLike) -> NDArray[np.float32]:
-    array = np.asarray(X)
+    array = _array(f"view {view!r}", X)
     if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind not in "fiub":
         raise ValueError(
             f"view {view!r} must be a matrix of real numbers (N, d) with d >= 1; found "
@@ -240,7 +284,7 @@ def _matrix(view: str, X: ArrayLike) -> NDArray[np.float32]:
 
 
 def _codes(argument: str, values: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(values)
+    array = _array(argument, values)
     if array.ndim != 1 or array.dtype.kind not in "iub":
         raise ValueError(
             f"{argument} must be integers with shape (N,); found {array.dtype} with shape "

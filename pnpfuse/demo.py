@@ -24,9 +24,9 @@ from pnpfuse.figures import (
     png,
     separation_figure,
 )
+from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.encoders import default_width
 from pnpfuse.fusion.model import FusionModel
-from pnpfuse.fusion.widths import check_count
 from pnpfuse.mapping import Hyperparameters, hyperparameters, mapping_dataset
 from pnpfuse.provenance import provenance
 from pnpfuse.report import Section, render

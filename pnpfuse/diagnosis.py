@@ -2,7 +2,6 @@
 what do its shared and specific parts know of each other."""
 
 import json
-from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -13,8 +12,10 @@ from torch.nn.functional import cross_entropy
 
 from pnpfuse.data import Views
 from pnpfuse.evaluation import check_views, rows_for
+from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.model import FusionModel
+from pnpfuse.provenance import provenance
 from pnpfuse_analysis import (
     dirichlet_energy,
     entropy,
@@ -83,6 +84,9 @@ def diagnose(
     Grassberger, Phys. Rev. E 69 (2004) 066138.
     """
     train, test = check_views(model, views, "train"), check_views(model, views, "test")
+    neighbours = check_count("neighbours", neighbours)
+    components = check_count("components", components)
+    seed = check_count("seed", seed, least=0)
     was_training = model.training
     model.eval()
     try:
@@ -108,18 +112,15 @@ def diagnose(
             }.items()
         },
     )
-    dataset.attrs = {
-        "package": "pnpfuse",
-        "version": version("pnpfuse"),
-        "title": "diagnostics of a trained fusion model",
-        "outcome": "completed",
-        "model": model.name,
-        "options": json.dumps(model.options),
-        "data": views.name,
-        "neighbours": neighbours,
-        "components": components,
-        "seed": seed,
-    }
+    dataset.attrs = provenance(
+        "diagnostics of a trained fusion model",
+        model=model.name,
+        options=json.dumps(model.options),
+        data=views.name,
+        neighbours=neighbours,
+        components=components,
+        seed=seed,
+    )
     return dataset
 
 

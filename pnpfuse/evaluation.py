@@ -1,24 +1,26 @@
 """Accuracy of a trained model, with all modalities and with some of them missing."""
 
 import json
-from importlib.metadata import version
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 import xarray as xr
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.metrics import accuracy_score, recall_score
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from pnpfuse.data import Views
-from pnpfuse.fusion.model import FusionModel
+from pnpfuse.data import Views, check_is_views
+from pnpfuse.fusion.arguments import check_choice
+from pnpfuse.fusion.model import FusionModel, check_model
+from pnpfuse.provenance import provenance
 
 BATCH = 4096
 MISSING = ("none", "each", "all")
 SPLITS = ("train", "test")
 VARIABLES = {
     "accuracy": "share of rows classified correctly",
-    "balanced_accuracy": "mean over the classes of the share classified correctly",
+    "balanced_accuracy": "mean over the classes that occur of the share classified correctly",
     "loss": "cross-entropy, mean over the rows",
 }
 
@@ -39,20 +41,12 @@ def evaluate(
     Raises
     ------
     ValueError
-        for views that do not fit the model, or an unknown `missing` or `split`
+        for views that do not fit the model, an unknown `missing` or `split`, or a model whose
+        logits are not finite
     """
     rows = check_views(model, views, split)
-    if missing not in MISSING:
-        raise ValueError(f"missing must be one of {list(MISSING)}; found {missing!r}")
     names = list(model.dims)
-    if missing != "none" and len(names) < 2:
-        raise ValueError(f"missing={missing!r} needs two modalities; the model has {names}")
-    absent: dict[str, set[str]] = {"none": set()}
-    if missing != "none":
-        absent |= {f"missing:{m}": {m} for m in names}
-    if missing == "all":
-        absent |= {f"only:{m}": set(names) - {m} for m in names}
-
+    absent = conditions(missing, names)
     was_training = model.training
     model.eval()
     try:
@@ -68,10 +62,25 @@ def evaluate(
     return _dataset(scores, model, views, split, len(rows))
 
 
+def conditions(missing: str, modalities: Iterable[str]) -> dict[str, set[str]]:
+    """{condition: the modalities that it lacks} for a value of `missing`, "each" left out."""
+    check_choice("missing", missing, MISSING)
+    names = list(modalities)
+    if missing != "none" and len(names) < 2:
+        raise ValueError(f"missing={missing!r} needs two modalities; there is only {names}")
+    absent: dict[str, set[str]] = {"none": set()}
+    if missing != "none":
+        absent |= {f"missing:{m}": {m} for m in names}
+    if missing == "all":
+        absent |= {f"only:{m}": set(names) - {m} for m in names}
+    return absent
+
+
 def check_views(model: FusionModel, views: Views, split: str) -> Views:
     """The rows of `split`, after a check that they fit the model."""
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {list(SPLITS)}; found {split!r}")
+    check_model(model)
+    check_is_views(views)
+    check_choice("split", split, SPLITS)
     if views.dims != model.dims:
         raise ValueError(f"views has the widths {views.dims}; the model was made for {model.dims}")
     if views.classes != model.classes:
@@ -103,14 +112,18 @@ def _scores(model: FusionModel, views: Views, gone: set[str]) -> list[float]:
         size = len(labels[start : start + BATCH])
         present = {m: torch.full((size,), m not in gone, device=labels.device) for m in batch}
         logits.append(model(batch, present if gone else None).logits)  # (batch, classes)
-    joined = torch.cat(logits).float()  # (rows, classes)
-    loss = cross_entropy(joined, labels).item()
-    truth, found = views.labels, joined.argmax(-1).cpu().numpy()
-    return [
-        float(accuracy_score(truth, found)),
-        float(balanced_accuracy_score(truth, found)),
-        loss,
-    ]
+    joined = torch.cat(logits).cpu().double()  # (rows, classes)
+    bad = int((~joined.isfinite()).any(1).sum())
+    if bad:
+        raise ValueError(
+            f"model gives logits that are not finite for {bad} of {len(views)} rows; look for NaN "
+            "in its weights and for extreme values in the features"
+        )
+    truth, found = views.labels, joined.argmax(-1).numpy()
+    # The balanced accuracy, over the classes that occur: the others have no recall.
+    recall = recall_score(truth, found, labels=np.unique(truth), average="macro", zero_division=0)
+    loss = cross_entropy(joined, torch.from_numpy(truth)).item()
+    return [float(accuracy_score(truth, found)), float(recall), loss]
 
 
 def _dataset(
@@ -123,15 +136,13 @@ def _dataset(
     }
     condition = {"units": "1", "long_name": "which modalities are present"}
     dataset = xr.Dataset(variables, coords={"condition": ("condition", list(scores), condition)})
-    dataset.attrs = {
-        "package": "pnpfuse",
-        "version": version("pnpfuse"),
-        "model": model.name,
-        "options": json.dumps(model.options),
-        "dims": json.dumps(model.dims),
-        "data": views.name,
-        "split": split,
-        "rows": rows,
-        "outcome": "completed",
-    }
+    dataset.attrs = provenance(
+        "scores of a model with all modalities and with some of them missing",
+        model=model.name,
+        options=json.dumps(model.options),
+        dims=json.dumps(model.dims),
+        data=views.name,
+        split=split,
+        rows=rows,
+    )
     return dataset

@@ -10,7 +10,8 @@ import torch
 import xarray as xr
 
 from pnpfuse.data import load_views
-from pnpfuse.evaluation import evaluate
+from pnpfuse.evaluation import check_views, evaluate
+from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.encoders import default_width
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.fusion.saved import save_model
@@ -57,6 +58,7 @@ def train_and_save(
         For bad arguments, before anything is trained.
     """
     views = load_views(data)
+    seed = check_count("seed", seed, least=0)
     if mapped_at is not None:
         if "b" in options:
             raise ValueError("b: got a value beside the mapped one; give one of them")
@@ -68,6 +70,7 @@ def train_and_save(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         fusion = create_model(model, views.dims, views.classes, **options)
+    check_views(fusion, views, "test")  # `fit` looks at the training rows
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     history = fit(fusion, views, epochs=epochs, seed=seed, device=device)

@@ -1,13 +1,14 @@
 """Methods side by side, and the words that are drawn from them."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
-from pnpfuse import Views, compare, create_model, evaluate, fit
+from pnpfuse import Views, compare, comparison, create_model, evaluate, fit
 from pnpfuse.findings import difference, spread
 
 
@@ -69,8 +70,18 @@ def test_the_callers_random_state_is_left_alone(views):
         ({"models": []}, "models: got none"),
         ({"models": ["nope"]}, "name must be one of"),
         ({"models": {"x": ("rpmr", {"c": 1})}}, "no option c"),
-        ({"seeds": 0}, "seeds: got 0"),
+        ({"models": None}, "models: got None"),
+        ({"models": "rpmr"}, "models: got 'rpmr'; give a list"),
+        ({"models": ["rpmr", "rpmr"]}, "models: got 'rpmr' twice"),
+        ({"models": {1: "rpmr", "1": "gmf"}}, "models: got '1' twice"),
+        ({"models": [3]}, "models: got 3; give a name or"),
+        ({"models": {"x": ("rpmr", 5)}}, "give a name or"),
+        ({"seeds": 0}, "seeds must be"),
+        ({"seeds": 1.5}, "seeds must be"),
+        ({"seeds": None}, "seeds must be"),
+        ({"seeds": [0.5]}, "seeds must be"),
         ({"seeds": [1, 1]}, "different numbers"),
+        ({"views": None}, "views must be Views"),
         ({"seed": 3}, "seed: give seeds"),
         ({"epochs": 0}, "epochs must be"),
     ],
@@ -78,6 +89,33 @@ def test_the_callers_random_state_is_left_alone(views):
 def test_bad_arguments(views, arguments, match):
     with pytest.raises(ValueError, match=match):
         compare(**{"models": ["concat"], "views": views, "epochs": 1, **arguments})
+
+
+def test_what_cannot_be_finished_is_not_begun(views, monkeypatch):
+    def trained(*_, **__):
+        raise AssertionError("a training was begun")
+
+    monkeypatch.setattr(comparison, "fit", trained)
+    for arguments, match in [
+        ({"missing": "x"}, "missing must be one of"),
+        ({"views": views.train}, "no test rows"),
+        ({"views": views.test}, "no train rows"),
+        ({"models": ["concat", "nope"]}, "name must be one of"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            compare(**{"models": ["concat"], "views": views, **arguments})
+
+
+def test_numpy_numbers_are_numbers(views):
+    options = {"n": np.int64(2), "b": {"a": np.float32(0.5), "b": Fraction(1, 4)}}
+    dataset = compare(
+        {"half": ("rpmr", options)}, views, seeds=np.int64(2), epochs=np.int64(1),
+        lr=np.float32(0.01), weights={"preservation": np.float32(0.1)},
+    )  # fmt: skip
+    assert dataset.seed.values.tolist() == [0, 1]
+    plans = json.loads(dataset.attrs["models"])
+    assert plans["half"] == ["rpmr", {"n": 2, "b": {"a": 0.5, "b": 0.25}}]
+    assert json.loads(dataset.attrs["settings"])["weights"]["preservation"] == np.float32(0.1)
 
 
 def table(one, other):

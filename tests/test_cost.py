@@ -51,7 +51,9 @@ def test_ratio_for_each_modality():
     assert table9_parameters({"a": 8, "b": 4}, 4, {"a": 0.9, "b": 0.5}) < even
 
 
-@pytest.mark.parametrize("arguments", [([512],), ([3, 4], 0.5), ([3, 4], 4, 1.5), ([3, -1],)])
+@pytest.mark.parametrize(
+    "arguments", [([512],), ([3, 4], 0.5), ([3, 4], 4, 1.5), ([3, -1],), (512,), (None,)]
+)
 def test_bad_arguments(arguments):
     with pytest.raises(ValueError, match="dims|n must|b is"):
         table9_parameters(*arguments)

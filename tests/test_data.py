@@ -1,5 +1,6 @@
 """Views: reading, checking and splitting."""
 
+import gc
 import pickle
 import subprocess
 import sys
@@ -123,6 +124,33 @@ def test_a_single_array_a_truncated_archive_and_a_missing_file(tmp_path):
         load_views(tmp_path / "nowhere.npz")
 
 
+@pytest.mark.filterwarnings(
+    "error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_damaged_archive_is_a_one_line_error_and_leaves_no_file_open(tmp_path):
+    path = written(tmp_path)
+    content = path.read_bytes()
+    flags = content.index(b"PK\x01\x02") + 8  # of the first entry in the central directory
+    for position, bit in [(flags, 0x20), (flags, 0x01), (flags + 2, 0xFF), (len(content) // 2, 1)]:
+        damaged = bytearray(content)
+        damaged[position] ^= bit  # patched data, encryption, unknown compression, a wrong checksum
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="views.npz cannot be used"):
+            load_views(path)
+    gc.collect()
+
+
+@pytest.mark.parametrize("name", [None, 1, b"digits", ["digits"]])
+def test_only_names_and_paths(name):
+    with pytest.raises(ValueError, match="path_or_name must be"):
+        load_views(name)
+
+
+def test_a_name_that_no_file_can_have():
+    with pytest.raises(ValueError, match="does not exist"):
+        load_views("x" * 5000)
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     counts=st.lists(st.integers(4, 30), min_size=2, max_size=5),
@@ -162,8 +190,25 @@ def test_subset_keeps_all_the_classes_and_refuses_bad_masks():
         ({"a": np.eye(2)}, [0, 1], {}, "give split"),
         ({"a": np.eye(8)}, [0, 1] * 4, {"test_fraction": 1.5}, "test_fraction"),
         ({"a": np.eye(2)}, [0, 1], {"split": [0.0, 1.0]}, "split must be integers"),
+        ({"a": np.eye(8)}, [0, 1] * 4, {"test_fraction": "x"}, "test_fraction"),
+        ({"a": np.eye(8)}, [0, 1] * 4, {"test_fraction": None}, "test_fraction"),
+        ({"a": np.eye(8)}, [0, 1] * 4, {"seed": "x"}, "seed must be an integer"),
+        ({"a": np.eye(8)}, [0, 1] * 4, {"class_names": 5}, "class_names must be a list"),
+        ({"a": np.eye(8)}, [0, 1] * 4, {"class_names": "ab"}, "class_names must be a list"),
+        ({"a": np.eye(8) * 1j}, [0, 1] * 4, {}, "'a' must be a matrix of real numbers"),
+        ({"a": np.ma.masked_equal(np.eye(8), 0)}, [0, 1] * 4, {}, "'a' is a masked array"),
+        ({"a": np.eye(8)}, np.ma.masked_equal([0, 1] * 4, 0), {}, "labels is a masked array"),
+        ({"a": [[1.0], [1.0, 2.0]]}, [0, 1], {"split": [0, 1]}, "'a' is no array"),
     ],
 )
 def test_bad_arrays_are_named(features, labels, options, message):
     with pytest.raises(ValueError, match=message):
         Views.from_arrays(features, labels, **options)
+
+
+def test_views_of_wrong_types():
+    rows = np.array([0, 1])
+    with pytest.raises(ValueError, match="class_names must be a list of names; found None"):
+        Views({"a": np.eye(2)}, rows, rows, None)
+    with pytest.raises(ValueError, match="features must be a mapping"):
+        Views(None, rows, rows, ("x", "y"))

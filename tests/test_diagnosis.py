@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from torch.nn.functional import cross_entropy
 
 from pnpfuse import create_model, diagnose, fit, load_views
 from pnpfuse.evaluation import rows_for
+from pnpfuse_analysis import entropy, mutual_information
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,38 @@ def test_information_is_above_its_null_and_inside_its_interval(found):
     assert (low < value).all() and (value < high).all()
     assert np.abs(found.mutual_information_null).max() < 0.1
     assert np.isfinite(found.entropy).all()
+
+
+def test_own_and_received_parts_by_hand(model, views, found):
+    X, _ = rows_for(model, views.test)
+    with torch.no_grad():
+        V = model.encode(X)
+        fusion, embedded = model.fuse(V), model.block.embed(V)
+    shared = {
+        "own": {m: z[:, : model.block.widths.common] for m, z in embedded.items()},
+        "received": fusion.shared,
+    }
+    for pair, parts in shared.items():
+        for m in views.names:
+            here = found.sel(pair=pair, modality=m)
+            part, specific = (
+                PCA(3, svd_solver="full").fit_transform(x.double().numpy())
+                for x in (parts[m], fusion.specific[m])
+            )
+            assert float(here.entropy.sel(part="shared")) == pytest.approx(float(entropy(part)))
+            generator = torch.Generator().manual_seed(0)
+            # The null is a mean over 20 shuffles: one alone would scatter around it.
+            known = mutual_information(part, specific, ci="subsample", null=20, generator=generator)
+            assert float(here.mutual_information) == pytest.approx(float(known))
+            assert float(here.mutual_information_null) == pytest.approx(known.null_mean)
+
+
+def test_bad_numbers_are_named(model, views):
+    for argument in ("neighbours", "components"):
+        with pytest.raises(ValueError, match=f"{argument} must be an integer of at least 1"):
+            diagnose(model, views, **{argument: 0})
+    with pytest.raises(ValueError, match="model must be"):
+        diagnose(model.block, views)
 
 
 def test_it_is_reproducible_and_leaves_the_model_alone(model, views, found):

@@ -1,12 +1,13 @@
 """Models by name: steps, options, presence, and reopening a saved one."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from pnpfuse.fusion import FusionModel, create_model, list_models
+from pnpfuse.fusion import FusionModel, create_model, list_models, saved
 from pnpfuse.fusion.encoders import Standardise
 from pnpfuse.fusion.saved import load_model, save_model
 
@@ -139,7 +140,10 @@ def test_options_reach_the_block_and_the_encoders():
         ("rpmr", {"depth": 2}, "no option depth"),
         ("rpmr", {"metric": "mse"}, "take 'spmr'"),
         ("rpmr", {"activation": torch.nn.ReLU()}, "by name"),
-        ("rpmr", {"encoder": "resnet"}, "'mlp' or None"),
+        (["rpmr"], {}, "name must be one of"),
+        ("rpmr", {"encoder": "resnet"}, r"\['mlp', None\]"),
+        ("rpmr", {"parts": ["all"]}, "parts must be one of"),
+        ("rpmr", {"width": {"text": 8, 3: 4}}, "one for each"),
         ("rpmr", {"encoder": None, "width": 8}, "needs an encoder"),
         ("rpmr", {"width": 0}, "width"),
         ("rpmr", {"width": {"text": 8}}, "one for each"),
@@ -190,6 +194,64 @@ def test_numpy_numbers_are_numbers(tmp_path):
     model, X = model_for("rpmr", **options), features_for()
     assert torch.equal(model(X).logits, model_for("rpmr", n=2, b=0.5, width=8)(X).logits)
     assert load_model(save_model(model, tmp_path)).options["b"] == dict.fromkeys(DIMS, 0.5)
+
+
+def test_fractions_are_numbers(tmp_path):
+    model = model_for("gmf", n=Fraction(5, 2), b=np.longdouble(0.5))
+    assert load_model(save_model(model, tmp_path)).options["n"] == 2.5
+
+
+def test_features_that_are_not_finite_set_no_scale():
+    model, X = model_for("rpmr"), features_for()
+    X["audio"][3, 1] = torch.inf
+    with pytest.raises(ValueError, match=r"features\['audio'\] has NaN or infinite values in 1 "):
+        model.set_scale(X)
+    assert all((scale.mean == 0).all() for scale in model.scales.values())
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_a_kill_while_saving_leaves_no_false_model(tmp_path, monkeypatch, when):
+    old, new = model_for("rpmr"), model_for("spmr", seed=1)
+    save_model(old, tmp_path)
+
+    def killed(*_):
+        raise Killed
+
+    monkeypatch.setattr(saved, {"before": "save_file", "between": "save_text"}[when], killed)
+    with pytest.raises(Killed):
+        save_model(new, tmp_path)
+    if when == "before":
+        reopened, X = load_model(tmp_path), features_for()
+        assert torch.equal(reopened(X).logits, old(X).logits)
+    else:  # the weights of spmr fit rpmr name by name and shape by shape
+        with pytest.raises(ValueError, match="does not fit model.json: it was saved with another"):
+            load_model(tmp_path)
+    monkeypatch.undo()
+    save_model(new, tmp_path)
+    assert load_model(tmp_path).name == "spmr"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_a_description_may_be_laid_out_anew(tmp_path):
+    path = save_model(model_for("rpmr"), tmp_path) / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text())))
+    assert load_model(tmp_path).name == "rpmr"
+
+
+def test_only_whole_models_and_paths(tmp_path):
+    with pytest.raises(ValueError, match="model must be .* create_model makes it; found PMR"):
+        save_model(model_for("rpmr").block, tmp_path)
+    for folder in (None, 3):
+        with pytest.raises(ValueError, match="folder must be a path"):
+            load_model(folder)
+        with pytest.raises(ValueError, match="folder must be a path"):
+            save_model(model_for("rpmr"), folder)
+    with pytest.raises(ValueError, match="no model.json"):
+        load_model("x" * 5000)
 
 
 def test_bad_folders_are_named(tmp_path):

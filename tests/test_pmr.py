@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pnpfuse.fusion import GMF, PMR
+from pnpfuse.fusion.preservation import sample_error
 
 THREE = {"text": 6, "audio": 4, "video": 9}
 FOUR = {"a": 5, "b": 5, "c": 2, "d": 7}
@@ -205,6 +206,26 @@ def test_cosine_of_a_zero_vector_is_zero_with_finite_gradients():
     assert all(p.grad.isfinite().all() for p in block.parameters())
 
 
+@pytest.mark.parametrize("scale", [1e25, 3e19, 1e-12, 1e-25])
+def test_cosine_does_not_depend_on_the_scale(scale):
+    target, found = (features_for({"a": 7}, seed=s, dtype=torch.float32)["a"] for s in (0, 1))
+    expected = 1 - torch.cosine_similarity(target.double(), found.double())
+    target, found = ((scale * x).requires_grad_() for x in (target, found))
+    error = sample_error(target, found, "cosine", "mean")
+    np.testing.assert_allclose(error.detach(), expected, atol=1e-6)
+    grads = torch.autograd.grad(error.sum(), [target, found])
+    assert all(g.isfinite().all() and (g * scale).abs().max() > 1e-3 for g in grads)
+
+
+def test_cosine_against_a_zero_row_is_zero_whatever_the_other_rows():
+    target = torch.tensor([[0.0, 0.0], [3e30, 4e30], [1e-40, 0.0]], requires_grad=True)
+    found = torch.tensor([[1.0, 2.0], [3.0, 4.0], [1.0, 0.0]], requires_grad=True)
+    error = sample_error(target, found, "cosine", "mean")
+    torch.testing.assert_close(error, torch.tensor([1.0, 0.0, 1.0]))
+    error.sum().backward()
+    assert target.grad.isfinite().all() and found.grad.isfinite().all()
+
+
 def test_reduction_sum_is_the_squared_norm():
     V = features_for(THREE)
     out = block_for(THREE, reduction="sum")(V)
@@ -318,6 +339,15 @@ def test_never_reads_a_value_off_the_cpu():
         ({"a": 3, "b": 2}, {"n": 0.5}, "n must"),
         ({"a": 3, "b": 2}, {"n": float("nan")}, "n must"),
         ({"a": 3, "b": 1}, {"n": 1}, "raise n"),
+        ({"a": 3, "b": 2}, {"n": 10**400}, "n must be .* from 1 to 2147483648"),
+        ({"a": 3, "b": 2}, {"n": 1e308}, "n must"),
+        ({"a": 3, "b": 2}, {"n": 2**31}, "lower n"),
+        ({"a": 3, "b": 2**40}, {}, r"dims\['b'\] must be an integer from 1 to 2147483648"),
+        ({"a": 3, "b": 2}, {"n": "4"}, "n must"),
+        ({"a": 3, "b": 2}, {"bias": "no"}, "bias must be True or False"),
+        ({"a": 3, "b": 2}, {"pairing": [1]}, "pairing must be one of"),
+        ({"a": 3, "b": 2}, {"metric": ["mse"]}, "metric must be one of"),
+        ({"a": 3, "b": 2}, {"activation": ["relu"]}, "activation must be"),
         ({"a": 3, "b": 2}, {"b": 0.0}, "strictly between"),
         ({"a": 3, "b": 2}, {"b": 1.0}, "strictly between"),
         ({"a": 3, "b": 2}, {"b": {"a": 0.5}}, "one ratio for each"),
@@ -341,6 +371,12 @@ def test_unknown_modality_of_source_of_and_shared_of():
     block = PMR(THREE)
     with pytest.raises(ValueError, match="smell"):
         block.source_of("smell")
+    with pytest.raises(ValueError, match="unknown modality"):
+        block.source_of(["text"])
+    with pytest.raises(ValueError, match="present must be a mapping"):
+        block.embed({"text": torch.zeros(1, 6)}, 5)
+    with pytest.raises(ValueError, match="parts must be one of"):
+        block.part_widths(["all"])
     with pytest.raises(ValueError, match="smell"):
         block.shared_of("smell")
 

@@ -199,32 +199,42 @@ def test_block_thomas_against_numpy():
     np.testing.assert_allclose(right, exact, rtol=1e-11)
 
 
-def test_jacobian_against_differences():
+@pytest.mark.parametrize("store", [0.0, 1.0])
+@pytest.mark.parametrize("stern", [(0.0, 0.0), (3.0, 0.0), (3.0, 5.0)])
+def test_jacobian_against_differences(store, stern):
     rng = np.random.default_rng(1)
     n, z, d = 9, np.array([1.0, -2.0]), np.array([1.0, 0.3])
     h = rng.uniform(0.05, 0.2, n - 1)
     a, w, f = rng.uniform(1, 2, n - 1) / h, rng.uniform(0.1, 0.2, n), rng.normal(size=n)
+    known, tau = rng.uniform(0.5, 2, (2, n)), 0.37
+    r, v = np.array(stern), np.array([1.0, -2.0])
     state = np.column_stack([rng.normal(size=n), rng.uniform(0.5, 2, (n, 2))])
 
     def blocks(state):
         out = [np.empty((n, 3, 3)) for _ in range(3)] + [np.empty((n, 3))]
         transport.assemble(
-            np.ascontiguousarray(state[:, 0]), np.ascontiguousarray(state[:, 1:].T),
-            a, h, w, f, z, d, *out,
+            np.ascontiguousarray(state[:, 0]), np.ascontiguousarray(state[:, 1:].T), known, store,
+            tau, a, h, w, f, r, v, z, d, *out,
         )  # fmt: skip
         return out
 
     lower, diagonal, upper, _ = blocks(state)
+    held = {(0, 0): stern[0] == 0, (n - 1, 0): stern[1] == 0}
+    held |= {(end, p): store == 0 for end in (0, n - 1) for p in (1, 2)}
     for j in range(n):
         for q in range(3):
             up, down = state.copy(), state.copy()
             up[j, q] += 1e-6
             down[j, q] -= 1e-6
             slope = -(blocks(up)[3] - blocks(down)[3]) / 2e-6
-            for i in range(1, n - 1):
+            for i in range(n):
                 block = {-1: lower, 0: diagonal, 1: upper}.get(j - i)
-                found = block[i][:, q] if block is not None else 0.0
-                np.testing.assert_allclose(slope[i], found, atol=2e-7 * np.abs(diagonal).max())
+                for p in range(3):
+                    found = block[i][p, q] if block is not None else 0.0
+                    if held.get((i, p)):
+                        assert found == float((i, p) == (j, q)) and slope[i, p] == 0.0
+                    else:
+                        assert found == pytest.approx(slope[i, p], abs=1e-6)
 
 
 GOOD = salt_cell((1, -1), (1.0, 1.0), 0.01, 1.0)

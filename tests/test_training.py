@@ -1,6 +1,7 @@
 """Training and evaluation on small data."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ import torch
 import xarray as xr
 from sklearn.metrics import balanced_accuracy_score
 
+from pnpfuse import experiment
 from pnpfuse.data import Views, load_views
+from pnpfuse.evaluation import evaluate, rows_for
 from pnpfuse.fusion import create_model
-from pnpfuse.training import TrainingError, evaluate, fit, load_model, save_model
+from pnpfuse.fusion.saved import load_model, save_model
+from pnpfuse.training import TrainingError, fit
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +83,28 @@ def test_first_epoch_in_one_step_is_adamw_on_the_weighted_sum(small):
     assert history.losses["task"][0] == pytest.approx(task.item(), rel=1e-5)
     preservation = out.losses["preservation"].item()
     assert history.losses["preservation"][0] == pytest.approx(preservation, rel=1e-5)
+
+
+def test_two_steps_by_hand_with_decay_and_cosine(small):
+    """AdamW written out; the second step has half the rate, (1 + cos(pi/2)) / 2."""
+    lr, decay = 1e-2, 2.0
+    model, other = (model_for(small, "spmr", dropout=0.0).double() for _ in range(2))
+    fit(model, small, epochs=2, batch_size=1000, lr=lr, weight_decay=decay, progress=False)
+    X, labels = rows_for(other, small.train)
+    other.set_scale(X)
+    weights = list(other.parameters())
+    first, second = ([torch.zeros_like(w) for w in weights] for _ in range(2))
+    for step, rate in [(1, lr), (2, lr / 2)]:
+        out = other(X)
+        task = torch.nn.functional.cross_entropy(out.logits, labels)
+        grads = torch.autograd.grad(task + 0.1 * out.losses["preservation"], weights)
+        with torch.no_grad():
+            for w, g, m, v in zip(weights, grads, first, second, strict=True):
+                m.mul_(0.9).add_(0.1 * g)
+                v.mul_(0.999).add_(0.001 * g * g)
+                w.mul_(1 - rate * decay)
+                w.sub_(rate * (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8))
+    torch.testing.assert_close(weights_of(model), weights_of(other), rtol=1e-6, atol=1e-8)
 
 
 def test_scale_comes_from_the_training_rows_alone(small):
@@ -163,6 +189,72 @@ def test_divergence_is_an_error_that_names_epoch_and_loss(small):
         fit(model_for(small), small, epochs=20, lr=1e30, progress=False)
 
 
+def test_weights_that_the_last_step_spoils_are_an_error(small):
+    model = model_for(small)
+    with pytest.raises(TrainingError, match="weights are not finite after epoch 1"):
+        fit(model, small, epochs=1, batch_size=1000, lr=1e36, weight_decay=1e9, progress=False)
+    assert not model.training
+
+
+def test_logits_that_are_not_finite_have_no_score(small):
+    model = model_for(small)
+    with torch.no_grad():
+        model.head.linear.bias[0] = torch.nan
+    with pytest.raises(ValueError, match=f"not finite for {len(small.test)} of"):
+        evaluate(model, small)
+
+
+def test_numpy_numbers_are_numbers(small):
+    options = {"weights": {"preservation": np.float32(0.1)}, "lr": np.float32(1e-3)}
+    history = fit(model_for(small), small, epochs=np.int64(1), progress=False, **options)
+    assert json.loads(history.settings["weights"]) == {"preservation": float(np.float32(0.1))}
+    assert type(history.settings["lr"]) is float
+
+
+def test_classes_that_rows_lack(small, tmp_path):
+    """No test row of class 1 and no training row of class 2; a warning would be an error."""
+    labels, split = small.labels.copy(), small.split.copy()
+    labels[:5], split[:5] = 2, 1
+    split[labels == 1] = 0
+    views = Views.from_arrays(small.features, labels, split, class_names=["x", "y", "z"])
+    model = model_for(views)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = fit(model, views, epochs=1, progress=False)
+        scores = evaluate(model, views)
+    assert history.settings["note"] == "no training rows for the classes: z"
+    history.to_dataset().to_netcdf(tmp_path / "history.nc")
+    X, _ = rows_for(model, views.test)
+    found = model(X).logits.argmax(1).numpy()
+    recalls = [np.mean(found[views.test.labels == k] == k) for k in (0, 2)]
+    assert float(scores.balanced_accuracy[0]) == pytest.approx(np.mean(recalls))
+    assert "note" not in fit(model_for(small), small, epochs=1, progress=False).settings
+
+
+def test_train_and_save_looks_at_the_test_rows_first(tmp_path, small, monkeypatch):
+    def trained(*_, **__):
+        raise AssertionError("a training was begun")
+
+    monkeypatch.setattr(experiment, "fit", trained)
+    arrays = {f"view_{m}": X for m, X in small.features.items()}
+    np.savez(tmp_path / "train.npz", y=small.labels, split=np.zeros(120, int), **arrays)
+    with pytest.raises(ValueError, match="no test rows"):
+        experiment.train_and_save(tmp_path / "train.npz", "rpmr", out=tmp_path / "out")
+    with pytest.raises(ValueError, match="seed must be"):
+        experiment.train_and_save("digits", "rpmr", out=tmp_path / "out", seed="x")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("wrong", [None, torch.nn.Linear(2, 2), "block"])
+def test_only_whole_models(small, wrong):
+    wrong = model_for(small).block if wrong == "block" else wrong
+    for use in (fit, evaluate):
+        with pytest.raises(ValueError, match="model must be a whole model, as create_model"):
+            use(wrong, small)
+        with pytest.raises(ValueError, match="views must be Views"):
+            use(model_for(small), {"a": 1})
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -173,11 +265,22 @@ def test_divergence_is_an_error_that_names_epoch_and_loss(small):
         ({"weights": {}}, "no entry for the loss 'preservation'"),
         ({"weights": {"preservation": -1.0}}, "preservation"),
         ({"device": "tpu9"}, "device"),
+        ({"device": None}, "device must be 'auto'"),
+        ({"device": "meta"}, "device must be .* at hand; found 'meta'"),
+        ({"device": torch.device("meta")}, "device must be"),
+        ({"lr": "x"}, "lr must be a finite number"),
+        ({"lr": 1e38}, r"lr must be a finite number from 0 to 1e\+37"),
+        ({"weight_decay": None}, "weight_decay must be a finite number"),
+        ({"weights": 5}, "weights must be a mapping"),
+        ({"weights": {"preservation": "x"}}, r"weights\['preservation'\] must be"),
+        ({"seed": 2**63}, "seed must be an integer from 0 to 9223372036854775807"),
     ],
 )
 def test_bad_arguments_are_named(small, options, message):
+    model = model_for(small).eval()
     with pytest.raises(ValueError, match=message):
-        fit(model_for(small), small, progress=False, **options)
+        fit(model, small, progress=False, **options)
+    assert not model.training
 
 
 def test_views_that_do_not_fit_are_refused(small, digits):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.presence import Features, Presence, resolve_present
 from pnpfuse.fusion.widths import check_dims
@@ -24,8 +25,7 @@ class Concat(nn.Module):
 
     def part_widths(self, parts: str = "all") -> dict[str, int]:
         """{modality: l_m}; there is no part but "all"."""
-        if parts != "all":
-            raise ValueError(f"parts must be 'all' without a fusion block; found {parts!r}")
+        check_choice("parts", parts, ["all"])
         return dict(self.dims)
 
     def forward(self, features: Features, present: Presence | None = None) -> FusionOutput:

@@ -62,5 +62,11 @@ def table9_flops(dims: Sequence[int] | Mapping[str, int], n: float = 4, b: Ratio
 
 
 def _widths(dims: Sequence[int] | Mapping[str, int], n: float, b: Ratio) -> Widths:
-    named = dims if isinstance(dims, Mapping) else {str(i): width for i, width in enumerate(dims)}
-    return split_widths(named, n, b)
+    if not isinstance(dims, Mapping):
+        try:
+            dims = {str(i): width for i, width in enumerate(dims)}
+        except TypeError:
+            raise ValueError(
+                f"dims must be a list of widths or {{modality: width}}; found {dims!r}"
+            ) from None
+    return split_widths(dims, n, b)

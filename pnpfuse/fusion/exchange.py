@@ -1,11 +1,16 @@
 """The cyclic exchange of shared parts, common to the trained block and its folded form."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
-from pnpfuse.fusion.presence import Features, Presence, resolve_present, working_dtype
+from pnpfuse.fusion.arguments import check_choice
+from pnpfuse.fusion.presence import (
+    Features,
+    Presence,
+    check_names,
+    resolve_present,
+    working_dtype,
+)
 from pnpfuse.fusion.widths import Widths
 
 PAIRINGS = {"next": 1, "prev": -1}
@@ -23,10 +28,8 @@ class Exchange(nn.Module):
 
     def __init__(self, widths: Widths, pairing: str):
         super().__init__()
-        if pairing not in PAIRINGS:
-            raise ValueError(f"pairing must be one of {list(PAIRINGS)}; found {pairing!r}")
         self.widths = widths
-        self.pairing = pairing
+        self.pairing = check_choice("pairing", pairing, PAIRINGS)
         self.check_values = True
         names = list(widths.dims)
         step = PAIRINGS[pairing]
@@ -51,8 +54,7 @@ class Exchange(nn.Module):
     def part_widths(self, parts: str = "all") -> dict[str, int]:
         """{modality: width} of `fused` ("all"), `specific` or `shared`."""
         common, dims = self.widths.common, self.widths.dims
-        if parts not in ("all", "specific", "shared"):
-            raise ValueError(f"parts must be 'all', 'specific' or 'shared'; found {parts!r}")
+        check_choice("parts", parts, ("all", "specific", "shared"))
         return {
             m: (common if parts != "specific" else 0) + (width if parts != "shared" else 0)
             for m, width in dims.items()
@@ -65,12 +67,11 @@ class Exchange(nn.Module):
         of an index leaks the paired item. Here each modality stands alone; `features` may hold
         some of the block's modalities only.
         """
-        given = features if isinstance(features, Mapping) else {}
-        for name in given:
-            self._known("features", name)
-        dims = {m: width for m, width in self.widths.dims.items() if m in given} or self.dims
+        check_names("features", features, self.widths.dims)
+        dims = {m: width for m, width in self.widths.dims.items() if m in features} or self.dims
         if present is not None:
-            present = {m: present[m] for m in present if self._known("present", m) in dims}
+            check_names("present", present, self.widths.dims)
+            present = {m: present[m] for m in dims if m in present}
         V, _ = resolve_present(
             features, present, dims, dtype=working_dtype(self), check_values=self.check_values
         )
@@ -102,7 +103,7 @@ class Exchange(nn.Module):
         return fused, shared, specific
 
     def _known(self, argument: str, name: str) -> str:
-        if name not in self.widths.dims:
+        if not isinstance(name, str) or name not in self.widths.dims:
             raise ValueError(
                 f"{argument} has the unknown modality {name!r}; known are {list(self.widths.dims)}"
             )

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from pnpfuse.fusion.arguments import check_choice, check_count
 from pnpfuse.fusion.outputs import FusionOutput
-from pnpfuse.fusion.widths import check_count
+from pnpfuse.fusion.widths import WIDEST
 
 PARTS = {"all": "fused", "specific": "specific", "shared": "shared"}
 
@@ -24,11 +25,10 @@ class ConcatHead(nn.Module):
 
     def __init__(self, widths: Mapping[str, int], classes: int, parts: str = "all"):
         super().__init__()
-        if parts not in PARTS:
-            raise ValueError(f"parts must be one of {list(PARTS)}; found {parts!r}")
         self.names = list(widths)
-        self.parts = parts
-        self.linear = nn.Linear(sum(widths.values()), check_count("classes", classes, least=2))
+        self.parts = check_choice("parts", parts, PARTS)
+        classes = check_count("classes", classes, least=2, most=WIDEST)
+        self.linear = nn.Linear(sum(widths.values()), classes)
 
     def forward(self, fusion: FusionOutput) -> Tensor:
         """Logits, (batch, classes)."""

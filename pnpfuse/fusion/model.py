@@ -14,6 +14,7 @@ from pnpfuse.fusion.presence import (
     Features,
     Presence,
     check_features,
+    check_finite,
     resolve_present,
     working_dtype,
     zero_absent,
@@ -110,13 +111,25 @@ class FusionModel(nn.Module):
     def set_scale(self, features: Features) -> None:
         """Take the standardisation from training rows, {modality: (rows, d)}.
 
-        Without encoders there is none to set and the call has no effect.
+        Without encoders there is none to set and the call has no effect. ValueError for features
+        that do not fit or are not finite, on whatever device.
         """
         check_features(features, self.dims)
+        rows = {m: X.detach().cpu() for m, X in features.items()}  # each (rows, d)
+        check_finite(rows)
         if self.scales is not None:
             for m, scale in self.scales.items():
                 assert isinstance(scale, Standardise)
-                scale.fit(features[m])
+                scale.fit(rows[m])
 
     def extra_repr(self) -> str:
         return f"name={self.name!r}, dims={self.dims}, classes={self.classes}"
+
+
+def check_model(model: FusionModel) -> FusionModel:
+    """`model`, or a ValueError if it is something else, a block alone for example."""
+    if not isinstance(model, FusionModel):
+        raise ValueError(
+            f"model must be a whole model, as create_model makes it; found {type(model).__name__}"
+        )
+    return model

@@ -1,10 +1,10 @@
 """Physics-inspired multimodal reconfiguration: dissolve, split at b, exchange, reconstruct."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 
 from torch import Tensor, nn
 
+from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.folded import FoldedPMR
 from pnpfuse.fusion.outputs import FusionOutput
@@ -12,7 +12,7 @@ from pnpfuse.fusion.presence import Features, Presence
 from pnpfuse.fusion.preservation import METRICS, REDUCTIONS, preservation
 from pnpfuse.fusion.widths import Ratio, split_widths
 
-__all__ = ["GMF", "PMR", "FusionOutput"]
+__all__ = ["GMF", "PMR"]
 
 GRADIENTS = ("full", "detach_target", "block_only")
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -21,7 +21,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
-T = TypeVar("T")
 
 
 class PMR(Exchange):
@@ -93,13 +92,15 @@ class PMR(Exchange):
         super().__init__(split_widths(dims, n, b), pairing)
         self.n = n
         self.b = dict(b) if isinstance(b, Mapping) else b
-        self.metric = _one_of("metric", metric, METRICS)
-        self.domain = _one_of("domain", domain, ("input",))
-        self.reduction = _one_of("reduction", reduction, REDUCTIONS)
-        self.mapping = _one_of("mapping", mapping, ("linear",))
-        self.experts = _one_of("experts", experts, (None,))
-        self.gradient = _one_of("gradient", gradient, GRADIENTS)
+        self.metric = check_choice("metric", metric, METRICS)
+        self.domain = check_choice("domain", domain, ("input",))
+        self.reduction = check_choice("reduction", reduction, REDUCTIONS)
+        self.mapping = check_choice("mapping", mapping, ("linear",))
+        self.experts = check_choice("experts", experts, (None,))
+        self.gradient = check_choice("gradient", gradient, GRADIENTS)
         self.activation = _activation(activation)
+        if not isinstance(bias, bool):
+            raise ValueError(f"bias must be True or False; found {bias!r}")
 
         w = self.widths
         self.dissolve = nn.ModuleDict()
@@ -193,18 +194,10 @@ class GMF(PMR):
         super().__init__(dims, n, b, metric="mse", reduction="mean")
 
 
-def _one_of(argument: str, value: T, accepted: tuple[T, ...]) -> T:
-    if value not in accepted:
-        raise ValueError(
-            f"{argument} must be one of {', '.join(map(repr, accepted))}; found {value!r}"
-        )
-    return value
-
-
 def _activation(activation: str | nn.Module | None) -> nn.Module | None:
     if activation is None or isinstance(activation, nn.Module):
         return activation
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(
             f"activation must be None, one of {list(ACTIVATIONS)} or a torch.nn.Module; "
             f"found {activation!r}"

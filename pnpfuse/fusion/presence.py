@@ -35,9 +35,9 @@ def check_features(
     ValueError
         naming the entry, what was found and what would do. No value is read here.
     """
-    _check_names("features", features, dims)
+    check_names("features", features, dims)
     masks = {} if present is None else present
-    _check_names("present", masks, dims)
+    check_names("present", masks, dims)
     missing = [name for name in dims if name not in features and name not in masks]
     if missing or not features:
         lacking = ", ".join(missing or dims)
@@ -129,7 +129,7 @@ def resolve_present(
             for name, width in dims.items()
         }
     if check_values:
-        _check_finite(resolved)
+        check_finite(resolved)
     return resolved, masks
 
 
@@ -156,7 +156,8 @@ def readable(tensor: Tensor) -> bool:
     )
 
 
-def _check_names(argument: str, given: Mapping[str, Tensor], dims: Mapping[str, int]) -> None:
+def check_names(argument: str, given: Mapping[str, Tensor], dims: Mapping[str, int]) -> None:
+    """ValueError unless `given` is a mapping that names modalities of `dims`, not all perhaps."""
     if not isinstance(given, Mapping):
         raise ValueError(
             f"{argument} must be a mapping {{modality: tensor}}; found {type(given).__name__}"
@@ -195,7 +196,8 @@ def _check_someone(masks: dict[str, Tensor]) -> None:
         torch._assert_async(someone.all(), "present has a sample with no modality at all")
 
 
-def _check_finite(features: dict[str, Tensor]) -> None:
+def check_finite(features: dict[str, Tensor]) -> None:
+    """ValueError for a feature (batch, l_m) on the CPU that is NaN or infinite."""
     # On a device other than the CPU this would wait for the stream at every call; there a value
     # that is not finite shows in the loss instead.
     for name, V in features.items():

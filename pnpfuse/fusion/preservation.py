@@ -6,8 +6,8 @@ from torch import Tensor
 METRICS = ("mse", "cosine")
 REDUCTIONS = ("mean", "sum")
 
-# A vector shorter than 1e-12 counts as zero; below, the gradient of a cosine would overflow.
-_SHORTEST_SQUARED = 1e-24
+# A row whose entries are all smaller counts as zero: the gradient of a cosine goes as 1/length.
+_SHORTEST = 1e-30
 
 
 def preservation(
@@ -49,15 +49,19 @@ def sample_error(target: Tensor, reconstruction: Tensor, metric: str, reduction:
     if metric == "mse":
         squared = (target - reconstruction).square()  # (batch, l_m)
         return squared.mean(-1) if reduction == "mean" else squared.sum(-1)
-    product = (target * reconstruction).sum(-1)  # (batch,)
-    return 1 - product * _inverse_norm(target) * _inverse_norm(reconstruction)
+    return 1 - (_unit(target) * _unit(reconstruction)).sum(-1)  # (batch,)
 
 
-def _inverse_norm(x: Tensor) -> Tensor:
-    """1/|x| of each row; 1 for a zero row, so that its cosine is 0 with a finite gradient."""
-    squared = x.square().sum(-1)  # (batch,)
-    # The inner where keeps 1/sqrt(0) out of the backward pass too: inf * 0 would be NaN.
-    return torch.where(squared > _SHORTEST_SQUARED, squared, torch.ones_like(squared)).rsqrt()
+def _unit(x: Tensor) -> Tensor:
+    """x/|x| of each row (batch, l_m); a zero row as it is: its cosine is 0, its gradient finite."""
+    # Over the largest entry first, so that no square over- or underflows. A cosine knows no scale,
+    # hence this one may count as a constant.
+    largest = x.detach().abs().amax(-1, keepdim=True)  # (batch, 1)
+    zero = largest < _SHORTEST  # (batch, 1)
+    scaled = x / largest.masked_fill(zero, 1.0)  # (batch, l_m)
+    squared = scaled.square().sum(-1, keepdim=True)  # (batch, 1), at least 1 if not zero
+    # Filled before the root: 1/sqrt(0) would make the gradient inf * 0.
+    return scaled * squared.masked_fill(zero, 1.0).rsqrt()
 
 
 def _widen(x: Tensor) -> Tensor:

@@ -1,18 +1,20 @@
 """Models by name."""
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import nn
 
+from pnpfuse.fusion.arguments import check_choice, check_count
 from pnpfuse.fusion.baselines import Concat
 from pnpfuse.fusion.encoders import MLP, default_width
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.heads import ConcatHead
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.pmr import GMF, PMR
-from pnpfuse.fusion.widths import check_count, check_dims
+from pnpfuse.fusion.widths import WIDEST, check_dims
 
 MODEL_OPTIONS: dict[str, Any] = {"encoder": "mlp", "width": None, "dropout": 0.2}
 
@@ -74,16 +76,14 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
     ValueError
         for an unknown name, option or value, naming what is accepted
     """
-    if name not in METHODS:
-        raise ValueError(f"name must be one of {list_models()}; found {name!r}")
-    method = METHODS[name]
+    method = METHODS[check_choice("name", name, list_models())]
     defaults = MODEL_OPTIONS | method.block_options | method.head_options
     unknown = sorted(set(options) - set(defaults))
     if unknown:
         raise ValueError(
             f"{name!r} has no option {', '.join(unknown)}; accepted are {sorted(defaults)}"
         )
-    resolved = {key: _plain(value) for key, value in (defaults | options).items()}
+    resolved = plain(defaults | options)
     if "metric" in resolved and resolved["metric"] != defaults["metric"]:
         raise ValueError(
             f"metric is {defaults['metric']!r} in {name!r}; found {resolved['metric']!r}: "
@@ -111,23 +111,27 @@ def _encoders(
         if useless:
             raise ValueError(f"{', '.join(useless)} needs an encoder; found encoder=None")
         return None
-    if encoder != "mlp":
-        raise ValueError(f"encoder must be 'mlp' or None; found {encoder!r}")
+    check_choice("encoder", encoder, ["mlp", None])
     if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
         raise ValueError(f"dropout must be a probability in [0, 1); found {dropout!r}")
     if isinstance(width, Mapping):
         if set(width) != set(dims):
-            raise ValueError(f"width names {sorted(width)}; give one for each of {list(dims)}")
-        widths = {m: check_count(f"width[{m!r}]", width[m]) for m in dims}
+            named = sorted(map(str, width))
+            raise ValueError(f"width names {named}; give one for each of {list(dims)}")
+        widths = {m: check_count(f"width[{m!r}]", width[m], most=WIDEST) for m in dims}
     elif width is None:
         widths = {m: default_width(d) for m, d in dims.items()}
     else:
-        widths = dict.fromkeys(dims, check_count("width", width))
+        widths = dict.fromkeys(dims, check_count("width", width, most=WIDEST))
     return {m: MLP(d, widths[m], dropout) for m, d in dims.items()}
 
 
-def _plain(value: Any) -> Any:
-    """`value` with numpy's numbers as Python's, which JSON can hold."""
+def plain(value: Any) -> Any:
+    """`value` with every number in it as Python's own, which JSON can hold."""
     if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return value.item() if isinstance(value, np.generic) else value
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Real) and not isinstance(value, int):  # a Fraction, a longdouble
+        return float(value)
+    return value

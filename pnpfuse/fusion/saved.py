@@ -4,13 +4,15 @@ import json
 import os
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from pnpfuse.fusion.model import FusionModel
+from pnpfuse.fusion.model import FusionModel, check_model
 from pnpfuse.fusion.registry import create_model
+from pnpfuse.storage import save_text, write_whole
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
@@ -23,10 +25,14 @@ def save_model(model: FusionModel, folder: str | os.PathLike[str]) -> Path:
     ----------
     model : a model of `create_model`
     folder : gets ``model.safetensors`` (weights, and the standardisation with them) and
-        ``model.json`` (name, dims, classes, options); both replace older ones
+        ``model.json`` (name, dims, classes, options); both replace older ones, each as a whole
+
+    Notes
+    -----
+    The weights carry the description too, so that `load_model` can tell a pair of files of which
+    one is older: what a stop between the two writes leaves.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    model, folder = check_model(model), _path(folder)
     description = {
         "package": "pnpfuse",
         "version": version("pnpfuse"),
@@ -37,8 +43,9 @@ def save_model(model: FusionModel, folder: str | os.PathLike[str]) -> Path:
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
     }
     text = json.dumps(description, indent=2) + "\n"
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
-    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+    weights = {k: v.contiguous() for k, v in model.state_dict().items()}
+    write_whole(folder / WEIGHTS, lambda draft: save_file(weights, draft, {"description": text}))
+    save_text(text, folder / DESCRIPTION)
     return folder
 
 
@@ -50,9 +57,9 @@ def load_model(folder: str | os.PathLike[str]) -> FusionModel:
     ValueError
         naming the file and what is wrong with it
     """
-    folder = Path(folder)
+    folder = _path(folder)
     for name in (DESCRIPTION, WEIGHTS):
-        if not (folder / name).is_file():
+        if not os.path.isfile(folder / name):
             raise ValueError(f"folder {folder} has no {name}; give a folder made by save_model")
     path = folder / DESCRIPTION
     try:
@@ -69,7 +76,21 @@ def load_model(folder: str | os.PathLike[str]) -> FusionModel:
         raise ValueError(f"{path} does not describe a model: {error}") from error
     path = folder / WEIGHTS
     try:
-        model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+        with safe_open(path, framework="pt") as file:
+            if _described(file.metadata()) != made_from:
+                raise ValueError("it was saved with another one; save the model again")
+            model.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
+    except (ValueError, SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} does not fit {DESCRIPTION}: {error}") from error
     return model.eval()
+
+
+def _described(metadata: dict[str, str] | None) -> Any:
+    """The description that the weights carry, None for weights without one."""
+    return json.loads((metadata or {}).get("description", "null"))
+
+
+def _path(folder: str | os.PathLike[str]) -> Path:
+    if not isinstance(folder, (str, os.PathLike)):
+        raise ValueError(f"folder must be a path; found {folder!r}")
+    return Path(folder)

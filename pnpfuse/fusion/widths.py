@@ -1,14 +1,16 @@
 """Widths of a reconfiguration block: modality dims, magnification n and boundary b."""
 
 import math
-import operator
 from collections.abc import Mapping
 from numbers import Real
 from typing import NamedTuple
 
 from torch import nn
 
+from pnpfuse.fusion.arguments import check_count, check_number
+
 Ratio = float | Mapping[str, float]
+WIDEST = 2**31  # of any layer: a mistyped width is told before the memory is gone
 
 
 class Widths(NamedTuple):
@@ -49,19 +51,8 @@ def check_dims(dims: Mapping[str, int], at_least: int = 1) -> dict[str, int]:
                 f"dims has the modality name {name!r}; use a non-empty string without a dot "
                 "that is no attribute of torch.nn.ModuleDict, for example 'text'"
             )
-        checked[name] = check_count(f"dims[{name!r}]", width)
+        checked[name] = check_count(f"dims[{name!r}]", width, most=WIDEST)
     return checked
-
-
-def check_count(argument: str, value: int, least: int = 1) -> int:
-    """`value` as an int of at least `least`, or a ValueError naming `argument`."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = least - 1
-    if isinstance(value, bool) or count < least:
-        raise ValueError(f"{argument} must be an integer of at least {least}; found {value!r}")
-    return count
 
 
 def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Widths:
@@ -70,7 +61,7 @@ def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Width
     Parameters
     ----------
     dims : {modality: l_m}, two or more; their order is the cycle
-    n : magnification factor, real, n >= 1; n l_m is rounded to an integer
+    n : magnification factor, real, n >= 1; n l_m is rounded to an integer, 2**31 at most
     b : boundary as a ratio of n l_m, strictly between 0 and 1; one number, or one a modality
 
     Notes
@@ -78,14 +69,14 @@ def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Width
     B_m = floor(b n l_m), kept within 1 and n l_m - 1 so that neither part is empty.
     """
     dims = check_dims(dims, at_least=2)
-    if isinstance(n, bool) or not isinstance(n, Real) or not 1 <= n < math.inf:
-        raise ValueError(f"n must be a finite number of at least 1; found {n!r}")
+    n = check_number("n", n, 1, WIDEST)
     expanded, boundary = {}, {}
     for name, ratio in _ratios(b, dims).items():
         width = round(n * dims[name])
-        if width < 2:
+        if not 2 <= width <= WIDEST:
             raise ValueError(
-                f"n * dims[{name!r}] is {width}; at least 2 is needed to split it: raise n"
+                f"n * dims[{name!r}] is {width}; it must be from 2 to {WIDEST}: "
+                f"{'raise' if width < 2 else 'lower'} n"
             )
         expanded[name] = width
         boundary[name] = min(max(math.floor(ratio * width), 1), width - 1)
@@ -108,4 +99,4 @@ def _ratios(b: Ratio, dims: dict[str, int]) -> dict[str, float]:
             raise ValueError(
                 f"b is {ratio!r} for modality {name!r}; it must be a ratio strictly between 0 and 1"
             )
-    return ratios
+    return {name: float(ratio) for name, ratio in ratios.items()}

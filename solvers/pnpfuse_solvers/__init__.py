@@ -8,6 +8,7 @@ from pnpfuse_solvers.cell import Cell, Constants, Ion
 from pnpfuse_solvers.equilibrium import solve_equilibrium
 from pnpfuse_solvers.outcome import Outcome, SolverError
 from pnpfuse_solvers.steady import solve_steady
+from pnpfuse_solvers.transient import solve_transient
 
 __all__ = [
     "Cell",
@@ -17,4 +18,5 @@ __all__ = [
     "SolverError",
     "solve_equilibrium",
     "solve_steady",
+    "solve_transient",
 ]

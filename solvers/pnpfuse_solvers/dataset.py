@@ -50,12 +50,23 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "flux_spread": ((), "1", "largest difference of a flux along the cell over its scale"),
     "residual": ((), "1", "largest violation of Gauss's law over the largest displacement"),
     "error_estimate": ((), "kB T/e", "estimated error of reduced_potential; NaN at order 2"),
-    "iterations": ((), "1", "Newton steps over all meshes"),
+    "time": (("time",), "s", "time since the electrodes were switched on"),
+    "dissipation": (("time",), "W m-2", "free energy that moving ions turn into heat"),
+    "ion_count": (("time", "species"), "m-2", "ions per electrode area"),
+    "electrode_charge": (("time", "electrode"), "C m-2", "charge of the electrode"),
+    "energy_rise": ((), "J m-2", "largest rise of the free energy in a step at fixed potentials"),
+    "steps": ((), "1", "accepted steps in time"),
+    "iterations": ((), "1", "Newton steps in all"),
     "mass_error": ((), "1", "largest relative error of an amount that the cell keeps"),
     "layer_resolution": ((), "1", "mesh spacing over layer thickness where ions are"),
     "minimum_concentration": ((), "m-3", "smallest number density of any species"),
 }
-COORDINATES = ("x", "species", "electrode")
+COORDINATES = ("time", "x", "species", "electrode")
+# What a transient reports at every time, beside what only a transient has.
+OVER_TIME = {
+    "potential", "reduced_potential", "concentration", "charge_density", "electric_field",
+    "free_energy", "electrode_potential",
+}  # fmt: skip
 
 
 @functools.cache
@@ -63,11 +74,15 @@ def _version() -> str:
     return importlib.metadata.version("pnpfuse")
 
 
-def build(values: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
+def build(
+    values: Mapping[str, Any], attrs: Mapping[str, Any], over_time: bool = False
+) -> xr.Dataset:
     """Return a Dataset of named values, dressed as ``VARIABLES`` says."""
 
     def dressed(name: str) -> tuple:
         dims, units, long_name = VARIABLES[name]
+        if over_time and name in OVER_TIME:
+            dims = ("time", *dims)
         return dims, values[name], {"units": units, "long_name": long_name}
 
     return xr.Dataset(

@@ -78,7 +78,7 @@ def solve_equilibrium(
     """
     tol = finite_number("tol", tol)
     _check(cell, nodes, tol, order)
-    solution = _on_placed_mesh(cell, nodes, tol)
+    solution = on_placed_mesh(cell, nodes, tol)
     levels = [solution]
     while len(levels) < order // 2 and levels[-1].outcome.ok:
         coarse = levels[-1]
@@ -127,7 +127,7 @@ def solve_equilibrium(
     )
 
 
-def _on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
+def on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
     """Solve on a mesh made for the cell, then on meshes placed after the solution."""
     steps = breakpoints(cell) / cell.length
     mesh = first_mesh(cell, nodes, steps)

@@ -205,9 +205,9 @@ def _newton(cell: Cell, p: Discrete, u: Array, c: Array, share: float, tol: floa
     u, c = u.copy(), c.copy()
     u[0], u[-1] = share * p.v
     with np.errstate(all="ignore"):
-        iterations, step, status = transport.steady(
-            u, c, p.a, np.diff(p.nodes), p.w, share * p.f, p.z, _diffusivities(cell), tol,
-            ITERATION_LIMIT,
+        iterations, step, status = transport.newton(
+            u, c, c, 0.0, 1.0, p.a, np.diff(p.nodes), p.w, share * p.f, p.r, p.v, p.z,
+            _diffusivities(cell), tol, ITERATION_LIMIT,
         )  # fmt: skip
     return Solution(p, u, c, int(iterations), float(step), _STATUS[int(status)])
 

@@ -1,0 +1,227 @@
+"""Ions in time against the linear theory, equilibria, energy laws and other integrators."""
+
+import numpy as np
+import pytest
+from mpmath import invertlaplace, mp
+from scipy.integrate import solve_ivp
+
+from pnpfuse_solvers import Cell, Ion, SolverError, solve_equilibrium, solve_transient, transport
+from pnpfuse_solvers.discrete import discretise
+from pnpfuse_solvers.transient import _poisson
+
+RATIO = 20.0
+
+
+def clock(cell):
+    """Charging time lambda_D l / D [s] (Bazant, Thornton and Ajdari, Phys. Rev. E 70 (2004))."""
+    return cell.debye_length * cell.length / 1e-9
+
+
+def linear_charge(ratio, time):
+    """Charge of an electrode in units of (kB T/e) eps / l per unit voltage, weak voltages.
+
+    The linearised equations between blocking electrodes, solved by Laplace's transform: with
+    k^2 = K^2 + s (lengths in half cells, D = 1),
+    q(s) = k cosh k / s / (K^2/k^2 sinh k + s/k cosh k).
+    """
+    wave = mp.mpf(ratio) / 2
+
+    def transform(s):
+        k = mp.sqrt(wave**2 + s)
+        return k / s / (wave**2 / k**2 * mp.tanh(k) + s / k)
+
+    return 2 * float(invertlaplace(transform, time, method="talbot"))
+
+
+def test_weak_voltage_against_laplace():
+    volts = 1e-3
+    cell = Cell.dimensionless(RATIO, volts)
+    times = clock(cell) * np.array([0.05, 0.2, 0.5, 1.0, 3.0])
+    solution = solve_transient(cell, times, nodes=801, rtol=1e-8)
+    unit = cell.constants.permittivity * cell.thermal_voltage / cell.length * volts
+    half = cell.length**2 / 4 / 1e-9
+    exact = [linear_charge(RATIO, t / half) for t in times]
+    np.testing.assert_allclose(solution.electrode_charge[:, 0] / unit, exact, rtol=1e-4)
+    np.testing.assert_allclose(
+        solution.electrode_charge.sum("electrode"), 0.0, atol=1e-9 * unit * exact[-1]
+    )
+
+
+@pytest.mark.parametrize("voltage", [1, 5, 15])
+def test_it_ends_in_equilibrium(voltage):
+    cell = Cell.dimensionless(RATIO, voltage)
+    solution = solve_transient(cell, [2000 * clock(cell)], rtol=1e-4)
+    rest = solve_equilibrium(cell, order=6)
+    np.testing.assert_allclose(solution.electrode_charge[-1], rest.surface_charge, rtol=2e-3)
+    assert float(solution.free_energy[-1]) == pytest.approx(float(rest.free_energy), rel=1e-3)
+    assert float(solution.dissipation[-1]) < 1e-8 * float(solution.dissipation.max() + 1)
+
+
+def test_against_scipy_on_the_same_mesh():
+    """Method of lines by Radau with the Poisson equation eliminated."""
+    cell = Cell.dimensionless(5.0, 3.0)
+    times = clock(cell) * np.array([0.1, 1.0, 4.0])
+    found = solve_transient(cell, times, nodes=41, rtol=1e-9)
+    p = discretise(cell, found.x.values)
+    h = np.diff(p.nodes)
+    d = np.ones(2)
+
+    def rate(_, y):
+        c = y.reshape(2, -1)
+        flux = np.empty((2, h.size))
+        transport.fluxes(_poisson(p, c, p.v), c, h, p.z, d, flux)
+        out = np.zeros_like(c)
+        out[:, :-1] -= flux
+        out[:, 1:] += flux
+        return (out / p.w).ravel()
+
+    start = np.repeat(p.amount, p.x.size)
+    unit = cell.length**2 / 1e-9
+    known = solve_ivp(
+        rate,
+        (0, times[-1] / unit),
+        start,
+        "Radau",
+        times / unit,
+        rtol=1e-9,
+        atol=1e-9 * p.amount[0],
+    )
+    exact = known.y.T.reshape(3, 2, -1) / p.unit
+    np.testing.assert_allclose(found.concentration, exact, rtol=2e-6)
+
+
+def test_error_follows_rtol():
+    cell = Cell.dimensionless(RATIO, 5.0)
+    times = clock(cell) * np.linspace(0.2, 4, 6)
+    exact = solve_transient(cell, times, nodes=201, rtol=1e-9).concentration
+    for rtol in (1e-3, 1e-5, 1e-7):
+        found = solve_transient(cell, times, nodes=201, rtol=rtol).concentration
+        error = np.abs(found - exact) / (exact + 1e17)
+        assert float(error.max()) < 100 * rtol
+
+
+def test_backward_euler_is_of_first_order_and_keeps_its_promises():
+    cell = Cell.dimensionless(RATIO, 10.0)
+    end = 4 * clock(cell)
+    exact = float(solve_transient(cell, [end / 4], nodes=201, rtol=1e-8).electrode_charge[0, 0])
+    errors = []
+    for steps in (40, 80, 160):
+        times = np.linspace(0, end, steps + 1)
+        found = solve_transient(cell, times, method="backward_euler", nodes=201)
+        errors.append(abs(float(found.electrode_charge[steps // 4, 0]) / exact - 1))
+        assert int(found.steps) == steps
+        energy = found.free_energy.values
+        assert (np.diff(energy) <= 1e-13 * np.abs(energy).max()).all()
+        assert float(found.energy_rise) <= 1e-13 * np.abs(energy).max()
+        assert (found.concentration > 0).all() and float(found.mass_error) < 1e-12
+        drift = found.ion_count / found.ion_count.isel(time=0) - 1
+        assert float(np.abs(drift).max()) < 1e-12
+    assert errors[0] / errors[2] == pytest.approx(4.0, rel=0.25)
+
+
+def test_energy_lost_is_energy_dissipated():
+    cell = Cell.dimensionless(RATIO, 4.0)
+    times = np.concatenate([[0.0], np.geomspace(1e-4, 6, 400)]) * clock(cell)
+    solution = solve_transient(cell, times, nodes=201, rtol=1e-6)
+    lost = float(solution.free_energy[0] - solution.free_energy[-1])
+    assert float(solution.dissipation.integrate("time")) == pytest.approx(lost, rel=2e-3)
+    assert (solution.dissipation >= 0).all()
+    assert float(solution.energy_rise) <= 1e-9 * lost
+
+
+def test_a_run_in_two_halves_is_one_run():
+    cell = Cell.dimensionless(RATIO, 3.0)
+    end = 2 * clock(cell)
+    whole = solve_transient(cell, [end / 2, end], nodes=201, rtol=1e-7)
+    first = solve_transient(cell, [end / 2], nodes=201, rtol=1e-7)
+    second = solve_transient(cell, [end / 2], initial=first, nodes=201, rtol=1e-7)
+    np.testing.assert_allclose(second.concentration[-1], whole.concentration[-1], rtol=1e-5)
+
+
+def test_a_voltage_program():
+    """Switched on and off again: the ions go back to where they came from."""
+    cell = Cell.dimensionless(RATIO, 0.0)
+    period, volt = clock(cell), cell.thermal_voltage
+
+    def program(t):
+        return (4 * volt, -4 * volt) if t < period else (0.0, 0.0)
+
+    times = period * np.array([0.5, 0.999, 1.5, 300.0])
+    solution = solve_transient(cell, times, potential=program, nodes=201, rtol=1e-5)
+    charge = solution.electrode_charge.values[:, 0]
+    assert charge[1] > charge[0] > 0 and abs(charge[3]) < 1e-4 * charge[1]
+    np.testing.assert_allclose(solution.electrode_potential[0], [4 * volt, -4 * volt])
+    np.testing.assert_allclose(solution.concentration[-1], 1e20, rtol=1e-3)
+    assert float(solution.mass_error) < 1e-12
+
+
+def test_stern_layers_and_three_species():
+    ions = (
+        Ion("Ca2+", 2, 1e25, diffusivity=0.79e-9), Ion("Na+", 1, 2e25, diffusivity=1.33e-9),
+        Ion("Cl-", -1, 4e25, diffusivity=2.03e-9),
+    )  # fmt: skip
+    cell = Cell(
+        1e-8,
+        ions,
+        relative_permittivity=78.0,
+        potential=(0.1, -0.05),
+        stern_thickness=(3e-10, 5e-10),
+    )
+    solution = solve_transient(cell, [1e-9, 1e-6], rtol=1e-5)
+    rest = solve_equilibrium(cell, order=6)
+    np.testing.assert_allclose(solution.electrode_charge[-1], rest.surface_charge, rtol=1e-3)
+    counts = np.array([ion.concentration for ion in ions]) * cell.length
+    np.testing.assert_allclose(solution.ion_count, [counts, counts], rtol=1e-12)
+
+
+def test_a_time_limit_is_an_outcome(monkeypatch):
+    from pnpfuse_solvers import transient
+
+    monkeypatch.setattr(transient, "STEP_LIMIT", 3)
+    cell = Cell.dimensionless(RATIO, 3.0)
+    times = [1e-9 * clock(cell), 5 * clock(cell)]
+    with pytest.raises(SolverError, match="after 3 steps"):
+        solve_transient(cell, times, rtol=1e-9)
+    handed = solve_transient(cell, times, rtol=1e-9, throw=False)
+    assert handed.attrs["outcome"] == "iterations exhausted"
+    assert handed.concentration[0].notnull().all() and handed.concentration[1].isnull().all()
+
+
+def test_results_survive_a_file(tmp_path):
+    import xarray as xr
+
+    solution = solve_transient(Cell.dimensionless(4, 2), [0.0, 1e-6], nodes=51)
+    solution.to_netcdf(tmp_path / "run.nc")
+    xr.testing.assert_identical(xr.load_dataset(tmp_path / "run.nc"), solution)
+    for variable in solution.variables.values():
+        assert {"units", "long_name"} <= set(variable.attrs)
+    np.testing.assert_allclose(solution.concentration[0], 1e20, rtol=1e-12)
+
+
+CELL = Cell.dimensionless(4, 2)
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        ({"cell": 3}, "cell: got int"),
+        ({"cell": CELL.replace(contact="reservoir")}, "cell: got contact 'reservoir'"),
+        ({"times": []}, "times: got"),
+        ({"times": [1.0, 0.5]}, "times: got"),
+        ({"times": [-1.0, 0.5]}, "times: got"),
+        ({"times": [float("nan")]}, "times: got"),
+        ({"times": "now"}, "times: got 'now'"),
+        ({"method": "euler"}, "method: got 'euler'"),
+        ({"rtol": 0.0}, "rtol: got 0"),
+        ({"nodes": 5}, "nodes: got 5"),
+        ({"initial": "empty"}, "initial: got 'empty'"),
+        ({"initial": 3}, "initial: cannot take"),
+        ({"initial": solve_equilibrium(Cell.dimensionless(5, 2))}, "initial: cannot take"),
+        ({"potential": 3}, "potential: got 3"),
+        ({"potential": lambda t: 1.0}, "potential: the function failed"),
+        ({"potential": lambda t: (0.0, float("nan"))}, "potential at t = 0 s"),
+    ],
+)
+def test_bad_arguments(change, match):
+    with pytest.raises(ValueError, match=match):
+        solve_transient(**{"cell": CELL, "times": [1e-6], **change})
