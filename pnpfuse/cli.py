@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
 
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 def _command(
     commands: argparse._SubParsersAction,
     name: str,
-    run: Callable[[argparse.Namespace], Sequence[str]],
+    run: Callable[[argparse.Namespace], Iterable[str]],
     summary: str,
     example: str,
 ) -> argparse.ArgumentParser:
@@ -245,7 +245,10 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--mapped", action="store_true", help="take b from each modality's cell")
     parser.add_argument("--voltage", type=float, help="of that cell, +-, in kB T/e (20)")
     parser.add_argument("--epochs", type=int, default=30, help="(%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=128, help="(%(default)s)")
+    parser.add_argument("--lr", type=float, default=1e-3, help="of AdamW (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
     parser.add_argument(
         "--out", type=_path, default="out/train",
@@ -253,25 +256,38 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
 
 
-def _train(given: argparse.Namespace) -> Sequence[str]:
-    from pnpfuse.console import evaluation_lines
-    from pnpfuse.experiment import train_and_save
+def _train(given: argparse.Namespace) -> Iterator[str]:
+    from pnpfuse.console import evaluation_lines, history_lines, mapping_lines
+    from pnpfuse.data import load_views
+    from pnpfuse.experiment import mapped_options, train_and_save
+    from pnpfuse.threads import cpu_threads
 
     options = {key: getattr(given, key) for key in ("n", "b") if getattr(given, key) is not None}
     if given.voltage is not None and not given.mapped:
         raise ValueError("--voltage goes with --mapped")
-    voltage = 20.0 if given.voltage is None else given.voltage
-    scores, folder = train_and_save(
-        given.data,
-        given.model,
-        out=given.out,
-        epochs=given.epochs,
-        seed=given.seed,
-        device=given.device,
-        mapped_at=voltage if given.mapped else None,
-        **options,
-    )
-    return [*evaluation_lines(scores), f"written: {folder}"]
+    if given.mapped and "b" in options:
+        raise ValueError("--mapped and --b each give b: take one of them")
+    if given.model == "concat" and (given.mapped or options):
+        raise ValueError("--mapped, --n and --b go with gmf, spmr and rpmr, not with concat")
+    views = load_views(given.data)
+    if given.mapped:
+        voltage = 20.0 if given.voltage is None else given.voltage
+        found = mapped_options(views, options.get("n", 4.0), voltage)
+        yield from mapping_lines(found)
+        options |= {"n": found.n, "b": found.b}
+    settings = {
+        "epochs": given.epochs,
+        "batch_size": given.batch_size,
+        "lr": given.lr,
+        "device": given.device,
+    }
+    with cpu_threads(given.threads):
+        history, scores = train_and_save(
+            views, given.model, out=given.out, seed=given.seed, settings=settings, **options
+        )
+    yield from history_lines(history)
+    yield from evaluation_lines(scores)
+    yield f"written: {given.out}"
 
 
 if __name__ == "__main__":

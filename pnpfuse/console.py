@@ -12,6 +12,7 @@ from pnpfuse.report import Table
 
 if TYPE_CHECKING:
     from pnpfuse.demo import Results
+    from pnpfuse.training import History
 
 
 def table_lines(table: Table) -> list[str]:
@@ -57,6 +58,16 @@ def mapping_lines(found: Hyperparameters) -> list[str]:
     """Mapped hyperparameters, and where the analogy is void."""
     lines = [f"n = {found.n:g}", *table_lines(mapping_table(found))]
     return [*lines, f"void: {found.void}"] if found.void else lines
+
+
+def history_lines(history: History) -> list[str]:
+    """The losses that a training ended with, and what there is to say about its data."""
+    settings = history.settings
+    steps = settings["epochs"] * -(-settings["rows"] // settings["batch_size"])
+    last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.losses.items())
+    lines = [f"losses after {settings['epochs']} epochs ({steps} steps): {last}"]
+    note = settings.get("note")
+    return [*lines, f"note: {note}"] if note else lines
 
 
 def evaluation_lines(scores: xr.Dataset) -> list[str]:

@@ -67,6 +67,7 @@ def test_train_writes_a_model_that_can_be_reopened(capsys, tmp_path):
         capsys, "train", "digits", "--mapped", "--epochs", "1", "--out", str(tmp_path)
     )
     assert status == 0 and out.splitlines()[-1] == f"written: {tmp_path}"
+    assert "pixels    0.2000" in out and "losses after 1 epochs (11 steps): task " in out
     model = load_model(tmp_path)
     assert model.options["b"]["pixels"] == pytest.approx(0.2, abs=1e-3)
     with xr.open_dataset(tmp_path / "scores.nc") as scores:
@@ -97,9 +98,17 @@ def test_train_writes_a_model_that_can_be_reopened(capsys, tmp_path):
         ("train no-such-file.npz", "does not exist"),
         ("train digits --model best", "name must be one of"),
         ("train digits --b 1", "strictly between 0 and 1"),
-        ("train digits --model concat --n 4", "no option n"),
+        ("train digits --model concat --n 4", "go with gmf, spmr and rpmr"),
+        ("train digits --model concat --mapped", "go with gmf, spmr and rpmr"),
+        ("train digits --mapped --voltage 0.2", "no interface"),
+        ("train digits --threads 0", "threads must be"),
+        ("train digits --lr -1", "lr must be"),
+        ("train digits --batch-size 0", "batch_size must be"),
+        ("simulate --voltage 5 --length-ratio 4 --valences 2 -1", "go together"),
+        ("simulate --voltage 5 --plot x.pdf", "ends in .png"),
+        ("map a=3 b=4 --n 1e300", "check the units"),
         ("train digits --voltage 5", "--voltage goes with --mapped"),
-        ("train digits --mapped --b 0.5", "give one of them"),
+        ("train digits --mapped --b 0.5", "take one of them"),
         ("train digits --device toaster", "device must be"),
         ("train digits --epochs 0", "epochs must be"),
         ("demo --seeds 0", "seeds must be"),

@@ -236,12 +236,11 @@ def test_train_and_save_looks_at_the_test_rows_first(tmp_path, small, monkeypatc
         raise AssertionError("a training was begun")
 
     monkeypatch.setattr(experiment, "fit", trained)
-    arrays = {f"view_{m}": X for m, X in small.features.items()}
-    np.savez(tmp_path / "train.npz", y=small.labels, split=np.zeros(120, int), **arrays)
+    rows = Views(small.features, small.labels, np.zeros(120, int), small.class_names)
     with pytest.raises(ValueError, match="no test rows"):
-        experiment.train_and_save(tmp_path / "train.npz", "rpmr", out=tmp_path / "out")
+        experiment.train_and_save(rows, "rpmr", out=tmp_path / "out")
     with pytest.raises(ValueError, match="seed must be"):
-        experiment.train_and_save("digits", "rpmr", out=tmp_path / "out", seed="x")
+        experiment.train_and_save(small, "rpmr", out=tmp_path / "out", seed="x")
     assert not (tmp_path / "out").exists()
 
 
