@@ -165,6 +165,43 @@ def test_random_cells_end_in_certificates_or_a_typed_outcome(seed):
             solve_steady(cell, *ends, nodes=201)
 
 
+@pytest.mark.parametrize("charge", [-30.0, -1e3, -1e4, 1e4])
+@pytest.mark.parametrize("voltage", [0.0, 3.0])
+def test_strongly_charged_membranes(charge, voltage):
+    """Counter-ions carry the current: from the bath's composition Newton's method would fail."""
+
+    def fixed(s):
+        return np.where((s > 0.4) & (s < 0.6), charge, 0.0)
+
+    cell = salt_cell((1, -1), (1.0, 1.0), 1e-4, voltage, fixed)
+    solution = solve_steady(cell, held(cell, (1, 1)), held(cell, (1, 1)))
+    middle = float(solution.reduced_potential.interp(x=cell.length / 2))
+    if voltage == 0.0:
+        assert middle == pytest.approx(np.arcsinh(charge / 2), abs=1e-3)
+    assert np.sign(middle - voltage / 2) == np.sign(charge)
+    fine = solve_steady(cell, held(cell, (1, 1)), held(cell, (1, 1)), nodes=1601)
+    np.testing.assert_allclose(reduced(cell, solution), reduced(cell, fine), rtol=2e-3, atol=1e-6)
+
+
+def test_an_unresolved_layer_is_said():
+    """An end that is not neutral, with layers far thinner than any interval."""
+    cell = salt_cell((1, -1), (1.0, 1.0), 1e-12, 5.0)
+    left, right = held(cell, (1.0, 0.1)), held(cell, (1, 1))
+    found = solve_steady(cell, left, right, nodes=15, throw=False)
+    assert found.attrs["outcome"] == "unresolved layer"
+    with pytest.raises(SolverError, match="raise nodes"):
+        solve_steady(cell, left, right, nodes=15)
+
+
+def test_interface_and_separation_under_current():
+    """Slopes of ln c hold the flux as well: the coarse mesh finds what a fine one does."""
+    cell = salt_cell((1, -1), (1.0, 3.0), 0.3, 2.0)
+    ends = held(cell, (1.0, 0.2)), held(cell, (0.2, 1.0))
+    coarse, fine = (solve_steady(cell, *ends, nodes=n, order=6) for n in (41, 1001))
+    for name in ("interface", "separation"):
+        np.testing.assert_allclose(coarse[name], fine[name], rtol=2e-6, err_msg=name)
+
+
 def test_bernoulli_to_rounding():
     x = np.concatenate([[0.0], np.geomspace(1e-300, 740, 400)])
     x = np.concatenate([-x[::-1], x])
@@ -249,6 +286,7 @@ ENDS = held(GOOD, (1, 1))
         ({"right": {"i0": 1.0, "i1": 0.0}}, r"right\['i1'\]: got 0"),
         ({"left": {"i0": 1.0, "i1": float("nan")}}, r"left\['i1'\]: got nan"),
         ({"left": 5}, "left: got 5"),
+        ({"left": {"i0": 5e-324, "i1": 1.0}}, r"left\['i0'\]: got"),
         ({"nodes": 3}, "nodes: got 3"),
         ({"tol": 0}, "tol: got 0"),
         ({"order": 5}, "order: got 5"),

@@ -2,12 +2,20 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from mpmath import invertlaplace, mp
 from scipy.integrate import solve_ivp
 
-from pnpfuse_solvers import Cell, Ion, SolverError, solve_equilibrium, solve_transient, transport
+from pnpfuse_solvers import (
+    Cell,
+    Ion,
+    SolverError,
+    solve_equilibrium,
+    solve_transient,
+    transient,
+    transport,
+)
 from pnpfuse_solvers.discrete import discretise
-from pnpfuse_solvers.transient import _poisson
 
 RATIO = 20.0
 
@@ -57,37 +65,34 @@ def test_it_ends_in_equilibrium(voltage):
     assert float(solution.dissipation[-1]) < 1e-8 * float(solution.dissipation.max() + 1)
 
 
-def test_against_scipy_on_the_same_mesh():
-    """Method of lines by Radau with the Poisson equation eliminated."""
-    cell = Cell.dimensionless(5.0, 3.0)
-    times = clock(cell) * np.array([0.1, 1.0, 4.0])
-    found = solve_transient(cell, times, nodes=41, rtol=1e-9)
+def by_scipy(cell, found, times, program=None):
+    """Method of lines by Radau, with the Poisson equation eliminated, on the same mesh."""
     p = discretise(cell, found.x.values)
     h = np.diff(p.nodes)
     d = np.ones(2)
+    unit = cell.length**2 / 1e-9
 
-    def rate(_, y):
+    def rate(t, y):
+        v = p.v if program is None else np.array(program(t * unit)) / cell.thermal_voltage
         c = y.reshape(2, -1)
         flux = np.empty((2, h.size))
-        transport.fluxes(_poisson(p, c, p.v), c, h, p.z, d, flux)
+        transport.fluxes(transient._poisson(p, c, v), c, h, p.z, d, flux)
         out = np.zeros_like(c)
         out[:, :-1] -= flux
         out[:, 1:] += flux
         return (out / p.w).ravel()
 
     start = np.repeat(p.amount, p.x.size)
-    unit = cell.length**2 / 1e-9
-    known = solve_ivp(
-        rate,
-        (0, times[-1] / unit),
-        start,
-        "Radau",
-        times / unit,
-        rtol=1e-9,
-        atol=1e-9 * p.amount[0],
-    )
-    exact = known.y.T.reshape(3, 2, -1) / p.unit
-    np.testing.assert_allclose(found.concentration, exact, rtol=2e-6)
+    at = times / unit
+    known = solve_ivp(rate, (0, at[-1]), start, "Radau", at, rtol=1e-9, atol=1e-9 * p.amount[0])
+    return known.y.T.reshape(len(times), 2, -1) / p.unit
+
+
+def test_a_step_against_scipy():
+    cell = Cell.dimensionless(5.0, 3.0)
+    times = clock(cell) * np.array([0.1, 1.0, 4.0])
+    found = solve_transient(cell, times, nodes=41, rtol=1e-9)
+    np.testing.assert_allclose(found.concentration, by_scipy(cell, found, times), rtol=2e-6)
 
 
 def test_error_follows_rtol():
@@ -155,6 +160,75 @@ def test_a_voltage_program():
     assert float(solution.mass_error) < 1e-12
 
 
+def test_a_sine_against_scipy():
+    """Stages see the voltage at their own times: the fourth order holds under a program."""
+    cell = Cell.dimensionless(5.0, 0.0)
+    end, volt = 2 * clock(cell), cell.thermal_voltage
+
+    def program(t):
+        wave = 2 * volt * np.sin(2 * np.pi * t / end)
+        return wave, -wave
+
+    times = end * np.array([0.3, 0.8])
+    found = solve_transient(cell, times, nodes=41, rtol=1e-8, potential=program)
+    np.testing.assert_allclose(
+        found.concentration, by_scipy(cell, found, times, program), rtol=5e-6
+    )
+
+
+def test_a_pulse_between_two_times_is_not_missed():
+    cell = Cell.dimensionless(RATIO, 0.0)
+    unit, volt = clock(cell), cell.thermal_voltage
+
+    def program(t):
+        return (5 * volt, -5 * volt) if 50 * unit < t < 55 * unit else (0.0, 0.0)
+
+    alone = solve_transient(cell, [55.01 * unit], potential=program, nodes=201)
+    seen = solve_transient(cell, unit * np.array([50.0, 54.9, 55.01]), potential=program, nodes=201)
+    charge = float(seen.electrode_charge[-1, 0])
+    assert abs(charge) > 1e-7
+    assert float(alone.electrode_charge[-1, 0]) == pytest.approx(charge, rel=1e-3)
+    # The mesh is made for the pulse, not for the rest before and after it.
+    fine = solve_transient(cell, unit * np.array([54.9]), potential=program, nodes=801)
+    assert float(seen.electrode_charge[1, 0]) == pytest.approx(
+        float(fine.electrode_charge[0, 0]), rel=5e-3
+    )
+
+
+def test_certificates_keep_the_worst_of_all_times():
+    """A layer that was not resolved while the voltage was on is not forgotten after it."""
+    cell = Cell.dimensionless(200, 0.0)
+    unit, volt = clock(cell), cell.thermal_voltage
+
+    def program(t):
+        return (40 * volt, -40 * volt) if t < 3 * unit else (0.0, 0.0)
+
+    times = unit * np.array([2.9, 3000.0])
+    with pytest.raises(SolverError, match="layer_resolution"):
+        solve_transient(cell, times, potential=program, nodes=31)
+    handed = solve_transient(cell, times, potential=program, nodes=31, throw=False)
+    assert handed.attrs["outcome"] == "unresolved layer"
+
+
+def test_a_rise_of_energy_and_a_broken_law_show(monkeypatch):
+    cell = Cell.dimensionless(4, 3)
+    energies = iter([-1.0, -2.0, -1.5, -3.0])
+    monkeypatch.setattr(transient._Clock, "free_energy", lambda self: next(energies))
+    monkeypatch.setattr(transient.Solution, "residual", lambda self: 1e-3)
+    found = solve_transient(
+        cell, [1e-8, 2e-8, 3e-8], method="backward_euler", nodes=51, throw=False
+    )
+    assert float(found.energy_rise) == 0.5
+    assert float(found.residual) == 1e-3 and found.attrs["outcome"] == "stalled"
+
+
+def test_amounts_of_an_earlier_result_are_kept_on_another_mesh():
+    cell = Cell.dimensionless(RATIO, 3.0)
+    coarse = solve_transient(cell, [clock(cell)], nodes=101)
+    on = solve_transient(cell, [0.0, clock(cell)], initial=coarse, nodes=301)
+    np.testing.assert_allclose(on.ion_count, 1e20 * cell.length, rtol=1e-12)
+
+
 def test_stern_layers_and_three_species():
     ions = (
         Ion("Ca2+", 2, 1e25, diffusivity=0.79e-9), Ion("Na+", 1, 2e25, diffusivity=1.33e-9),
@@ -175,12 +249,10 @@ def test_stern_layers_and_three_species():
 
 
 def test_a_time_limit_is_an_outcome(monkeypatch):
-    from pnpfuse_solvers import transient
-
     monkeypatch.setattr(transient, "STEP_LIMIT", 3)
     cell = Cell.dimensionless(RATIO, 3.0)
     times = [1e-9 * clock(cell), 5 * clock(cell)]
-    with pytest.raises(SolverError, match="after 3 steps"):
+    with pytest.raises(SolverError, match="used up their number"):
         solve_transient(cell, times, rtol=1e-9)
     handed = solve_transient(cell, times, rtol=1e-9, throw=False)
     assert handed.attrs["outcome"] == "iterations exhausted"
@@ -188,8 +260,6 @@ def test_a_time_limit_is_an_outcome(monkeypatch):
 
 
 def test_results_survive_a_file(tmp_path):
-    import xarray as xr
-
     solution = solve_transient(Cell.dimensionless(4, 2), [0.0, 1e-6], nodes=51)
     solution.to_netcdf(tmp_path / "run.nc")
     xr.testing.assert_identical(xr.load_dataset(tmp_path / "run.nc"), solution)
@@ -199,6 +269,7 @@ def test_results_survive_a_file(tmp_path):
 
 
 CELL = Cell.dimensionless(4, 2)
+REST = solve_equilibrium(CELL)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +288,20 @@ CELL = Cell.dimensionless(4, 2)
         ({"initial": "empty"}, "initial: got 'empty'"),
         ({"initial": 3}, "initial: cannot take"),
         ({"initial": solve_equilibrium(Cell.dimensionless(5, 2))}, "initial: cannot take"),
+        ({"initial": REST.isel(x=slice(20, None))}, "it goes from"),
+        ({"initial": REST.assign(valence=-REST.valence)}, "valences"),
+        (
+            {"initial": REST.assign(concentration=2 * REST.concentration)},
+            "times the cell's amounts",
+        ),
+        ({"initial": REST.assign(concentration=REST.concentration * np.inf)}, "not finite"),
+        ({"initial": {"concentration": 1}}, "it is a dict"),
+        ({"initial": np.ones((2, 5))}, "it is a ndarray"),
+        ({"initial": xr.concat([REST, REST], "species", data_vars="all")}, "it has the ions"),
+        ({"times": ["1e-6"]}, "times: got"),
+        ({"times": [True]}, "times: got"),
+        ({"times": np.array([1e-6 + 0j])}, "times: got"),
+        ({"times": [1e308]}, "times: got"),
         ({"potential": 3}, "potential: got 3"),
         ({"potential": lambda t: 1.0}, "potential: the function failed"),
         ({"potential": lambda t: (0.0, float("nan"))}, "potential at t = 0 s"),

@@ -22,9 +22,9 @@ with edge permittivities over lengths ``a_e``, trapezoidal weights ``w_i`` (sum 
 import numpy as np
 from numba import njit
 
-# One compile policy. No fastmath: sums of exponentials over 35 decades need IEEE order, and a
-# failed step is recognised by its NaN.
-_jit = njit(cache=True)
+# One compile policy. No fastmath: sums of exponentials over 35 decades need IEEE order. A division
+# by 0 gives inf as in NumPy, not an exception: a failed step is recognised by its NaN.
+_jit = njit(cache=True, error_model="numpy")
 
 CONVERGED, STALLED, EXHAUSTED, NOT_FINITE = 0, 1, 2, 3
 

@@ -36,8 +36,9 @@ _MESSAGES = {
         "the cell length."
     ),
     Outcome.EXHAUSTED: (
-        "Newton's method used up its iterations. The problem is convex, so this points at extreme "
-        "numbers: check the units of length, concentration and potential, or lower the voltage."
+        "Newton's method or the steps in time used up their number: check the units of length, "
+        "concentration, fixed_charge, potential and times, lower the voltage, or raise nodes or "
+        "tolerances."
     ),
     Outcome.NOT_FINITE: (
         "A concentration or potential left the range of float64: check the units of length, "

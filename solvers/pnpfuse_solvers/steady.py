@@ -54,7 +54,8 @@ def solve_steady(
     left, right : {ion name: float}
         Concentrations held at x = 0 and at x = length [1/m^3], above 0.
     nodes, tol, throw, order
-        As in `solve_equilibrium`; ``tol`` bounds the last step of u in kB T/e and of ln c.
+        As in `solve_equilibrium`; ``tol`` bounds the last step of u in kB T/e and of c, relative to
+        c or to a billionth of its maximum.
 
     Returns
     -------
@@ -179,8 +180,10 @@ def _held(side: str, given: Mapping[str, float], cell: Cell) -> list[float]:
     values = []
     for name in names:
         value = finite_number(f"{side}[{name!r}]", given[name], "1/m^3")
-        if value <= 0.0:
-            raise ValueError(f"{side}[{name!r}]: got {value:g}; give a concentration above 0")
+        if not 1e-100 < value < 1e100:
+            raise ValueError(
+                f"{side}[{name!r}]: got {value:g}; give a concentration from 1e-100 to 1e100 1/m^3"
+            )
         values.append(value)
     return values
 
@@ -217,9 +220,13 @@ def _raise_step_by_step(cell: Cell, p: Discrete, ends: Array, tol: float) -> Sol
     c = np.exp(np.log(ends[0])[:, None] * (1 - p.nodes) + np.log(ends[1])[:, None] * p.nodes)
     line = p.v[0] + (p.v[1] - p.v[0]) * p.nodes
     found = _newton(cell, p, line, c, 1.0, tol)
-    if found.outcome.ok:
-        return found
     iterations = found.iterations
+    if not found.outcome.ok and p.f.any():
+        phi = _donnan(p, ends)
+        found = _newton(cell, p, line + phi, c * np.exp(-np.outer(p.z, phi)), 1.0, tol)
+        iterations += found.iterations
+    if found.outcome.ok:
+        return dataclasses.replace(found, iterations=iterations)
     done, reach, state = 0.0, 0.5, _newton(cell, p, 0.0 * line, c, 0.0, tol)
     while state.outcome.ok and done < 1.0:
         share = min(1.0, done + reach)
@@ -232,6 +239,17 @@ def _raise_step_by_step(cell: Cell, p: Discrete, ends: Array, tol: float) -> Sol
         else:
             return dataclasses.replace(tried, iterations=iterations)
     return dataclasses.replace(state, iterations=iterations)
+
+
+def _donnan(p: Discrete, ends: Array) -> Array:
+    """Potential (N,) of the fixed charge at rest in contact with the mean of both solutions.
+
+    A convex problem, solved from anywhere: it brings the layers at a strongly charged membrane,
+    which Newton's method for the currents would not find by itself.
+    """
+    mean = np.sqrt(ends[0] * ends[1])
+    rest = dataclasses.replace(p, closed=False, amount=mean, v=np.zeros(2))
+    return rest.solve(np.zeros_like(p.x), 1e-6).u
 
 
 def _fluxes(cell: Cell, solution: Solution) -> Array:

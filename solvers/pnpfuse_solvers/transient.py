@@ -24,6 +24,11 @@ Voltage = Callable[[float], Sequence[float]]
 METHODS = ("adaptive", "backward_euler")
 ITERATION_LIMIT = 40
 STEP_LIMIT = 200_000
+LARGEST_RESIDUAL = 1e-6
+# Amounts of an earlier result, interpolated to another mesh, may differ by this much.
+SAME_AMOUNT = 0.02
+# A program of the voltage is looked at this often; steps are at most this share of the whole time.
+SAMPLES, SHARES = 2049, 200
 # SDIRK4 of Hairer and Wanner (Solving Ordinary Differential Equations II, Table 6.5): order 4,
 # L-stable, stiffly accurate, with an embedded method of order 3.
 _TABLE = np.array(
@@ -75,7 +80,8 @@ def solve_transient(
         Raise where the result is not trustworthy; False hands it back with its outcome, NaN from
         the time of failure on.
     potential : callable or None
-        t [s] -> (left, right) [V], instead of the cell's.
+        t [s] -> (left, right) [V], instead of the cell's. "adaptive" stops at its jumps; what lasts
+        shorter than 1/2048 of the whole time is seen only at the times that are asked for.
 
     Returns
     -------
@@ -98,11 +104,21 @@ def solve_transient(
     if not 1e-12 <= rtol <= 1e-1:
         raise ValueError(f"rtol: got {rtol:g}; give a value from 1e-12 to 0.1")
     volts = _program(cell, potential)
-    clock = _Clock(cell, _mesh(cell, volts, at, nodes), volts, rtol)
+    samples = np.union1d(at, np.linspace(0.0, at[-1], SAMPLES)) if potential else np.zeros(1)
+    clock = _Clock(cell, _mesh(cell, volts, samples, nodes), volts, rtol)
+    if potential:
+        clock.longest = at[-1] / clock.unit / SHARES
+    jumps = _jumps(volts, samples)
     clock.start(initial)
     states, outcome = [], Outcome.CONVERGED
     for time in at:
-        outcome = clock.euler_to(time) if method == "backward_euler" else clock.run_to(time)
+        if method == "backward_euler":
+            outcome = clock.euler_to(time)
+        else:
+            for stop in [*jumps[(jumps > clock.t * clock.unit) & (jumps < time)], time]:
+                outcome = clock.run_to(stop)
+                if not outcome.ok:
+                    break
         if not outcome.ok:
             break
         states.append(clock.snapshot())
@@ -120,9 +136,12 @@ class _Clock:
         self.unit = cell.length**2 / d.max()  # s
         self.h = np.diff(self.p.nodes)
         self.t = 0.0
-        self.tau = 0.0  # the next step to try
-        self.iterations = self.steps = 0
-        self.energy_rise = self.largest_residual = 0.0
+        self.tau = self.first = 0.0  # the next step to try, and the first one tried
+        self.longest = np.inf
+        self.iterations = self.steps = self.tried = 0
+        # The worst of all steps, not of the last one.
+        self.energy_rise = self.residual = self.resolution = self.mass_error = 0.0
+        self.smallest = np.inf
         self.energy = np.nan
 
     def start(self, initial: str | xr.Dataset) -> None:
@@ -131,7 +150,13 @@ class _Clock:
         c = np.tile(p.amount[:, None], (1, p.x.size))
         if not isinstance(initial, str):
             c = _interpolated(initial, self.cell, p.x) * p.unit
-            c *= (p.amount / (c @ p.w))[:, None]  # the mesh differs; the amounts must not
+            found = (c @ p.w) / p.amount
+            if np.abs(found - 1.0).max() > SAME_AMOUNT:
+                raise ValueError(
+                    f"initial: got {found.round(4).tolist()} times the cell's amounts of "
+                    f"{[ion.name for ion in self.cell.ions]}; give a result of the same amounts"
+                )
+            c /= found[:, None]  # another mesh counts a little differently; amounts must not
         elif initial != "uniform":
             raise ValueError(f"initial: got {initial!r}; give 'uniform' or an earlier result")
         self.c = np.ascontiguousarray(c)
@@ -161,7 +186,14 @@ class _Clock:
         self.energy = self.free_energy()
         if constant:
             self.energy_rise = max(self.energy_rise, self.energy - before)
-        self.largest_residual = max(self.largest_residual, self.solution().residual())
+        self._certify()
+
+    def _certify(self) -> None:
+        p, now = self.p, self.solution()
+        self.residual = max(self.residual, now.residual())
+        self.resolution = max(self.resolution, now.layer_resolution())
+        self.mass_error = max(self.mass_error, float(np.abs(self.c @ p.w / p.amount - 1.0).max()))
+        self.smallest = min(self.smallest, float(self.c.min()))
 
     def euler_to(self, time: float) -> Outcome:
         """One step of backward Euler."""
@@ -181,13 +213,14 @@ class _Clock:
         if self.tau == 0.0:
             # A hundredth of the Debye relaxation time: the fastest thing after a switch.
             fastest = float(((p.z**2 * self.d) @ p.amount) / self.cell.mean_permittivity)
-            self.tau = 1e-2 / fastest
-        while end - self.t > 1e-14 * max(end, 1e-300):
-            if self.steps >= STEP_LIMIT or self.tau < 1e-18 * end:
+            self.tau = self.first = 1e-2 / fastest
+        while end - self.t > 1e-12 * end:
+            self.tried += 1
+            if self.tried > STEP_LIMIT or self.tau < 1e-14 * max(self.t, self.first):
                 return Outcome.EXHAUSTED
-            left = end - self.t
+            left, wanted = end - self.t, min(self.tau, self.longest)
             # The last two steps to a time share what is left of it, lest the last be a sliver.
-            tau = left if left <= self.tau else min(self.tau, 0.5 * left)
+            tau = left if left <= wanted else min(wanted, 0.5 * left)
             status, u, c, error = self._step(tau, _TABLE, _EMBEDDED)
             if status != transport.CONVERGED:
                 self.tau = 0.25 * tau
@@ -248,9 +281,13 @@ def _finish(
     throw: bool, method: str, rtol: float,
 ) -> xr.Dataset:  # fmt: skip
     p = clock.p
-    resolution = clock.solution().layer_resolution()
+    if clock.steps == 0:
+        clock._certify()
+    resolution = clock.resolution
     if outcome.ok and not resolution <= 1.0:
         outcome = Outcome.UNRESOLVED_LAYER
+    elif outcome.ok and not clock.residual <= LARGEST_RESIDUAL:
+        outcome = Outcome.STALLED
     if throw and not outcome.ok:
         raise SolverError(
             outcome,
@@ -259,7 +296,6 @@ def _finish(
         )
     blank = {name: np.full(np.shape(value), np.nan) for name, value in clock.snapshot().items()}
     rows = states + [blank] * (len(times) - len(states))
-    amounts = clock.c @ p.w / p.amount - 1.0
     return build(
         {
             "time": times,
@@ -271,9 +307,9 @@ def _finish(
             "debye_length": cell.debye_length,
             "length_ratio": cell.length_ratio,
             **{name: np.array([row[name] for row in rows]) for name in blank},
-            "residual": clock.largest_residual,
-            "mass_error": float(np.abs(amounts).max()),
-            "minimum_concentration": float(clock.c.min() / p.unit),
+            "residual": clock.residual,
+            "mass_error": clock.mass_error,
+            "minimum_concentration": clock.smallest / p.unit,
             "energy_rise": clock.energy_rise,
             "layer_resolution": resolution,
             "iterations": clock.iterations,
@@ -312,11 +348,13 @@ def _check(cell: Cell, method: str, nodes: int) -> None:
 
 def _checked_times(times: Sequence[float]) -> Array:
     try:
-        array = np.array(times, dtype=float)
+        array = np.asarray(times)
+        numbers = array.dtype.kind in "iuf"
+        array = array.astype(float) if numbers else np.array(np.nan)
     except (TypeError, ValueError):
         array = np.array(np.nan)
     if (
-        array.ndim != 1 or array.size == 0 or not np.isfinite(array).all()
+        array.ndim != 1 or array.size == 0 or not np.isfinite(array).all() or array[-1] > 1e100
         or array[0] < 0.0 or (np.diff(array) <= 0.0).any()
     ):  # fmt: skip
         raise ValueError(f"times: got {times!r:.80}; give increasing times in s, from 0 on")
@@ -343,10 +381,29 @@ def _program(cell: Cell, potential: Voltage | None) -> Voltage:
     return checked
 
 
-def _mesh(cell: Cell, volts: Voltage, times: Array, nodes: int) -> Array:
+def _jumps(volts: Voltage, samples: Array) -> Array:
+    """Times just before the voltage jumps, found by halving like the steps of a profile."""
+    found = []
+    values = np.array([volts(t) for t in samples])
+    differences = np.abs(np.diff(values, axis=0)).max(axis=1, initial=0.0)
+    for i in np.flatnonzero(differences > 1e-3 * max(np.ptp(values), 1e-300)):
+        low, high = samples[i], samples[i + 1]
+        before, after = values[i], values[i + 1]
+        for _ in range(36):
+            middle = 0.5 * (low + high)
+            there = np.array(volts(middle))
+            if np.abs(there - before).max() >= np.abs(after - there).max():
+                high, after = middle, there
+            else:
+                low, before = middle, there
+        if np.abs(after - before).max() > 0.3 * differences[i]:
+            found.append(low)
+    return np.array(found)
+
+
+def _mesh(cell: Cell, volts: Voltage, samples: Array, nodes: int) -> Array:
     """Half of the nodes where the equilibrium at the largest voltage wants them, half evenly."""
-    reached = [volts(t) for t in np.linspace(0.0, times[-1], 33)]
-    left, right = max(reached, key=lambda pair: abs(pair[1] - pair[0]))
+    left, right = max((volts(t) for t in samples), key=lambda pair: abs(pair[1] - pair[0]))
     ends = cell.replace(potential=(float(left), float(right)))
     solution = on_placed_mesh(ends, nodes, 1e-8)
     x = solution.problem.nodes
@@ -356,19 +413,28 @@ def _mesh(cell: Cell, volts: Voltage, times: Array, nodes: int) -> Array:
 
 
 def _interpolated(initial: xr.Dataset, cell: Cell, x: Array) -> Array:
+    """Concentrations (S, N) [1/m^3] of an earlier result at the positions ``x`` [m]."""
     names = [ion.name for ion in cell.ions]
     try:
-        given = initial["concentration"]
-        if "time" in given.dims:
-            given = given.isel(time=-1)
-        c = given.sel(species=names).transpose("species", "x").values
+        if not isinstance(initial, xr.Dataset):
+            raise TypeError(f"it is a {type(initial).__name__}, not a Dataset")
+        given = initial[["concentration", "valence"]]
+        given = given.isel(time=-1) if "time" in given.dims else given
+        if sorted(given["species"].values) != sorted(names):
+            raise ValueError(f"it has the ions {given['species'].values.tolist()}")
+        given = given.sel(species=names)
+        if not np.allclose(given["valence"], [ion.valence for ion in cell.ions]):
+            raise ValueError(f"its ions have the valences {given['valence'].values.tolist()}")
+        c = given["concentration"].transpose("species", "x").values
         at = initial["x"].values
-        if abs(at[-1] - cell.length) > 1e-9 * cell.length or not (c > 0.0).all():
-            raise KeyError("another length, or concentrations that are not above 0")
-    except (KeyError, TypeError, ValueError) as error:
+        if abs(at[0]) > 1e-9 * cell.length or abs(at[-1] - cell.length) > 1e-9 * cell.length:
+            raise ValueError(f"it goes from {at[0]:g} to {at[-1]:g} m")
+        if c.dtype.kind != "f" or not np.isfinite(c).all() or not (c > 0.0).all():
+            raise ValueError("it has concentrations that are not finite and above 0")
+    except Exception as error:  # whatever a Dataset of another making brings
         raise ValueError(
-            f"initial: cannot take concentrations of {names} from it ({error!r:.80}); give a "
-            "result of the same ions and length"
+            f"initial: cannot take concentrations from it ({error!r:.120}); give a result for "
+            f"{names} in a cell of {cell.length:g} m"
         ) from error
     return np.exp([np.interp(x, at, row) for row in np.log(c)])
 

@@ -15,7 +15,8 @@ flows in less what flows out.
 import numpy as np
 from numba import njit
 
-_jit = njit(cache=True)
+# As in ``kernels``: no fastmath, and a division by 0 gives inf.
+_jit = njit(cache=True, error_model="numpy")
 
 CONVERGED, EXHAUSTED, NOT_FINITE = 0, 1, 2
 
