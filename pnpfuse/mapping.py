@@ -12,7 +12,7 @@ import xarray as xr
 
 from pnpfuse.provenance import provenance
 from pnpfuse_solvers import Cell, Ion, solve_equilibrium
-from pnpfuse_solvers.cell import finite_number
+from pnpfuse_solvers.arguments import finite_number
 
 # Below this share of either species on its own side the two are mixed and the analogy is void.
 SEPARATED = 0.9

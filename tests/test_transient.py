@@ -12,9 +12,9 @@ from pnpfuse_solvers import (
     SolverError,
     solve_equilibrium,
     solve_transient,
-    transient,
     transport,
 )
+from pnpfuse_solvers import clock as clock_module
 from pnpfuse_solvers.discrete import discretise
 
 RATIO = 20.0
@@ -76,7 +76,7 @@ def by_scipy(cell, found, times, program=None):
         v = p.v if program is None else np.array(program(t * unit)) / cell.thermal_voltage
         c = y.reshape(2, -1)
         flux = np.empty((2, h.size))
-        transport.fluxes(transient._poisson(p, c, v), c, h, p.z, d, flux)
+        transport.fluxes(clock_module.poisson(p, c, v), c, h, p.z, d, flux)
         out = np.zeros_like(c)
         out[:, :-1] -= flux
         out[:, 1:] += flux
@@ -213,8 +213,8 @@ def test_certificates_keep_the_worst_of_all_times():
 def test_a_rise_of_energy_and_a_broken_law_show(monkeypatch):
     cell = Cell.dimensionless(4, 3)
     energies = iter([-1.0, -2.0, -1.5, -3.0])
-    monkeypatch.setattr(transient._Clock, "free_energy", lambda self: next(energies))
-    monkeypatch.setattr(transient.Solution, "residual", lambda self: 1e-3)
+    monkeypatch.setattr(clock_module.Clock, "free_energy", lambda self: next(energies))
+    monkeypatch.setattr(clock_module.Solution, "residual", lambda self: 1e-3)
     found = solve_transient(
         cell, [1e-8, 2e-8, 3e-8], method="backward_euler", nodes=51, throw=False
     )
@@ -249,7 +249,7 @@ def test_stern_layers_and_three_species():
 
 
 def test_a_time_limit_is_an_outcome(monkeypatch):
-    monkeypatch.setattr(transient, "STEP_LIMIT", 3)
+    monkeypatch.setattr(clock_module, "STEP_LIMIT", 3)
     cell = Cell.dimensionless(RATIO, 3.0)
     times = [1e-9 * clock(cell), 5 * clock(cell)]
     with pytest.raises(SolverError, match="used up their number"):

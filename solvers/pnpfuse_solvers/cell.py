@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import scipy.constants
 
+from pnpfuse_solvers.arguments import finite_number, listed, pair, positive
+
 Profile = float | Callable[[np.ndarray], Any]
 CONTACTS = ("closed", "reservoir")
 
@@ -24,40 +26,8 @@ class Constants:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = _positive(f"{field.name} of Constants", getattr(self, field.name), "SI units")
+            value = positive(f"{field.name} of Constants", getattr(self, field.name), "SI units")
             object.__setattr__(self, field.name, value)
-
-
-def finite_number(name: str, value: Any, unit: str = "") -> float:
-    """Return ``value`` as a float; ValueError where it is not one finite real number."""
-    wanted = f"number in {unit}" if unit else "number"
-    try:
-        if isinstance(value, bool | bytes) or np.iscomplexobj(value):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name}: got {value!r:.60}; give one real {wanted}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{name}: got {number}; give a finite {wanted}")
-    return number
-
-
-def _positive(name: str, value: Any, unit: str) -> float:
-    number = finite_number(name, value, unit)
-    if number <= 0.0:
-        raise ValueError(f"{name}: got {number:g}; give a value above 0 in {unit}")
-    return number
-
-
-def _pair(name: str, value: Any, unit: str) -> tuple[float, float]:
-    if (
-        isinstance(value, str | bytes)
-        or not isinstance(value, Sequence | np.ndarray)
-        or len(value) != 2
-    ):
-        raise ValueError(f"{name}: got {value!r}; give (left, right), two numbers in {unit}")
-    left = finite_number(f"{name}[0]", value[0], unit)
-    return left, finite_number(f"{name}[1]", value[1], unit)
 
 
 CODATA = Constants()
@@ -105,9 +75,9 @@ class Ion:
         put(
             self,
             "concentration",
-            _positive(f"concentration {said}", self.concentration, "1/m^3 (or leave the ion out)"),
+            positive(f"concentration {said}", self.concentration, "1/m^3 (or leave the ion out)"),
         )
-        put(self, "diffusivity", _positive(f"diffusivity {said}", self.diffusivity, "m^2/s"))
+        put(self, "diffusivity", positive(f"diffusivity {said}", self.diffusivity, "m^2/s"))
         diameter = finite_number(f"diameter {said}", self.diameter, "m")
         if diameter < 0.0:
             raise ValueError(f"diameter {said}: got {diameter:g}; give 0 or a length in m")
@@ -159,19 +129,19 @@ class Cell:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "length", _positive("length", self.length, "m"))
-        put(self, "temperature", _positive("temperature", self.temperature, "K"))
+        put(self, "length", positive("length", self.length, "m"))
+        put(self, "temperature", positive("temperature", self.temperature, "K"))
         put(self, "ions", self._checked_ions())
-        put(self, "potential", _pair("potential", self.potential, "V"))
+        put(self, "potential", pair("potential", self.potential, "V"))
         if not isinstance(self.contact, str) or self.contact not in CONTACTS:
             raise ValueError(f"contact: got {self.contact!r}; give one of {', '.join(CONTACTS)}")
         if not callable(self.relative_permittivity):
-            value = _positive("relative_permittivity", self.relative_permittivity, "units of eps0")
+            value = positive("relative_permittivity", self.relative_permittivity, "units of eps0")
             put(self, "relative_permittivity", value)
         if not callable(self.fixed_charge):
             unit = "elementary charges/m^3"
             put(self, "fixed_charge", finite_number("fixed_charge", self.fixed_charge, unit))
-        stern = _pair("stern_thickness", self.stern_thickness, "m")
+        stern = pair("stern_thickness", self.stern_thickness, "m")
         if min(stern) < 0.0:
             raise ValueError(f"stern_thickness: got {stern}; give 0 or a length in m at each end")
         put(self, "stern_thickness", stern)
@@ -253,9 +223,9 @@ class Cell:
         contact : {"closed", "reservoir"}
             See `Cell`.
         """
-        ratio = _positive("length_ratio", length_ratio, "Debye lengths")
-        valences = _listed("valences", valences)
-        concentrations = _listed("concentrations", concentrations)
+        ratio = positive("length_ratio", length_ratio, "Debye lengths")
+        valences = listed("valences", valences)
+        concentrations = listed("concentrations", concentrations)
         if len(valences) != len(concentrations):
             raise ValueError(
                 f"concentrations: got {len(concentrations)} for {len(valences)} valences; "
@@ -353,10 +323,16 @@ class Cell:
         )
 
 
-def _listed(name: str, values: Sequence[float]) -> list[float]:
-    if isinstance(values, str | bytes) or not isinstance(values, Sequence | np.ndarray):
-        raise ValueError(f"{name}: got {values!r:.60}; give a list of numbers, one a species")
-    return [finite_number(f"{name}[{i}]", value) for i, value in enumerate(values)]
+def check_cell(cell: Any, solver: str) -> None:
+    """Refuse what is no Cell, and ions that are not points."""
+    if not isinstance(cell, Cell):
+        raise ValueError(f"cell: got {type(cell).__name__}; give a Cell, for example Cell.fig8(5)")
+    for ion in cell.ions:
+        if ion.diameter > 0.0:
+            raise ValueError(
+                f"diameter of ion {ion.name!r}: got {ion.diameter:g} m; {solver} treats ions as "
+                "points, give 0"
+            )
 
 
 def _sample(name: str, profile: Profile, x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from pnpfuse_solvers import grid
-from pnpfuse_solvers.cell import Cell, finite_number
+from pnpfuse_solvers.arguments import check_accuracy, check_nodes
+from pnpfuse_solvers.cell import Cell, check_cell
 from pnpfuse_solvers.dataset import neutrality_note, solution_dataset
 from pnpfuse_solvers.discrete import Discrete, Solution, discretise
 from pnpfuse_solvers.grid import Array
@@ -22,7 +23,6 @@ MESH_PASSES = 3
 LARGEST_EXPONENT = 600.0
 # Gauss's law must hold this well, relative to the largest displacement; 1e-12 is usual.
 LARGEST_RESIDUAL = 1e-6
-ORDERS = (2, 4, 6)
 
 
 def solve_equilibrium(
@@ -76,8 +76,10 @@ def solve_equilibrium(
     >>> round(float(solution.interface / solution.attrs["length"]), 3)
     0.5
     """
-    tol = finite_number("tol", tol)
-    _check(cell, nodes, tol, order)
+    check_cell(cell, "solve_equilibrium")
+    check_nodes(nodes)
+    tol = check_accuracy(tol, order)
+    _check_reservoir(cell)
     solution = on_placed_mesh(cell, nodes, tol)
     levels = [solution]
     while len(levels) < order // 2 and levels[-1].outcome.ok:
@@ -144,21 +146,7 @@ def on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
     return dataclasses.replace(solution, iterations=iterations)
 
 
-def _check(cell: Cell, nodes: int, tol: float, order: int) -> None:
-    if not isinstance(cell, Cell):
-        raise ValueError(f"cell: got {type(cell).__name__}; give a Cell, for example Cell.fig8(5)")
-    if isinstance(nodes, bool) or not isinstance(nodes, int | np.integer) or nodes < 11:
-        raise ValueError(f"nodes: got {nodes!r}; give a whole number of at least 11")
-    if not 1e-14 <= tol <= 1e-2:
-        raise ValueError(f"tol: got {tol:g}; give a value from 1e-14 to 1e-2 kB T/e")
-    if order not in ORDERS:
-        raise ValueError(f"order: got {order!r}; give one of 2, 4, 6")
-    for ion in cell.ions:
-        if ion.diameter > 0.0:
-            raise ValueError(
-                f"diameter of ion {ion.name!r}: got {ion.diameter:g} m; solve_equilibrium treats "
-                "ions as points, give 0"
-            )
+def _check_reservoir(cell: Cell) -> None:
     if cell.contact == "reservoir":
         u = max(abs(p) for p in cell.potential) / cell.thermal_voltage
         exponent = u * max(abs(ion.valence) for ion in cell.ions)

@@ -9,10 +9,14 @@ import numpy as np
 import xarray as xr
 
 from pnpfuse_solvers import grid, transport
-from pnpfuse_solvers.cell import Cell, finite_number
+from pnpfuse_solvers.arguments import (
+    check_accuracy,
+    check_nodes,
+    finite_number,
+)
+from pnpfuse_solvers.cell import Cell, check_cell
 from pnpfuse_solvers.dataset import solution_dataset
 from pnpfuse_solvers.discrete import Discrete, Solution, discretise
-from pnpfuse_solvers.equilibrium import ORDERS
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.observables import Observables, extrapolate, observe
 from pnpfuse_solvers.outcome import Outcome, SolverError
@@ -79,8 +83,10 @@ def solve_steady(
     >>> float(solve_steady(cell, ends, ends).current_density) > 0
     True
     """
-    tol = finite_number("tol", tol)
-    _check(cell, nodes, tol, order)
+    check_cell(cell, "solve_steady")
+    check_nodes(nodes)
+    tol = check_accuracy(tol, order)
+    _check_stern(cell)
     ends = np.array([_held("left", left, cell), _held("right", right, cell)])  # (2, S)
     steps = breakpoints(cell) / cell.length
     mesh = steady_mesh(cell, nodes, steps, ends)
@@ -150,26 +156,12 @@ def _dataset(
     )
 
 
-def _check(cell: Cell, nodes: int, tol: float, order: int) -> None:
-    if not isinstance(cell, Cell):
-        raise ValueError(f"cell: got {type(cell).__name__}; give a Cell")
-    if isinstance(nodes, bool) or not isinstance(nodes, int | np.integer) or nodes < 11:
-        raise ValueError(f"nodes: got {nodes!r}; give a whole number of at least 11")
-    if not 1e-14 <= tol <= 1e-2:
-        raise ValueError(f"tol: got {tol:g}; give a value from 1e-14 to 1e-2")
-    if order not in ORDERS:
-        raise ValueError(f"order: got {order!r}; give one of 2, 4, 6")
+def _check_stern(cell: Cell) -> None:
     if max(cell.stern_thickness) > 0.0:
         raise ValueError(
             f"stern_thickness: got {cell.stern_thickness}; solve_steady holds the potential at the "
             "ends of the solution, give (0, 0)"
         )
-    for ion in cell.ions:
-        if ion.diameter > 0.0:
-            raise ValueError(
-                f"diameter of ion {ion.name!r}: got {ion.diameter:g} m; solve_steady treats ions "
-                "as points, give 0"
-            )
 
 
 def _held(side: str, given: Mapping[str, float], cell: Cell) -> list[float]:
