@@ -66,6 +66,7 @@ def reservoir_by_scipy(ratio, voltage, tol=1e-6):
 
 
 def median(call, repeats):
+    """Median seconds of a warm call, and what it returned."""
     result = call()
     times = []
     for _ in range(repeats):
@@ -76,6 +77,7 @@ def median(call, repeats):
 
 
 def exact(contact, ratio, voltage, x, u):
+    """Reference potential at x, from a guess u."""
     if contact == "closed":
         return np.array(ClosedCell(ratio, voltage).potential(x, u))
 
@@ -87,6 +89,7 @@ def exact(contact, ratio, voltage, x, u):
 
 
 def row(contact, ratio, voltage, order, repeats):
+    """One cell: seconds and errors of both."""
     cell = Cell.dimensionless(ratio, voltage, contact=contact)
     ours, solution = median(lambda: solve_equilibrium(cell, order=order), repeats)
     scipy_call = closed_by_scipy if contact == "closed" else reservoir_by_scipy
@@ -113,6 +116,7 @@ def row(contact, ratio, voltage, order, repeats):
 
 
 def main():
+    """Run all cells, print a line each and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out", default=str(Path(__file__).with_suffix(".json")))
