@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from pnpfuse_solvers import grid, transport
+from pnpfuse_solvers import batch, grid, transport
 from pnpfuse_solvers.arguments import (
     check_accuracy,
     check_nodes,
@@ -23,7 +23,6 @@ from pnpfuse_solvers.outcome import Outcome, SolverError
 from pnpfuse_solvers.placement import Placement, steady_density
 
 ITERATION_LIMIT = 60
-MESH_PASSES = 2
 # Continuation: the share of voltage and fixed charge that a single step must not fall below.
 SMALLEST_SHARE = 1e-3
 LARGEST_SPREAD = 1e-6
@@ -89,15 +88,20 @@ def solve_steady(
     _check_stern(cell)
     ends = np.array([_held("left", left, cell), _held("right", right, cell)])  # (2, S)
     placement = Placement(cell)
-    mesh = placement.steady(nodes, ends)
-    solution = _solve(cell, mesh * cell.length, ends, tol, None)
-    iterations = solution.iterations
-    for _ in range(MESH_PASSES):
+    # Found on coarse meshes, used on a fine one.
+    coarse = min(nodes, max(batch.COARSEST, nodes // 4) + 4 * placement.steps.size)
+    solution, iterations = None, 0
+    for count in (coarse, coarse, nodes):
+        if solution is None:
+            mesh = placement.steady(count, ends)
+        else:
+            mesh = placement.follow(solution.problem.nodes, steady_density(solution), count)
+        allowed = tol if count == nodes else max(tol, batch.COARSE_TOL)
+        solution = _solve(cell, mesh * cell.length, ends, allowed, solution)
+        iterations += solution.iterations
         if not solution.outcome.ok:
             break
-        mesh = placement.follow(solution.problem.nodes, steady_density(solution), nodes)
-        solution = _solve(cell, mesh * cell.length, ends, tol, solution)
-        iterations += solution.iterations
+    assert solution is not None
     levels = [solution]
     while len(levels) < order // 2 and levels[-1].outcome.ok:
         levels.append(_solve(cell, grid.halved(levels[-1].problem.x), ends, tol, levels[-1]))
