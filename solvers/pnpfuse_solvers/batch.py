@@ -9,11 +9,9 @@ import numpy as np
 from pnpfuse_solvers import grid, interface, kernels
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.grid import Array
-from pnpfuse_solvers.outcome import Outcome
+from pnpfuse_solvers.outcome import Outcome, judged
 
 ITERATION_LIMIT = 200
-# Gauss's law must hold this well, relative to the largest displacement; 1e-12 is usual.
-LARGEST_RESIDUAL = 1e-6
 STATUS = {
     kernels.CONVERGED: Outcome.CONVERGED,
     kernels.STALLED: Outcome.STALLED,
@@ -62,6 +60,14 @@ class Equilibria:
     interface: Array  # (C, 6) position, uncertainty, width, split, stretch; on [0, 1]
     separation: Array  # (C, S)
 
+    def outcomes(self, order: int) -> list[Outcome]:
+        """What became of each cell."""
+        status, numbers = self.status.tolist(), self.numbers[:, 3:6].tolist()
+        return [
+            judged(STATUS[code], resolution, residual, error, order)
+            for code, (error, residual, resolution) in zip(status, numbers, strict=True)
+        ]
+
     def why(self, k: int) -> str:
         """Why cell ``k`` has no interface; empty where it has one."""
         crossed: Array = np.empty(0)
@@ -92,16 +98,6 @@ def gather(cell: Cell) -> Batch:
         amount=np.array([[unit * ion.concentration for ion in cell.ions]]),
         closed=cell.contact == "closed",
     )
-
-
-def outcome_of(status: int, resolution: float, residual: float) -> Outcome:
-    """What became of a solve, from Newton's status and the certificates."""
-    outcome = STATUS[status]
-    if outcome.ok and not resolution <= 1.0:
-        return Outcome.UNRESOLVED_LAYER
-    if outcome.ok and not residual <= LARGEST_RESIDUAL:
-        return Outcome.STALLED
-    return outcome
 
 
 def solve(batch: Batch, nodes: int, tol: float, order: int) -> Equilibria:

@@ -107,7 +107,7 @@ def solve_many(
     shape = tuple(axis.size for axis in values.values())
     count = math.prod(shape)
     bar = _bar(count, progress)
-    found = _Found(cell, count, nodes, profiles)
+    found = _Found(cell, count, nodes, order, profiles)
     if _uniform(cell, values):
         whole = _batch(cell, values)
         parts = [slice(k, min(k + CHUNK, count)) for k in range(0, count, CHUNK)]
@@ -133,8 +133,8 @@ def solve_many(
 class _Found:
     """What was found of every cell, in SI units; NaN until a cell is put."""
 
-    def __init__(self, cell: Cell, count: int, nodes: int, profiles: bool):
-        self.cell, self.profiles = cell, profiles
+    def __init__(self, cell: Cell, count: int, nodes: int, order: int, profiles: bool):
+        self.cell, self.order, self.profiles = cell, order, profiles
         species = len(cell.ions)
         self.scalars = {name: np.full(count, np.nan) for name in SCALARS}
         self.separation = np.full((count, species), np.nan)
@@ -149,12 +149,7 @@ class _Found:
         """Take the cells of a batch."""
         b = found.batch
         left, right, energy, error, residual, resolution, mass, _ = found.numbers.T
-        outcome = [
-            batch.outcome_of(*cell)
-            for cell in zip(
-                found.status.tolist(), resolution.tolist(), residual.tolist(), strict=True
-            )
-        ]
+        outcome = found.outcomes(self.order)
         ok = np.array([one.ok for one in outcome])
         to_field = b.volt / b.length
         displacement = self.cell.constants.permittivity * to_field
