@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pnpfuse_solvers import grid, interface, kernels
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.outcome import Outcome, judged
 
+Counts = NDArray[np.int64]
 ITERATION_LIMIT = 200
 STATUS = {
     kernels.CONVERGED: Outcome.CONVERGED,
@@ -54,9 +56,9 @@ class Equilibria:
     c: Array  # (C, S, N) in the unit of ``amount``
     numbers: Array  # (C, 8) see kernels.levels; the last is the error of Newton's method
     excess: Array  # (C, S) see kernels.levels
-    iterations: Array  # (C,)
-    status: Array  # (C,)
-    reason: Array  # (C,) interface.FOUND or why there is none
+    iterations: Counts  # (C,)
+    status: Counts  # (C,)
+    reason: Counts  # (C,) interface.FOUND or why there is none
     interface: Array  # (C, 6) position, uncertainty, width, split, stretch; on [0, 1]
     separation: Array  # (C, S)
 
@@ -74,8 +76,9 @@ class Equilibria:
         if self.reason[k] == interface.SEVERAL:
             z, x = self.batch.z[k], self.x[k] / self.batch.length[k]
             profiles = interface.boltzmann_profiles(self.u[k], self.slope[k], self.c[k], z)
-            crossed = interface.crossings(x, *interface.balance_of(*profiles, z), 0.0)
-        return interface.explain(int(self.reason[k]), *self.interface[k, 4:], crossed)
+            crossed = interface.places_of(x, profiles[0], profiles[1], z)
+        first, last = self.interface[k, 4:]
+        return interface.explain(int(self.reason[k]), first, last, crossed)
 
 
 def gather(cell: Cell) -> Batch:

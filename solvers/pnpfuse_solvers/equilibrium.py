@@ -167,6 +167,7 @@ def on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
         iterations += solution.iterations
         if not solution.outcome.ok:
             break
+    assert solution is not None
     return dataclasses.replace(solution, iterations=iterations)
 
 

@@ -171,7 +171,7 @@ class _Found:
             self.scalars[name][part] = np.where(ok, value, np.nan)
         self.outcome[part] = [one.value for one in outcome]
         for k in np.flatnonzero(~ok | (found.reason != interface.FOUND)):
-            self.reason[part.start + k] = found.why(k) if ok[k] else outcome[k].message
+            self.reason[part.start + k] = found.why(int(k)) if ok[k] else outcome[k].message
         ends = np.stack([-left, right], axis=1) * displacement[:, None]
         self.surface_charge[part] = np.where(ok[:, None], ends, np.nan)
         self.separation[part] = np.where(ok[:, None], found.separation, np.nan)
@@ -270,7 +270,7 @@ def _checked(cell: Cell, vary: Mapping[str, Sequence[float]]) -> dict[str, Array
         if axis.ndim != 1 or axis.size == 0 or not np.isfinite(axis).all():
             raise ValueError(f"vary[{name!r}]: got {given!r:.60}; give a list of finite numbers")
         field = name if name in FIELDS else name.rpartition(".")[2]
-        above = (FIELDS | ION_FIELDS)[field][1]
+        above = {**FIELDS, **ION_FIELDS}[field][1]
         if (above and axis.min() <= 0.0) or (
             field in ("stern_thickness", "diameter") and axis.min() < 0
         ):

@@ -75,7 +75,7 @@ class Placement:
         if self.steps.size == 0:
             mesh = grid.walls(nodes, lengths[0], lengths[1])
         else:
-            inner = np.full(self.steps.size, self._inner_layer(p.z**2 @ p.amount))
+            inner = np.full(self.steps.size, self._inner_layer(float(p.z**2 @ p.amount)))
             points = np.concatenate([[0.0, 1.0], self.steps])
             mesh = grid.graded(nodes, points, np.concatenate([lengths, inner]))
         return self.follow(mesh, 1.0 / np.diff(mesh), nodes)
@@ -116,7 +116,7 @@ class Placement:
         if not (charged.any() or self.steps.size):
             return even
         lengths = np.where(charged, np.minimum(debye, 1.0), 10.0)
-        screened = min(self._inner_layer(p.z**2 @ p.amount), float(debye.min()), 1.0)
+        screened = min(self._inner_layer(float(p.z**2 @ p.amount)), float(debye.min()), 1.0)
         inner = np.full(self.steps.size, screened)
         points = np.concatenate([[0.0, 1.0], self.steps])
         mesh = grid.graded(nodes, points, np.concatenate([lengths, inner]))
