@@ -1,0 +1,37 @@
+"""The figure that fits a result: a Dataset in, a matplotlib Figure out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from pnpfuse_solvers.plot_history import transient_figure
+from pnpfuse_solvers.plot_impedance import impedance_figure
+from pnpfuse_solvers.plot_state import state_figure
+from pnpfuse_solvers.plot_style import STYLE
+from pnpfuse_solvers.plot_sweep import sweep_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def figure(result: xr.Dataset, *names: str) -> Figure:
+    """Return the figure that fits a result; see `Results.plot`."""
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        if "impedance_real" in result:
+            return impedance_figure(result)
+        if "potential" in result and "x" in result["potential"].dims:
+            if "time" in result["potential"].dims:
+                return transient_figure(result)
+            return state_figure(result)
+        swept = [d for d in result.dims if d not in ("x", "species", "electrode", "time")]
+        if swept:
+            return sweep_figure(result, *names)
+    held = ", ".join(map(str, result.data_vars)) or "nothing"
+    raise ValueError(
+        "potential: this Dataset holds none over x, nor an impedance, nor swept cells; it holds "
+        f"{held}"
+    )
