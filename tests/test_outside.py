@@ -271,7 +271,7 @@ def test_charge_conjugation():
 
 
 def test_only_dimensionless_numbers_matter():
-    """Another temperature, permittivity, length and concentration with the same l/lambda_D and u."""
+    """Another temperature, permittivity and concentration, but the same l/lambda_D and u."""
     cell = Cell.dimensionless(12, 4, valences=(2, -1), concentrations=(1, 2))
     other = Cell(
         3e-8, (Ion("a", 2, 1e25), Ion("b", -1, 2e25)), temperature=353.0, relative_permittivity=61.0

@@ -37,7 +37,10 @@ def sweep_figure(result: xr.Dataset, *names: str) -> Figure:
     *names : str
         Variables to draw.
     """
-    dims = [d for d in result.dims if d not in ("x", "species", "electrode", "time")]
+    varied = set(result.dims) - {"x", "species", "electrode", "time"}
+    # In the order of the first variable over all of them: that of `vary`.
+    order = next((v.dims for v in result.data_vars.values() if varied <= set(v.dims)), result.dims)
+    dims = [d for d in order if d in varied]
     if len(dims) > 2:
         raise ValueError(f"dims: got {dims}; choose until two are left, as in isel({dims[-1]}=0)")
     for name in names:
