@@ -81,7 +81,10 @@ def test_summary_tells_numbers_with_si_prefixes():
     assert text.startswith("equilibrium of a closed cell: converged\n")
     debye = float(EQUILIBRIUM.debye_length) * 1e9
     assert f"debye_length: {debye:.4g} nm" in text
-    assert "ions: Ca2+ (+2), Na+ (+1), Cl- (-1)" in text and "over: x 201" in text
+    assert (
+        "ions: Ca2+ (+2), Na+ (+1), Cl- (-1)" in text
+        and "over: electrode 2, species 3, x 201" in text
+    )
     assert "A m-2" in STEADY.pnp.summary() and "energy_rise" in RUN.pnp.summary()
     bulk = solve_equilibrium(Cell.dimensionless(1e4, 1), nodes=101, order=2)
     assert "interface: not determined" in bulk.pnp.summary()

@@ -182,7 +182,8 @@ def test_lines_over_one_parameter(swept):
 def test_maps_over_two_parameters(swept):
     figure = drawn(swept.pnp.plot())
     drawings = [artist for axis in figure.axes for artist in axis.collections]
-    values = [a.get_array() for a in drawings if a.get_array().size == 12]
+    arrays = [a.get_array() for a in drawings]
+    values = [a for a in arrays if a is not None and a.size == 12]
     assert len(values) == 5  # interface, separation of two ions, charge of two electrodes
     assert values[0].mask.reshape(3, 4)[:, 3].all() and not values[0].mask[:, :3].any()
     np.testing.assert_allclose(values[1], swept.separation[..., 0])

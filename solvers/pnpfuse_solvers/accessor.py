@@ -127,7 +127,7 @@ class Results:
         for name in (*TOLD, *CERTIFICATES):
             if name in result and "time" not in result[name].dims:
                 lines.append(_line(result[name]))
-        sizes = ", ".join(f"{name} {size}" for name, size in result.sizes.items())
+        sizes = ", ".join(f"{name} {size}" for name, size in sorted(result.sizes.items()))
         return "\n".join([*lines, f"over: {sizes}"])
 
     def _need(self, name: str) -> None:
