@@ -20,7 +20,8 @@ def same_potentials(cell, u):
 
 def charge(cell, **options):
     """Charge of the left electrode in units of eps (kB T/e) / lambda_D."""
-    unit = cell.constants.permittivity * cell.thermal_voltage / cell.debye_length
+    epsilon = cell.constants.permittivity * cell.relative_permittivity
+    unit = epsilon * cell.thermal_voltage / cell.debye_length
     return float(solve_equilibrium(cell, order=4, **options).surface_charge[0]) / unit
 
 
@@ -278,11 +279,17 @@ def test_only_dimensionless_numbers_matter():
     )
     other = other.replace(length=12 * other.debye_length).at_voltage(4)
     here, there = (solve_equilibrium(c, order=4) for c in (cell, other))
-    np.testing.assert_allclose(here.reduced_potential, there.reduced_potential, atol=1e-5)
-    np.testing.assert_allclose(here.separation, there.separation, rtol=1e-9)
+    for name in ("separation", "interface", "interface_width"):
+        unit = [1.0, 1.0] if name == "separation" else [cell.length, other.length]
+        np.testing.assert_allclose(here[name] / unit[0], there[name] / unit[1], rtol=1e-6)
+    assert charge(cell) == pytest.approx(charge(other), rel=1e-8)
     clock = [c.debye_length * c.length / 1e-9 for c in (cell, other)]
-    runs = [solve_transient(c, [t], nodes=101) for c, t in zip((cell, other), clock, strict=True)]
-    np.testing.assert_allclose(runs[0].reduced_potential, runs[1].reduced_potential, atol=1e-4)
+    charges = [
+        float(solve_transient(c, [t], nodes=201).electrode_charge[0, 0])
+        / (c.relative_permittivity * c.thermal_voltage / c.length)
+        for c, t in zip((cell, other), clock, strict=True)
+    ]
+    assert charges[0] == pytest.approx(charges[1], rel=1e-4)
 
 
 @pytest.mark.parametrize("contact", ["closed", "reservoir"])
