@@ -12,8 +12,7 @@ from pnpfuse_solvers import batch, grid, kernels
 from pnpfuse_solvers.arguments import check_accuracy, check_nodes
 from pnpfuse_solvers.cell import Cell, check_cell
 from pnpfuse_solvers.dataset import equilibrium_dataset, neutrality_note, solution_dataset
-from pnpfuse_solvers.discrete import Discrete, Solution, discretise
-from pnpfuse_solvers.grid import Array
+from pnpfuse_solvers.discrete import Solution, discretise
 from pnpfuse_solvers.observables import extrapolate, observe
 from pnpfuse_solvers.outcome import Outcome, SolverError
 from pnpfuse_solvers.placement import Placement

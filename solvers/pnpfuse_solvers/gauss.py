@@ -108,7 +108,11 @@ def _pieces(x: Array, b: float) -> tuple[Array, Array]:
 
 
 def _amounts(solution: xr.Dataset, cell: Cell, b: float) -> Array:
-    """Ions of each species between 0 and b (S,) [1/m^2]; ln c is a cubic between the nodes."""
+    """Ions of each species between 0 and b (S,) [1/m^2]; ln c is a cubic between the nodes.
+
+    Concentrations of a closed cell hold their amounts by the trapezoidal rule; what that makes
+    them too large is taken off again.
+    """
     x = solution["x"].values
     points, weights = _pieces(x, b)
     slopes = _slopes(solution, cell)
@@ -122,7 +126,8 @@ def _amounts(solution: xr.Dataset, cell: Cell, b: float) -> Array:
             most = np.minimum(np.append(most, most[-1]), np.insert(most, 0, most[0]))
             curve = CubicHermiteSpline(x, log_c, np.clip(slopes[s], -most, most))
         found.append(float((np.exp(curve(points)) * weights).sum()))
-    return np.array(found)
+    excess = solution.get("concentration_excess", xr.DataArray(0.0)).fillna(0.0)
+    return np.array(found) / (1.0 + excess.values)
 
 
 def _slopes(solution: xr.Dataset, cell: Cell) -> Array | None:

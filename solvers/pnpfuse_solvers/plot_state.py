@@ -40,19 +40,23 @@ def state_figure(result: xr.Dataset) -> Figure:
     electrode on logarithmic axes, so that layers and bulk both show.
     """
     x = result["x"].values
+    if not np.isfinite(result["potential"]).any():
+        outcome = result.attrs.get("outcome", "not recorded")
+        raise ValueError(f"potential: it holds no number (outcome: {outcome}), nothing to draw")
     thin = _thin_layers(x, result["potential"].values)
+    rows = 3 if "charge_density" in result else 2
     made, axes = blank_figure(
-        3, 2 if thin else 1, (5.6 if thin else 4.4, 5.4), sharex="col", sharey="row"
+        rows, 2 if thin else 1, (5.6 if thin else 4.4, 1.8 * rows), sharex="col", sharey="row"
     )
     views = _views(x) if thin else [whole_cell(x)]
     for column, (seen, place, label) in enumerate(views):
         part = result.isel(x=seen)
-        top, middle, bottom = axes[:, column]
-        _draw_potential(top, result, part, place)
-        _draw_concentrations(middle, result, part, place)
-        _draw_charge(bottom, result, part, place)
-        _mark_interface((top, middle, bottom), result, seen, place)
-        bottom.set_xlabel(label)
+        _draw_potential(axes[0, column], result, part, place)
+        _draw_concentrations(axes[1, column], result, part, place)
+        if rows == 3:
+            _draw_charge(axes[2, column], result, part, place)
+        _mark_interface(tuple(axes[:, column]), result, seen, place)
+        axes[-1, column].set_xlabel(label)
         for axis in axes[:, column]:
             axis.margins(x=0.0)
             if thin:
@@ -137,6 +141,8 @@ def _mark_interface(
 
 def _width_band(result: xr.Dataset, b: float) -> Array | None:
     """Where the share of the one kind of ions goes from 10 % to 90 %, around b (2,) [m]."""
+    if "valence" not in result:
+        return None
     x, z = result["x"].values, result["valence"].values
     c = np.maximum(result["concentration"].transpose("species", "x").values, 1e-300)
     balance = np.log(c[z > 0].sum(axis=0) / c[z < 0].sum(axis=0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,13 @@ SHARES = (r"$b/\ell$", "separation")
 _SWEPT = ("interface", "separation", "surface_charge")
 
 
+def varied(result: xr.Dataset) -> list[Hashable]:
+    """Names of the parameters that a result was swept over, in the order of its variables."""
+    inner = {"x", "node", "species", "electrode", "time"}
+    names = [d for v in result.data_vars.values() for d in v.dims if d not in inner]
+    return list(dict.fromkeys(names))
+
+
 def sweep_figure(result: xr.Dataset, *names: str) -> Figure:
     """Scalars of many cells: lines over one varied parameter, maps over two. Failed cells are gaps.
 
@@ -37,10 +46,7 @@ def sweep_figure(result: xr.Dataset, *names: str) -> Figure:
     *names : str
         Variables to draw.
     """
-    varied = set(result.dims) - {"x", "species", "electrode", "time"}
-    # In the order of the first variable over all of them: that of `vary`.
-    order = next((v.dims for v in result.data_vars.values() if varied <= set(v.dims)), result.dims)
-    dims = [d for d in order if d in varied]
+    dims = varied(result)
     if len(dims) > 2:
         raise ValueError(f"dims: got {dims}; choose until two are left, as in isel({dims[-1]}=0)")
     for name in names:
@@ -67,8 +73,8 @@ def _panels(result: xr.Dataset, name: str, dims: list, split: bool) -> list[Pane
     extra = [d for d in variable.dims if d not in dims]
     if variable.dtype.kind not in "fiub" or len(extra) > 1:
         raise ValueError(f"names: {name!r} over {variable.dims} cannot be drawn; take a part of it")
-    if name == "interface" and "length" in result:
-        label, variable = SHARES[0], variable / result["length"]
+    if name == "interface" and (length := _length(result)) is not None:
+        label, variable = SHARES[0], variable / length
         factor = 1.0
     else:
         finite = np.abs(variable.values[np.isfinite(variable.values)]).astype(float)
@@ -87,6 +93,13 @@ def _panels(result: xr.Dataset, name: str, dims: list, split: bool) -> list[Pane
     if split:
         return [(f"{label}, {line}", [("", values)]) for line, values in lines]
     return [(label, lines)]
+
+
+def _length(result: xr.Dataset) -> Any:
+    """Length of the cells [m]: varied, or that of the cell they were made from."""
+    if "length" in result:
+        return result["length"]
+    return json.loads(result.attrs.get("parameters", "{}")).get("length")
 
 
 def _sweep_lines(result: xr.Dataset, dim: Any, panels: list[Panel]) -> Figure:
