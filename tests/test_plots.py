@@ -208,3 +208,25 @@ def test_matplotlib_is_imported_only_for_a_figure():
         "d.pnp.plot(); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_cell_out_of_many():
+    """Profiles of swept cells lie over `node`, each on positions of its own."""
+    state = solve_equilibrium(Cell.dimensionless(4, 5), nodes=51, order=4)
+    many = xr.Dataset(
+        {name: (("voltage", *(("species",) if name == "concentration" else ()), "node"),
+                state[name].values[None]) for name in ("x", "potential", "concentration")},
+        coords={"voltage": [5.0], "species": state["species"].values},
+    )  # fmt: skip
+    potential, concentrations = drawn(many.isel(voltage=0).pnp.plot()).axes
+    np.testing.assert_allclose(lines(potential)[0], 1e3 * state.potential)
+    np.testing.assert_allclose(lines(concentrations), state.concentration)
+
+
+def test_a_solve_that_failed_says_so():
+    result = solve_equilibrium(Cell.fig8(1), nodes=51, order=4)
+    blank = result.assign(potential=np.nan * result.potential)
+    with pytest.raises(ValueError, match="holds no number .outcome: converged., nothing to draw"):
+        blank.pnp.plot()
+    blank.attrs["outcome"] = result.attrs["outcome"] = "unresolved layer"
+    assert "UNRESOLVED LAYER" in drawn(result.pnp.plot()).get_suptitle()
