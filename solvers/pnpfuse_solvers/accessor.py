@@ -149,12 +149,14 @@ def _interface_text(result: xr.Dataset) -> str:
 
 
 def _line(variable: xr.DataArray) -> str:
-    units = variable.attrs.get("units", "")
-    if variable.ndim > 1:
-        return f"{variable.name}: over {', '.join(map(str, variable.dims))}"
-    values = [quantity(float(value), units) for value in variable.values.flat]
+    units = variable.attrs.get("units", "1")
+    values = [float(value) for value in variable.values.flat]
     if variable.ndim == 0:
-        return f"{variable.name}: {values[0]}"
-    where = variable[variable.dims[0]].values
-    said = ", ".join(f"{name} {value}" for name, value in zip(where, values, strict=True))
-    return f"{variable.name}: {said}"
+        return f"{variable.name}: {quantity(values[0], units)}"
+    if variable.dims in (("species",), ("electrode",)):
+        named = zip(variable[variable.dims[0]].values, values, strict=True)
+        said = ", ".join(f"{name} {quantity(value, units)}" for name, value in named)
+        return f"{variable.name}: {said}"
+    low, high = np.nanmin(values), np.nanmax(values)
+    over = ", ".join(map(str, variable.dims))
+    return f"{variable.name}: {quantity(low, units)} to {quantity(high, units)} over {over}"

@@ -20,7 +20,8 @@ def gauss_law(solution: xr.Dataset, cell: Cell, at: float | None = None) -> xr.D
     keeps only the anions on the right, which holds as far as cations and fixed charge are absent
     between the left electrode and b. The left side is taken from the potential alone and the right
     one from the concentrations alone, both by cubics between the nodes, so that their gap measures
-    the solution and not this function.
+    the solution and not this function. (In a cell far shorter than a Debye length the left side is
+    a small difference of large slopes, and the gap is rounding over (length/lambda_D)^2.)
 
     Parameters
     ----------

@@ -30,15 +30,20 @@ def impedance_figure(result: xr.Dataset) -> Figure:
     largest = float(np.abs(z[shown if shown.any() else slice(None)]).max())
     factor, unit = prefix(largest, units)
     nyquist.plot(z.real[shown] * factor, -z.imag[shown] * factor, "o-", ms=2.5, color=GREY)
+    labelled = np.full(1, np.inf + 0j)
     for power in range(int(np.ceil(np.log10(f.min()))), int(np.log10(f.max())) + 1):
         i = int(np.abs(np.log(f / 10.0**power)).argmin())
-        if shown[i]:
-            at = (z.real[i] * factor, -z.imag[i] * factor)
-            nyquist.plot(*at, "o", ms=4, color=RED)
-            nyquist.annotate(
-                rf"$10^{{{power}}}$ Hz", at, xytext=(5, 0), textcoords="offset points", fontsize=7,
-                va="center",
-            )  # fmt: skip
+        # Decades that crowd in a corner carry one label.
+        if not shown[i] or np.abs(labelled - z[i]).min() < 0.08 * largest:
+            continue
+        labelled = np.append(labelled, z[i])
+        at = (z.real[i] * factor, -z.imag[i] * factor)
+        left = z.real[i] > 0.6 * z.real[shown].max()
+        nyquist.plot(*at, "o", ms=4, color=RED)
+        nyquist.annotate(
+            rf"$10^{{{power}}}$ Hz", at, xytext=(-6 if left else 6, 0), textcoords="offset points",
+            fontsize=7, va="center", ha="right" if left else "left",
+        )  # fmt: skip
     nyquist.margins(x=0.16, y=0.06)
     nyquist.set_aspect("equal", adjustable="datalim")
     nyquist.set(xlabel=rf"Re $Z$ ({unit})", ylabel=rf"$-$Im $Z$ ({unit})")
