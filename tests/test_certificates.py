@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pnpfuse_solvers import Cell, Ion, Outcome, solve_equilibrium
-from pnpfuse_solvers import batch
+from pnpfuse_solvers import Cell, Ion, Outcome, batch, solve_equilibrium
 from pnpfuse_solvers.discrete import discretise
 
 

@@ -113,17 +113,18 @@ def solve(batch: Batch, nodes: int, tol: float, order: int) -> Equilibria:
     iterations = np.zeros(b.length.size, np.int64)
     x = grid.first_each(coarse, b.eps, b.fixed, b.v, b.z, b.amount, b.closed) * length
     old_x = u = np.empty((b.length.size, 0))
-    for following in (coarse, nodes, 0):
-        last = following == 0
-        found = kernels.levels_each(
+    for following in (coarse, nodes):
+        u, c, used = kernels.coarse_each(
             x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed, old_x, u,
-            tol if last else max(tol, COARSE_TOL), ITERATION_LIMIT, order if last else 2, status,
+            max(tol, COARSE_TOL), ITERATION_LIMIT, status,
         )  # fmt: skip
-        u, slope, c, numbers, excess, used = found
         iterations += used
         old_x = x
-        if not last:
-            x = grid.after_each(following, x / length, u, c, b.eps, b.fixed, b.z, b.closed)
-            x *= length
+        x = grid.after_each(following, x / length, u, c, b.eps, b.fixed, b.z, b.closed) * length
+    u, slope, c, numbers, excess, used = kernels.levels_each(
+        x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed, old_x, u,
+        tol, ITERATION_LIMIT, order, status,
+    )  # fmt: skip
+    iterations += used
     reason, place, share = interface.find_each(x / length, u, slope, c, b.z, max(tol, 1e-10))
     return Equilibria(b, x, u, slope, c, numbers, excess, iterations, status, reason, place, share)

@@ -77,7 +77,7 @@ OVER_TIME = {
 
 
 @functools.cache
-def _version() -> str:
+def package_version() -> str:
     return importlib.metadata.version("pnpfuse")
 
 
@@ -99,7 +99,9 @@ def build(
             variable = xr.Variable(dims, np.asarray(value), fastpath=True)
         variable.attrs = {"units": units, "long_name": long_name}
         variables[name] = variable
-    return _assembled(variables, indexes, {"package": "pnpfuse", "version": _version(), **attrs})
+    return _assembled(
+        variables, indexes, {"package": "pnpfuse", "version": package_version(), **attrs}
+    )
 
 
 def _coordinate(name: str, value: Array) -> tuple[Any, xr.Variable]:

@@ -52,7 +52,7 @@ class Discrete:
         for end in (0, -1):
             if self.r[end] == 0.0:
                 u[end] = self.v[end]
-        c, iterations, step, status = kernels.equilibrium(
+        c, _, iterations, step, status = kernels.equilibrium(
             u, self.a, self.w, self.f, self.r, self.v, self.z, self.amount, self.closed,
             tol, ITERATION_LIMIT,
         )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
+from pnpfuse_solvers.exponential import exp
 from pnpfuse_solvers.grid import Array
 
 # An interface whose position is uncertain by more than this share of the cell is not reported.
@@ -17,7 +18,7 @@ WIDTH_LEVEL = float(np.log(9.0))
 # What `find` found.
 FOUND, ONE_KIND, NOT_FINITE, EVERYWHERE, STRETCH, CATIONS, ANIONS, SEVERAL, NEUTRAL = range(9)
 
-# None of these calls a kernel of another file, nor is called by one.
+# None of these calls a kernel of another file (but ``exp``, which does not change).
 _jit = njit(cache=True, error_model="numpy", nogil=True)
 _nodes, _weights = np.polynomial.legendre.leggauss(4)
 _GAUSS_X, _GAUSS_W = tuple(0.5 * (1.0 + _nodes)), tuple(0.5 * _weights)
@@ -278,29 +279,29 @@ def shares(x, log_c, slope, z, split):
     rising = balance[1] >= balance[0]
     edge = min(max(np.searchsorted(x, split, side="right") - 1, 0), n - 2)
     part = (split - x[edge]) / (x[edge + 1] - x[edge])
+    first, last, left, right, piece = np.empty((5, n - 1))
+    h = x[1:] - x[:-1]
     for s in range(z.size):
         if z[s] == 0.0:
             continue
-        top = log_c[s].max()
-        before = total = 0.0
+        row, tilt = log_c[s], slope[s]
+        top = row.max()
         for i in range(n - 1):
-            h = x[i + 1] - x[i]
-            first, last = log_c[s, i] - top, log_c[s, i + 1] - top
-            # What is below 1e-17 of the densest place does not count.
-            if max(first, last) < -40.0 and i != edge:
-                continue
-            left, right = _cut(h, slope[s, i], last - first), _cut(h, slope[s, i + 1], last - first)
-            piece = cut = 0.0
-            for k in range(4):
-                t = _GAUSS_X[k]
-                piece += _GAUSS_W[k] * np.exp(_cubic(t, first, left, last, right))
-                if i == edge:
-                    cut += _GAUSS_W[k] * np.exp(_cubic(part * t, first, left, last, right))
-            total += h * piece
+            first[i], last[i] = row[i] - top, row[i + 1] - top
+            left[i] = _cut(h[i], tilt[i], last[i] - first[i])
+            right[i] = _cut(h[i], tilt[i + 1], last[i] - first[i])
+            piece[i] = 0.0
+        cut = 0.0
+        for k in range(4):
+            t, weight = _GAUSS_X[k], _GAUSS_W[k]
+            for i in range(n - 1):
+                piece[i] += weight * exp(_cubic(t, first[i], left[i], last[i], right[i]))
+            cut += weight * exp(_cubic(part * t, first[edge], left[edge], last[edge], right[edge]))
+        before, total = part * h[edge] * cut, 0.0
+        for i in range(n - 1):
+            total += h[i] * piece[i]
             if i < edge:
-                before += h * piece
-            elif i == edge:
-                before += part * h * cut
+                before += h[i] * piece[i]
         share[s] = (total - before if (z[s] > 0.0) == rising else before) / total
     return share
 

@@ -1,8 +1,9 @@
 """Compiled kernels of the solvers: all of them stand in this one file.
 
 Numba's on-disk cache does not notice a change in a callee that lives in another file, so every
-kernel that calls another stands here. Arrays are float64 and C-contiguous, space is the last
-axis, and nothing is checked: the entry functions in Python settle shapes and signs.
+kernel that calls another stands here (but for ``exp``, which does not change). Arrays are float64
+and C-contiguous, space is the last axis, and nothing is checked: the entry functions in Python
+settle shapes and signs.
 
 The equilibrium problem on nodes ``x_0 .. x_{N-1}`` (lengths in cell lengths, potential ``u`` in
 ``kB T/e``) is the minimum of the convex function
@@ -20,60 +21,15 @@ with edge permittivities over lengths ``a_e``, trapezoidal weights ``w_i`` (sum 
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import config, njit, types
-from numba.extending import intrinsic
+from numba import njit
+
+from pnpfuse_solvers.exponential import exp
 
 # One compile policy. No fastmath: sums of exponentials over 35 decades need IEEE order. A division
 # by 0 gives inf as in NumPy, not an exception: a failed step is recognised by its NaN.
 _jit = njit(cache=True, error_model="numpy", nogil=True)
 
 CONVERGED, STALLED, EXHAUSTED, NOT_FINITE = 0, 1, 2, 3
-
-
-@intrinsic
-def _bits(typing, x):
-    """The bits of a float as an integer."""
-    return types.int64(types.float64), lambda _, b, s, args: b.bitcast(args[0], ir.IntType(64))
-
-
-@intrinsic
-def _float(typing, x):
-    """The float of these bits."""
-    return types.float64(types.int64), lambda _, b, s, args: b.bitcast(args[0], ir.DoubleType())
-
-
-@njit(inline="always")
-def exp(x):
-    """exp(x) within 2 units of the last place, 1e-308 below -708: loops over it become vector code.
-
-    The library's function is called number by number, which costs several times as much. Reduction
-    to |r| <= ln(2)/2 with ln(2) in two parts, Taylor's polynomial of degree 13, and the power of 2
-    added to the exponent's bits.
-    """
-    x = min(max(x, -708.0), 709.0)
-    shifted = x * 1.4426950408889634 + 6755399441055744.0  # the integer, in the low bits
-    k = shifted - 6755399441055744.0
-    r = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10
-    p = 1.0 / 6227020800.0
-    p = p * r + 1.0 / 479001600.0
-    p = p * r + 1.0 / 39916800.0
-    p = p * r + 1.0 / 3628800.0
-    p = p * r + 1.0 / 362880.0
-    p = p * r + 1.0 / 40320.0
-    p = p * r + 1.0 / 5040.0
-    p = p * r + 1.0 / 720.0
-    p = p * r + 1.0 / 120.0
-    p = p * r + 1.0 / 24.0
-    p = p * r + 1.0 / 6.0
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
-    return _float(_bits(p) + (_bits(shifted) << 52))
-
-
-if config.DISABLE_JIT:  # bits have no meaning in plain Python
-    exp = np.exp
 
 
 @_jit
@@ -90,6 +46,26 @@ def dot(x, y):
     for i in range(whole, n):
         p += x[i] * y[i]
     return (p + q) + (r + s)
+
+
+@_jit
+def largest(x):
+    """Largest |x_i| and sum of x_i (NaN where one of them is), four side by side."""
+    n = x.size
+    whole = n - n % 4
+    p = q = r = s = 0.0
+    total = other = 0.0
+    for i in range(0, whole, 4):
+        total += x[i] + x[i + 1]
+        other += x[i + 2] + x[i + 3]
+        p = abs(x[i]) if abs(x[i]) > p else p
+        q = abs(x[i + 1]) if abs(x[i + 1]) > q else q
+        r = abs(x[i + 2]) if abs(x[i + 2]) > r else r
+        s = abs(x[i + 3]) if abs(x[i + 3]) > s else s
+    for i in range(whole, n):
+        total += x[i]
+        p = abs(x[i]) if abs(x[i]) > p else p
+    return max(max(p, q), max(r, s)), total + other
 
 
 @_jit
@@ -123,8 +99,9 @@ def boltzmann(u, z, amount, w, closed, c):
 
 @_jit
 def energy(u, a, w, f, r, v, z, amount, closed, c):
-    """J(u) (see the module's head); ``c`` (S, N) is filled on the way."""
-    total = boltzmann(u, z, amount, w, closed, c)
+    """J(u) (see the module's head) and sum_s G_s; ``c`` (S, N) is filled on the way."""
+    total_g = boltzmann(u, z, amount, w, closed, c)
+    total = total_g
     for i in range(u.size - 1):
         jump = u[i + 1] - u[i]
         total += 0.5 * a[i] * jump * jump
@@ -134,7 +111,7 @@ def energy(u, a, w, f, r, v, z, amount, closed, c):
         if r[end] > 0.0:
             gap = u[-end] - v[end]  # u[0] on the left, u[-1] on the right
             total += 0.5 * r[end] * gap * gap
-    return total
+    return total, total_g
 
 
 @_jit
@@ -235,9 +212,9 @@ def newton_direction(a, w, r, z, c, closed, g, step):
     """
     n = w.size
     species = z.size
-    diagonal = np.empty(n)
-    off = np.empty(n - 1)
-    q = np.empty((species, n))
+    rows = species + 2 if closed else 1
+    work = np.empty((rows + species + 2, n))  # one allocation for all
+    rhs, q, diagonal, off = work[:rows], work[rows:-2], work[-2], work[-1]
     for i in range(n - 1):
         off[i] = -a[i]
     diagonal[0] = a[0]
@@ -250,11 +227,15 @@ def newton_direction(a, w, r, z, c, closed, g, step):
         for i in range(n):
             to[i] = w[i] * row[i]
             diagonal[i] += square * to[i]
-    rhs = np.zeros((species + 2 if closed else 1, n))
-    rhs[0] = g
     held = np.zeros(species)
+    for i in range(n):
+        rhs[0, i] = g[i]
     if closed:
-        rhs[2:] = q
+        for i in range(n):
+            rhs[1, i] = 0.0
+        for s in range(species):
+            for i in range(n):
+                rhs[2 + s, i] = q[s, i]
     for end in range(2):
         if r[end] > 0.0:
             diagonal[-end] += r[end]
@@ -296,15 +277,16 @@ def newton_direction(a, w, r, z, c, closed, g, step):
 def equilibrium(u, a, w, f, r, v, z, amount, closed, tol, limit):
     """Minimise J from ``u`` (N,), in place, by Newton steps with Armijo's rule.
 
-    Returns ``(c (S, N), iterations, error, status)``, the error being what the next step would be
-    at the most, in kB T/e and absolute: a relative test stalls for ever where u = 0.
+    Returns ``(c (S, N), sum_s G_s, iterations, error, status)``, the error being what the next step
+    would be at the most, in kB T/e and absolute: a relative test stalls for ever where u = 0.
     """
     n = u.size
     c = np.empty((z.size, n))
     g = np.empty(n)
     step = np.empty(n)
     trial = np.empty(n)
-    value = energy(u, a, w, f, r, v, z, amount, closed, c)
+    value = np.nan  # J(u), once it is asked for
+    total_g = boltzmann(u, z, amount, w, closed, c)
     error = size = np.inf
     status = EXHAUSTED
     reach = np.abs(z).max()
@@ -314,13 +296,7 @@ def equilibrium(u, a, w, f, r, v, z, amount, closed, tol, limit):
         imbalance(u, a, w, f, r, v, z, c, g)
         newton_direction(a, w, r, z, c, closed, g, step)
         previous = size
-        size = 0.0
-        top = 1.0
-        total = 0.0
-        for i in range(n):
-            total += step[i]
-            size = max(size, abs(step[i]))
-            top = max(top, abs(u[i]))
+        size, total = largest(step)
         if not np.isfinite(total + size):
             status = NOT_FINITE
             break
@@ -330,7 +306,7 @@ def equilibrium(u, a, w, f, r, v, z, amount, closed, tol, limit):
         if reach * size <= 0.2:
             for i in range(n):
                 u[i] += step[i]
-            boltzmann(u, z, amount, w, closed, c)
+            total_g = boltzmann(u, z, amount, w, closed, c)
             value = np.nan
             # What is left of Gauss's law, w sum z^3 c step^2 / 2, lies below the diagonal
             # w sum z^2 c times this; T is an M-matrix, so the next step does, too.
@@ -339,25 +315,25 @@ def equilibrium(u, a, w, f, r, v, z, amount, closed, tol, limit):
                 status = CONVERGED
                 break
             # Rounding floor: small steps that no longer shrink cannot be improved in float64.
-            if size <= 1e-9 * top and size > 0.25 * previous:
+            if size <= 1e-9 * max(1.0, largest(u)[0]) and size > 0.25 * previous:
                 status = CONVERGED if size <= 100.0 * tol else STALLED
                 break
             continue
         if np.isnan(value):
-            value = energy(u, a, w, f, r, v, z, amount, closed, c)
+            value = energy(u, a, w, f, r, v, z, amount, closed, c)[0]
         error = size
         slope = dot(g, step)
         t = 1.0
         while True:
             for i in range(n):
                 trial[i] = u[i] + t * step[i]
-            after = energy(trial, a, w, f, r, v, z, amount, closed, c)
+            after, total_g = energy(trial, a, w, f, r, v, z, amount, closed, c)
             if after <= value - 1e-4 * t * slope or t < 1e-10:
                 break
             t *= 0.5
         u[:] = trial
         value = after
-    return c, iteration, error, status
+    return c, total_g, iteration, error, status
 
 
 @_jit
@@ -411,12 +387,14 @@ def boxes(x, length, eps, fixed):
     Spacings come from the stored coordinates, so that whoever integrates over x finds the same.
     """
     n = x.size
-    h, a, w, f = np.empty(n - 1), np.empty(n - 1), np.zeros(n), np.full(n, fixed)
+    h, a, w, f = np.empty(n - 1), np.empty(n - 1), np.empty(n), np.full(n, fixed)
+    per_length = 1.0 / length
     for i in range(n - 1):
-        h[i] = (x[i + 1] - x[i]) / length
+        h[i] = (x[i + 1] - x[i]) * per_length
         a[i] = eps / h[i]
-        w[i] += 0.5 * h[i]
-        w[i + 1] += 0.5 * h[i]
+    for i in range(1, n - 1):
+        w[i] = 0.5 * (h[i - 1] + h[i])
+    w[0], w[n - 1] = 0.5 * h[0], 0.5 * h[n - 2]
     return h, a, w, f
 
 
@@ -469,12 +447,12 @@ def observe(u, h, a, w, f, r, v, z, c, ions, slope):
 def ideal(u, w, z, amount, closed, c, sum_g):
     """``sum_s int c ln(c/c_0) - c`` of Boltzmann profiles, ``sum_g`` from `boltzmann`."""
     total = -sum_g if closed else 0.0
+    weighted = np.empty(u.size)
     for s in range(z.size):
-        mass = 0.0
+        row = c[s]
         for i in range(u.size):
-            total -= z[s] * w[i] * c[s, i] * u[i]
-            mass += w[i] * c[s, i]
-        total -= mass
+            weighted[i] = w[i] * (1.0 + z[s] * u[i])
+        total -= dot(weighted, row)
     return total
 
 
@@ -506,7 +484,7 @@ def levels(x, length, eps, fixed, r, v, z, amount, closed, u, tol, limit, order)
         for end in range(2):
             if r[end] == 0.0:
                 u[-end] = v[end]
-        c, used, error, status = equilibrium(u, a, w, f, r, v, z, amount, closed, tol, limit)
+        c, sum_g, used, error, status = equilibrium(u, a, w, f, r, v, z, amount, closed, tol, limit)
         iterations += used
         if status != CONVERGED and level > 0:
             if numbers[0, 5] > 1.0:
@@ -514,11 +492,12 @@ def levels(x, length, eps, fixed, r, v, z, amount, closed, u, tol, limit, order)
             break
         done = level + 1
         slope = np.empty(u.size)
-        sum_g = boltzmann(u, z, amount, w, closed, c)
         ions = ideal(u, w, z, amount, closed, c, sum_g)
         numbers[level, :3] = observe(u, h, a, w, f, r, v, z, c, ions, slope)
-        log_partition(u, z, amount, c, partition[level])
-        numbers[0, 4] = residual_of(u, a, w, f, r, v, z, amount, c)
+        if closed:
+            log_partition(u, z, amount, c, partition[level])
+        if level == count - 1:
+            numbers[0, 4] = residual_of(u, a, w, f, r, v, z, amount, c)
         if level == 0:
             numbers[0, 5] = resolution_of(u, h, a, z, c)
         stride = 2**level
@@ -544,16 +523,58 @@ def levels(x, length, eps, fixed, r, v, z, amount, closed, u, tol, limit, order)
             for j in range(3):
                 numbers[k, j] = (factor * numbers[k + 1, j] - numbers[k, j]) / (factor - 1.0)
         numbers[0, 3] = np.abs(table[done - power - 1] - before).max()
-    h, a, w, f = boxes(x, length, eps, fixed)
-    c, excess = np.empty((species, n)), np.zeros(species)
-    boltzmann(table[0], z, amount, w, closed, c)
+    excess = np.full(species, np.nan if closed and done == 1 else 0.0)
+    if done > 1 or c.shape[1] > n:
+        w = boxes(x, length, eps, fixed)[2]
+        c = np.empty((species, n))
+        boltzmann(table[0], z, amount, w, closed, c)
+        if closed and done > 1:
+            log_partition(table[0], z, amount, c, excess)
+            excess[:] = np.expm1(partition[0] - excess)
     numbers[0, 6] = 0.0
     if closed:
-        log_partition(table[0], z, amount, c, excess)
         for s in range(species):
             numbers[0, 6] = max(numbers[0, 6], abs(dot(w, c[s]) / amount[s] - 1.0))
-            excess[s] = np.expm1(partition[0, s] - excess[s]) if done > 1 else np.nan
     return table[0], tilt[0], c, numbers[0], excess, iterations, error, status
+
+
+@_jit
+def first_guess(x, length, eps, v, z, amount, closed, old_x, old_u):
+    """A start on ``x``: interpolated from ``old_u`` on ``old_x``, or made where that is empty."""
+    if old_x.size == 0:
+        return start(x, length, eps, v, z, amount, closed)
+    u = np.empty(x.size)
+    edge = 0
+    for i in range(x.size):
+        while edge < old_x.size - 2 and old_x[edge + 1] < x[i]:
+            edge += 1
+        share = (x[i] - old_x[edge]) / (old_x[edge + 1] - old_x[edge])
+        u[i] = old_u[edge] + share * (old_u[edge + 1] - old_u[edge])
+    return u
+
+
+@_jit
+def coarse_each(
+    x, length, eps, fixed, r, v, z, amount, closed, old_x, old_u, tol, limit, status
+):  # fmt: skip
+    """Potentials (C, N) and concentrations (C, S, N) of C cells: `levels_each` without the rest."""
+    cells, n = x.shape
+    u, c = np.full((cells, n), np.nan), np.empty((cells, z.shape[1], n))
+    iterations = np.zeros(cells, np.int64)
+    for k in range(cells):
+        if status[k] != CONVERGED:
+            continue
+        _, a, w, f = boxes(x[k], length[k], eps[k], fixed[k])
+        u[k] = first_guess(
+            x[k], length[k], eps[k], v[k], z[k], amount[k], closed, old_x[k], old_u[k]
+        )
+        for end in range(2):
+            if r[k, end] == 0.0:
+                u[k, -end] = v[k, end]
+        c[k], _, iterations[k], _, status[k] = equilibrium(
+            u[k], a, w, f, r[k], v[k], z[k], amount[k], closed, tol, limit
+        )
+    return u, c, iterations
 
 
 @_jit
@@ -573,10 +594,9 @@ def levels_each(
     for k in range(cells):
         if status[k] != CONVERGED:
             continue
-        if old_x.shape[1]:
-            first = np.interp(x[k], old_x[k], old_u[k])
-        else:
-            first = start(x[k], length[k], eps[k], v[k], z[k], amount[k], closed)
+        first = first_guess(
+            x[k], length[k], eps[k], v[k], z[k], amount[k], closed, old_x[k], old_u[k]
+        )
         found = levels(
             x[k], length[k], eps[k], fixed[k], r[k], v[k], z[k], amount[k], closed, first, tol,
             limit, order,

@@ -13,6 +13,7 @@ from pnpfuse_solvers.grid import Array
 SAMPLES = 16385
 # Share of the nodes that follows the variation of fixed charge and permittivity.
 PROFILE_SHARE = 0.2
+_PIECES = np.linspace(0.0, 1.0, 65)
 
 
 class Placement:
@@ -146,27 +147,23 @@ def _on(x: Array, edges: Array, values: Array) -> Array:
 def _steps(at, x: Array, values: Array) -> tuple[Array, Array]:
     """Jumps of a sampled function: their positions, and which intervals (N-1,) hold one.
 
-    Steps are found by halving: a difference that stays while its interval shrinks to rounding is a
-    jump.
+    Steps are found by refinement: a difference that stays while its interval shrinks to rounding is
+    a jump. A smooth slope shares its difference among the pieces of its interval and is dropped.
     """
     jumps = np.abs(np.diff(values))
     where = np.flatnonzero(jumps > 1e-6 * np.ptp(values))
     stepped = np.zeros(x.size - 1, bool)
-    left, right = x[where], x[where + 1]
-    low, high, jump = values[where], values[where + 1], jumps[where]
-    for _ in range(40):
+    left, right, jump = x[where], x[where + 1], jumps[where]
+    for _ in range(7):  # 64 pieces each time: to 1/2^42 of the interval
         if where.size == 0:
             break
-        middle = 0.5 * (left + right)
-        centre = at(middle)
-        first = np.abs(centre - low) >= np.abs(high - centre)
-        right, high = np.where(first, middle, right), np.where(first, centre, high)
-        left, low = np.where(first, left, middle), np.where(first, low, centre)
-        # A smooth slope halves its difference with its interval; it is dropped on the way.
-        stays = np.abs(high - low) > 0.3 * jump
-        where, left, right, low, high, jump = (
-            part[stays] for part in (where, left, right, low, high, jump)
-        )
+        points = left[:, None] + (right - left)[:, None] * _PIECES
+        differences = np.abs(np.diff(at(points), axis=1))
+        piece = differences.argmax(axis=1)
+        row = np.arange(where.size)
+        stays = differences[row, piece] > 0.3 * jump
+        left, right = points[row, piece][stays], points[row, piece + 1][stays]
+        where, jump = where[stays], jump[stays]
     stepped[where] = True
     return 0.5 * (left + right), stepped
 

@@ -42,7 +42,7 @@ def solve_steady(
     nodes: int = 401,
     tol: float = 1e-10,
     throw: bool = True,
-    order: int = 2,
+    order: int = 4,
 ) -> xr.Dataset:
     """Return the steady state between two solutions, with its fluxes and current.
 
