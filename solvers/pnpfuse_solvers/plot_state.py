@@ -171,6 +171,8 @@ def _state_title(result: xr.Dataset) -> str:
                 + (f", width {quantity(width, 'm')}" if np.isfinite(width) else "")
             )
     outcome = result.attrs.get("outcome", "converged")
+    if "outcome" in result:  # one cell out of many
+        outcome = str(result["outcome"].item())
     if outcome != "converged":
         said.append(outcome.upper())
     return "    ".join(said)

@@ -135,6 +135,8 @@ def _sweep_maps(result: xr.Dataset, dims: list, panels: list[Panel]) -> Figure:
         finite = values[np.isfinite(values)]
         signed = finite.size > 0 and finite.min() < 0.0 < finite.max()
         low, high = (0.0, 1.0) if share else (None, None)
+        if name.startswith("separation") and finite.min(initial=0.5) > 0.49:
+            low = 0.5  # an even mixture
         if signed and not share:
             high = float(np.abs(finite).max())
             low = -high
