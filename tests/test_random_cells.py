@@ -10,7 +10,9 @@ import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pnpfuse_solvers import Cell, Ion, Outcome, solve_equilibrium, solve_steady, solve_transient
+from pnpfuse_solvers import (
+    Cell, Ion, Outcome, solve_equilibrium, solve_many, solve_steady, solve_transient,
+)  # fmt: skip
 
 VALENCES = (-3.0, -2.0, -1.0, -0.25, -1 / 32, 0.0, 1 / 128, 0.5, 1.0, 1.5, 2.0, 3.0)
 UNIT = 1e22  # 1/m^3
@@ -173,3 +175,26 @@ def test_runs(cell, decade, method):
             work = np.abs(np.array(cell.potential)[:, None] * result.electrode_charge.T)
             size = float(np.abs(result.free_energy).max() + work.max())
             assert float(result.energy_rise) <= 1e-11 * size
+
+
+@few(25)
+@given(cell=cells(), ratio=st.floats(0.01, 100.0), temperature=st.floats(250, 400))
+def test_many_at_once(cell, ratio, temperature):
+    """Each of many cells ends as it does alone; what failed is NaN with its outcome."""
+    lengths, voltages = [cell.length, ratio * cell.length], [0.0, 7.0, -60.0]
+    changes = {"fixed_charge": 0.0, "relative_permittivity": 78.0, "temperature": temperature}
+    cell = cell.replace(**changes)
+    many = solve_many(cell, {"length": lengths, "voltage": voltages}, nodes=51)
+    assert dict(many.interface.sizes) == {"length": 2, "voltage": 3}
+    for i, length in enumerate(lengths):
+        for j, voltage in enumerate(voltages):
+            one = many.isel(length=i, voltage=j)
+            alone = cell.replace(length=length).at_voltage(voltage)
+            single = solve_equilibrium(alone, nodes=51, throw=False)
+            assert one.outcome.item() == single.attrs["outcome"]
+            if single.attrs["outcome"] == "converged":
+                assert one.interface_reason.item() == single.interface_reason.item()
+                for name in ("interface", "separation", "surface_charge", "free_energy"):
+                    np.testing.assert_allclose(one[name], single[name], rtol=1e-6, atol=1e-300)
+            else:
+                assert np.isnan(one.free_energy) and one.interface_reason.item()
