@@ -530,7 +530,7 @@ def levels(x, length, eps, fixed, r, v, z, amount, closed, u, tol, limit, order)
         boltzmann(table[0], z, amount, w, closed, c)
         if closed and done > 1:
             log_partition(table[0], z, amount, c, excess)
-            excess[:] = np.expm1(partition[0] - excess)
+            excess[:] = np.expm1(np.minimum(partition[0] - excess, 700.0))
     numbers[0, 6] = 0.0
     if closed:
         for s in range(species):
