@@ -11,7 +11,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pnpfuse_solvers import (
-    Cell, Ion, Outcome, solve_equilibrium, solve_many, solve_steady, solve_transient,
+    Cell,
+    Ion,
+    Outcome,
+    solve_equilibrium,
+    solve_many,
+    solve_steady,
+    solve_transient,
 )  # fmt: skip
 
 VALENCES = (-3.0, -2.0, -1.0, -0.25, -1 / 32, 0.0, 1 / 128, 0.5, 1.0, 1.5, 2.0, 3.0)

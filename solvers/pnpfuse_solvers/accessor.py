@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pnpfuse_solvers import plots
 from pnpfuse_solvers.cell import Cell, Constants, Ion
-from pnpfuse_solvers.gauss import gauss_law
 from pnpfuse_solvers.plot_style import quantity
 
 if TYPE_CHECKING:
@@ -61,7 +59,9 @@ class Results:
         ValueError
             Naming what is missing, where the Dataset is no result that can be drawn.
         """
-        return plots.figure(self._result, *names)
+        from pnpfuse_solvers.plots import figure  # here: a solve alone does not need it
+
+        return figure(self._result, *names)
 
     def interface(self) -> xr.Dataset:
         """Return position, uncertainty, width, reason (why there is none) and separation."""
@@ -87,6 +87,8 @@ class Results:
         cell : Cell or None
             The cell that was solved, needed only where it holds functions of x.
         """
+        from pnpfuse_solvers.gauss import gauss_law  # here: SciPy's interpolation is slow to load
+
         return gauss_law(self._result, self.cell() if cell is None else cell, at)
 
     def cell(self) -> Cell:
