@@ -17,7 +17,7 @@ SCALARS = (
 @pytest.mark.parametrize("order", [2, 4])
 def test_the_same_as_cell_by_cell(contact, order):
     cell = Cell.dimensionless(4, 5, contact=contact).replace(stern_thickness=(1e-9, 0.0))
-    vary = {"length": [cell.length, 30 * cell.length], "voltage": [0.0, 3.0, 12.0]}
+    vary = {"length": [cell.length, 3 * cell.length], "voltage": [0.0, 3.0, 12.0]}
     found = solve_many(cell, vary, nodes=101, order=order, profiles=True)
     assert found.interface.dims == ("length", "voltage")
     assert found.potential.dims == ("length", "voltage", "node")
@@ -31,7 +31,7 @@ def test_the_same_as_cell_by_cell(contact, order):
             assert here.outcome.item() == alone.attrs["outcome"] == "converged"
             assert here.interface_reason.item() == alone.interface_reason.item()
             for name in SCALARS:
-                np.testing.assert_allclose(here[name], alone[name], rtol=1e-6, err_msg=name)
+                np.testing.assert_allclose(here[name], alone[name], rtol=1e-5, err_msg=name)
             for name in ("x", "potential", "concentration"):
                 theirs = alone[name].values
                 np.testing.assert_allclose(here[name], theirs, rtol=1e-6, atol=1e-9)

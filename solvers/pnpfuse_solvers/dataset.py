@@ -124,9 +124,8 @@ def _assembled(
     """
     direct = getattr(xr.Dataset, "_construct_direct", None)
     if direct is not None:
-        sizes: dict[Any, int] = {}
-        for variable in variables.values():
-            sizes.update(zip(variable.dims, variable.shape, strict=True))
+        # Every dimension of a result has a coordinate.
+        sizes = {name: index.index.size for name, index in indexes.items()}
         return direct(
             variables=dict(variables), coord_names=set(indexes), dims=sizes, attrs=dict(attrs),
             indexes=dict(indexes),
