@@ -120,10 +120,12 @@ def solve(batch: Batch, nodes: int, tol: float, order: int) -> Equilibria:
         iterations += used
         old_x = x
         x = grid.after_each(following, x / length, u, c, b.eps, b.fixed, b.z, b.closed) * length
-    u, slope, c, numbers, excess, used = kernels.levels_each(
+    u, slope, c, numbers, excess, doubt, used = kernels.levels_each(
         x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed, old_x, u,
         tol, ITERATION_LIMIT, order, status,
     )  # fmt: skip
     iterations += used
-    reason, place, share = interface.find_each(x / length, u, slope, c, b.z, max(tol, 1e-10))
+    reason, place, share = interface.find_each(
+        x / length, u, slope, c, b.z, np.maximum(doubt, max(tol, 1e-10))
+    )
     return Equilibria(b, x, u, slope, c, numbers, excess, iterations, status, reason, place, share)

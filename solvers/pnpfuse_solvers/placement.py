@@ -195,7 +195,8 @@ def steady_density(solution: Solution) -> Array:
 
 def _steepest(solution: Solution) -> Array:
     """Largest change of ``z u`` and of ``ln c`` (to a millionth of its maximum) on each edge."""
-    c = np.maximum(solution.c, 1e-6 * solution.c.max(axis=1, keepdims=True))
+    least = np.maximum(1e-6 * solution.c.max(axis=1, keepdims=True), np.finfo(float).tiny)
+    c = np.maximum(solution.c, least)
     changes = np.abs(np.diff(np.log(c), axis=1)).max(axis=0)
     return np.maximum(changes, np.abs(solution.problem.z).max() * np.abs(np.diff(solution.u)))
 
@@ -208,7 +209,8 @@ def steady_resolution(solution: Solution) -> float:
     change of z u on an edge.
     """
     p = solution.problem
-    imbalance = (p.z @ solution.c) / (np.abs(p.z) @ solution.c)
+    ions = np.maximum(np.abs(p.z) @ solution.c, np.finfo(float).tiny)
+    imbalance = (p.z @ solution.c) / ions
     changing = np.abs(np.diff(imbalance)) > 0.1
     c = np.maximum(solution.c[:, :-1], solution.c[:, 1:])
     h = np.diff(p.nodes)
