@@ -201,12 +201,12 @@ def _steepest(solution: Solution) -> Array:
     return np.maximum(changes, np.abs(solution.problem.z).max() * np.abs(np.diff(solution.u)))
 
 
-def steady_resolution(solution: Solution) -> float:
+def steady_resolution(solution: Solution, order: int) -> float:
     """How coarse the mesh is for a current-carrying state: above 1 a layer is not resolved.
 
     The largest spacing over the local Debye length where the ions' charge changes from node to
-    node (a neutral stretch may have spacings of any number of Debye lengths), and half the largest
-    change of z u on an edge.
+    node (a neutral stretch may have spacings of any number of Debye lengths). At order 2, where no
+    second mesh tells of an error, also half the largest change of z u on an edge.
     """
     p = solution.problem
     ions = np.maximum(np.abs(p.z) @ solution.c, np.finfo(float).tiny)
@@ -215,5 +215,6 @@ def steady_resolution(solution: Solution) -> float:
     c = np.maximum(solution.c[:, :-1], solution.c[:, 1:])
     h = np.diff(p.nodes)
     spacing = h * np.sqrt((p.z**2 @ c) / (p.a * h))
-    drop = 0.5 * np.abs(p.z).max() * np.abs(np.diff(solution.u)).max()
-    return max(float(np.max(spacing * changing, initial=0.0)), float(drop))
+    worst = float(np.max(spacing * changing, initial=0.0))
+    drop = 0.5 * float(np.abs(p.z).max() * np.abs(np.diff(solution.u)).max())
+    return max(worst, drop) if order == 2 else worst

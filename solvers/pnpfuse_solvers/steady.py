@@ -105,7 +105,7 @@ def solve_steady(
     while len(levels) < order // 2 and levels[-1].outcome.ok:
         levels.append(_solve(cell, grid.halved(levels[-1].problem.x), ends, tol, levels[-1]))
         iterations += levels[-1].iterations
-    resolution = steady_resolution(solution)
+    resolution = steady_resolution(solution, order)
     residual, spread = _gauss_residual(levels[-1]), _flux_spread(cell, levels[-1])
     observed, change = extrapolate([_observe(cell, s, 2**i) for i, s in enumerate(levels)])
     error = float(np.abs(change.u).max()) if change else np.nan
@@ -195,7 +195,9 @@ def _solve(cell: Cell, x: Array, ends: Array, tol: float, start: Solution | None
         return _raise_step_by_step(cell, p, ends * p.unit, tol)
     u = np.interp(p.nodes, start.problem.nodes, start.u)
     c = np.exp([np.interp(p.nodes, start.problem.nodes, row) for row in log_of(start.c)])
-    return _newton(cell, p, u, c, 1.0, tol)
+    found = _newton(cell, p, u, c, 1.0, tol)
+    # A start from a mesh that missed something may lead nowhere.
+    return found if found.outcome.ok else _raise_step_by_step(cell, p, ends * p.unit, tol)
 
 
 def _newton(cell: Cell, p: Discrete, u: Array, c: Array, share: float, tol: float) -> Solution:
