@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.integrate import solve_bvp
 
+from exact import gouy_chapman
+
 
 def closed(ratio, voltage, tol):
     """u'' = k^2 sinh(u)/A, A = <cosh u>; unknown ln A, the mean as a third component."""
@@ -30,20 +32,8 @@ def closed(ratio, voltage, tol):
     return solve_bvp(rhs, ends, x, start, p=guess, tol=tol, max_nodes=20000, fun_jac=jacobian)
 
 
-def gouy_chapman(ratio, voltage, x):
-    """Potential of two walls at +-voltage that do not feel each other, on [0, 1]."""
-
-    def wall(d):
-        return 4 * np.arctanh(np.tanh(voltage / 4) * np.exp(-ratio * d))
-
-    return wall(x) - wall(1 - x)
-
-
-def reservoir(ratio, voltage, tol, nodes):
-    """u'' = k^2 sinh(u) from Gouy-Chapman's layers on a mesh graded towards both walls."""
-    layer = np.exp(-voltage / 2) / ratio
-    half = np.concatenate([[0.0], np.geomspace(layer / 20, 0.5, nodes // 2)])
-    x = np.unique(np.concatenate([half, 1 - half]))
+def reservoir(ratio, voltage, tol, x):
+    """u'' = k^2 sinh(u) from Gouy-Chapman's layers on the nodes x."""
     u = gouy_chapman(ratio, voltage, x)
     slope = -2 * ratio * np.sinh(np.abs(u) / 2)  # the first integral, both layers falling
 

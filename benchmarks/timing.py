@@ -1,0 +1,123 @@
+"""Medians of calls taken in turn, in one thread; import before numpy."""
+
+import os
+
+THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+for _name in THREADS:
+    os.environ.setdefault(f"{_name}_NUM_THREADS", "1")
+
+import contextlib
+import platform
+import statistics
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = (
+    "pnpfuse", "numpy", "numba", "scipy", "xarray", "matscipy", "devsim", "pybamm",
+    "pybammsolvers", "fipy",
+)  # fmt: skip
+# A quick call is repeated within its turn, so that its caches are as warm as a user's would be.
+TURN, MOST = 0.02, 25
+
+
+def clock(call):
+    """Return (seconds, result) of a call; one from another interpreter reports its own seconds."""
+    if hasattr(call, "timed"):
+        return call.timed()
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def in_turn(calls, rounds):
+    """Time named calls in turn.
+
+    Parameters
+    ----------
+    calls : {name: callable without arguments}
+    rounds : int
+        Number of turns, after a first one that warms up and is not counted.
+
+    Returns
+    -------
+    {name: (median seconds, number of calls timed, result)}
+    """
+    results, counts, seconds = {}, {}, {name: [] for name in calls}
+    for name, call in calls.items():
+        clock(call)
+        first, results[name] = clock(call)
+        counts[name] = min(MOST, max(1, int(TURN / first)))
+    for _ in range(rounds):
+        for name, call in calls.items():
+            seconds[name] += [clock(call)[0] for _ in range(counts[name])]
+    return {
+        name: (statistics.median(taken), len(taken), results[name])
+        for name, taken in seconds.items()
+    }
+
+
+def quickest(ladder, error, target, rounds=3):
+    """Pick the quickest rung whose error meets the target.
+
+    Parameters
+    ----------
+    ladder : {setting: callable}
+    error : callable
+        (setting, result) -> error, inf for a failure.
+    target : float
+
+    Returns
+    -------
+    (setting or None, {setting: error})
+    """
+    errors = {}
+    for setting, call in ladder.items():
+        try:
+            errors[setting] = float(error(setting, call()))
+        except (ArithmeticError, RuntimeError, ValueError):
+            errors[setting] = float("inf")
+    good = {setting: ladder[setting] for setting, e in errors.items() if e <= target}
+    if not good:
+        return None, errors
+    times = {setting: found[0] for setting, found in in_turn(good, rounds).items()}
+    return min(times, key=times.get), errors
+
+
+@contextlib.contextmanager
+def silence():
+    """Turn off what compiled peers print, by the file descriptor."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def machine():
+    """Return what the numbers were measured on."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "threads": {name: os.environ[f"{name}_NUM_THREADS"] for name in THREADS},
+        "versions": found,
+    }
+
+
+def _cpu():
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
