@@ -58,15 +58,18 @@ class Request:
         return self.timed()[1]
 
 
-def membrane(worker, problem, cells, degree):
-    """P3 on evenly spaced cells, a multiple of 3."""
+def membrane(worker, problem, cells, degree, whole=False):
+    """P3 on evenly spaced cells, a multiple of 3; ``whole`` counts the set-up too."""
     nodes = np.linspace(0.0, 1.0, cells + 1).tolist()
     what = dataclasses.asdict(problem)
-    return Request(worker, problem="membrane", nodes=nodes, degree=degree, **what)
-
-
-def reservoir(worker, ratio, voltage, nodes, degree):
-    """P2 against a reservoir on the given nodes."""
     return Request(
-        worker, problem="reservoir", nodes=list(nodes), degree=degree, ratio=ratio, voltage=voltage
-    )
+        worker, problem="membrane", nodes=nodes, degree=degree, whole=whole, **what
+    )  # fmt: skip
+
+
+def reservoir(worker, ratio, voltage, nodes, degree, whole=False):
+    """P2 against a reservoir on the given nodes; ``whole`` counts the set-up too."""
+    return Request(
+        worker, problem="reservoir", nodes=list(nodes), degree=degree, whole=whole, ratio=ratio,
+        voltage=voltage,
+    )  # fmt: skip
