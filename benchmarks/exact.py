@@ -65,7 +65,7 @@ def flux_error(name, flux):
     return float(np.abs(np.asarray(flux) / REFERENCES["flux"][name] - 1).max())
 
 
-def charge_error(voltage, charge, first=0):
-    """Largest error of q(t) of P4 from the time with index ``first`` on, kB T/(e lambda_D)."""
+def charge_error(voltage, charge):
+    """Largest relative error of q(t) of P4 over the recorded times."""
     exact = np.array(REFERENCES["charge"][str(voltage)])
-    return float(np.abs(np.asarray(charge) - exact)[first:].max())
+    return float(np.abs(np.asarray(charge).ravel() / exact - 1).max())

@@ -19,6 +19,8 @@ PACKAGES = (
 )  # fmt: skip
 # A quick call is repeated within its turn, so that its caches are as warm as a user's would be.
 TURN, MOST = 0.02, 25
+# Settings that take longer than this are not looked at, s.
+PATIENCE = 4.0
 
 
 def clock(call):
@@ -64,24 +66,25 @@ def quickest(ladder, error, target, rounds=3):
     ----------
     ladder : {setting: callable}
     error : callable
-        (setting, result) -> error, inf for a failure.
+        (result) -> error.
     target : float
 
     Returns
     -------
-    (setting or None, {setting: error})
+    (setting or None, {setting: (seconds of one call, error)} of all rungs that ended well in time)
     """
-    errors = {}
+    tried = {}
     for setting, call in ladder.items():
-        try:
-            errors[setting] = float(error(setting, call()))
-        except (ArithmeticError, RuntimeError, ValueError):
-            errors[setting] = float("inf")
-    good = {setting: ladder[setting] for setting, e in errors.items() if e <= target}
+        with contextlib.suppress(Exception):  # a rung that fails, however, is none
+            if clock(call)[0] < PATIENCE:
+                tried[setting] = clock(call)
+    tried = {setting: (seconds, error(result)) for setting, (seconds, result) in tried.items()}
+    good = [setting for setting, (_, e) in tried.items() if e <= target]
     if not good:
-        return None, errors
-    times = {setting: found[0] for setting, found in in_turn(good, rounds).items()}
-    return min(times, key=times.get), errors
+        return None, tried
+    best = sorted(good, key=lambda setting: tried[setting][0])[:3]
+    times = in_turn({setting: ladder[setting] for setting in best}, rounds)
+    return min(times, key=lambda setting: times[setting][0]), tried
 
 
 @contextlib.contextmanager

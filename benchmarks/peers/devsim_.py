@@ -1,13 +1,16 @@
 """devsim: finite volumes on a mesh of one's choice, Scharfetter-Gummel fluxes by its own B(x).
 
 A device is set up once (`Reservoir`, `Membrane`), as a user does who sweeps a voltage; a call sets
-the start values and solves. `set_up` seconds are reported apart.
+the start values and solves. `set_up` seconds are reported apart. There is one device at a time:
+devsim solves all that there are.
 """
 
 import time
 
 import devsim
 import numpy as np
+
+from timing import silence
 
 REGION = {"device": "cell", "region": "solution"}
 
@@ -17,8 +20,14 @@ class Device:
 
     def __init__(self, x):
         begin = time.perf_counter()
+        with silence():
+            self._make(x)
+            self.x = np.array(self.values("x"))
+            self.describe()
+        self.set_up = time.perf_counter() - begin
+
+    def _make(self, x):
         devsim.reset_devsim()
-        devsim.set_parameter(name="debug_level", value="info")
         devsim.create_1d_mesh(mesh="line")
         for i, place in enumerate(x):
             tag = {0: "left", len(x) - 1: "right"}.get(i, f"n{i}")
@@ -30,9 +39,6 @@ class Device:
         )
         devsim.finalize_mesh(mesh="line")
         devsim.create_device(mesh="line", device=REGION["device"])
-        self.x = np.array(self.values("x"))
-        self.describe()
-        self.set_up = time.perf_counter() - begin
 
     def describe(self):
         """Declare unknowns and equations."""

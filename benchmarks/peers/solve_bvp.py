@@ -1,4 +1,8 @@
-"""SciPy's solve_bvp, with analytic Jacobians and the best formulation found for each problem."""
+"""SciPy's solve_bvp, in the best formulation found for each problem.
+
+With ``exact_slopes`` it is handed analytic Jacobians, without it takes differences by itself, which
+is how most people call it.
+"""
 
 import numpy as np
 from scipy.integrate import solve_bvp
@@ -6,7 +10,7 @@ from scipy.integrate import solve_bvp
 from exact import gouy_chapman
 
 
-def closed(ratio, voltage, tol):
+def closed(ratio, voltage, tol, exact_slopes=False):
     """u'' = k^2 sinh(u)/A, A = <cosh u>; unknown ln A, the mean as a third component."""
 
     def rhs(x, y, p):
@@ -29,10 +33,11 @@ def closed(ratio, voltage, tol):
     line = voltage * (1 - 2 * x)
     start = np.array([line, np.full_like(x, -2.0 * voltage), x])
     guess = [np.log(np.trapezoid(np.cosh(line), x))]
-    return solve_bvp(rhs, ends, x, start, p=guess, tol=tol, max_nodes=20000, fun_jac=jacobian)
+    slopes = jacobian if exact_slopes else None
+    return solve_bvp(rhs, ends, x, start, p=guess, tol=tol, max_nodes=20000, fun_jac=slopes)
 
 
-def reservoir(ratio, voltage, tol, x):
+def reservoir(ratio, voltage, tol, x, exact_slopes=False):
     """u'' = k^2 sinh(u) from Gouy-Chapman's layers on the nodes x."""
     u = gouy_chapman(ratio, voltage, x)
     slope = -2 * ratio * np.sinh(np.abs(u) / 2)  # the first integral, both layers falling
@@ -45,11 +50,12 @@ def reservoir(ratio, voltage, tol, x):
     return solve_bvp(
         lambda x, y: np.array([y[1], ratio**2 * np.sinh(y[0])]),
         lambda a, b: np.array([a[0] - voltage, b[0] + voltage]),
-        x, np.array([u, slope]), tol=tol, max_nodes=50000, fun_jac=jacobian,
+        x, np.array([u, slope]), tol=tol, max_nodes=50000,
+        fun_jac=jacobian if exact_slopes else None,
     )  # fmt: skip
 
 
-def steady(membrane, tol, nodes=12):
+def steady(membrane, tol, nodes=12, exact_slopes=False):
     """P3 folded at the membrane's faces, so that the jumps of the charge cost no order.
 
     Components (u, u', c_1 .. c_S) of each third stand side by side over s in [0, 1], x = (k + s)/3;
@@ -100,5 +106,5 @@ def steady(membrane, tol, nodes=12):
     guess = d * (left - right)
     return solve_bvp(
         rhs, ends, s, start.reshape(3 * width, -1), p=guess, tol=tol, max_nodes=100000,
-        fun_jac=jacobian,
+        fun_jac=jacobian if exact_slopes else None,
     )  # fmt: skip
