@@ -1,9 +1,10 @@
 """Time and memory against the number of nodes and of cells, each in a new process."""
 
-import pnpfuse_solvers
 from fresh import run
 from many import batch
 from table import verdict
+
+import pnpfuse_solvers
 
 NODES = (201, 1001, 10001, 100001)
 CELLS = (100, 1000, 10000, 100000)
@@ -11,7 +12,7 @@ CODE = """
 from pnpfuse_solvers import Cell, solve_equilibrium
 cell = Cell.dimensionless(100.0, 10.0)
 solve_equilibrium(cell, nodes=101)
-before = peak()
+before = settle()
 first = solve_equilibrium(cell, nodes={nodes})
 rise = peak() - before
 seconds, result = median(lambda: solve_equilibrium(cell, nodes={nodes}), {rounds})

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.polynomial import chebyshev, legendre
-from scipy.integrate import solve_ivp
-
 from peers import solve_bvp
 from problems import CHARGING_LENGTH, CHARGING_TIMES, CHARGING_VOLTAGES, MEMBRANES
+from scipy.integrate import solve_ivp
 
 FILE = Path(__file__).with_suffix(".json")
 

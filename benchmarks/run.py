@@ -1,6 +1,6 @@
 """Solvers of one-dimensional Poisson-Nernst-Planck problems beside each other, in one run.
 
-    python benchmarks/run.py [--only P1 P3 ...] [--rounds 5] [--slow] [--out benchmarks/results.json]
+    python benchmarks/run.py [--only P1 P3 ...] [--rounds 5] [--slow] [--out results.json]
 
 One thread, every call warmed up, solvers called in turn, medians. A peer that is not installed is
 named in the JSON with the reason and left out.
@@ -9,13 +9,9 @@ named in the JSON with the reason and left out.
 import argparse
 import importlib
 import json
-import sys
 from pathlib import Path
 
 import timing
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from table import line
 
 WORKS = {

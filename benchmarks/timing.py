@@ -1,17 +1,16 @@
 """Medians of calls taken in turn, in one thread; import before numpy."""
 
-import os
-
-THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
-for _name in THREADS:
-    os.environ.setdefault(f"{_name}_NUM_THREADS", "1")
-
 import contextlib
+import os
 import platform
 import statistics
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
+
+THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+for _name in THREADS:
+    os.environ.setdefault(f"{_name}_NUM_THREADS", "1")
 
 PACKAGES = (
     "pnpfuse", "numpy", "numba", "scipy", "xarray", "matscipy", "devsim", "pybamm",

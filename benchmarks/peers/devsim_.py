@@ -9,7 +9,6 @@ import time
 
 import devsim
 import numpy as np
-
 from timing import silence
 
 REGION = {"device": "cell", "region": "solution"}

@@ -45,7 +45,10 @@ class Problem:
 
     def ready(self, form):
         """Compile the form and its derivative, allocate."""
-        ends = [np.array(m)[[x.argmin(), x.argmax()]] for (_, m), x in zip(self.parts, self.x)]
+        ends = [
+            np.array(m)[[x.argmin(), x.argmax()]]
+            for (_, m), x in zip(self.parts, self.x, strict=True)
+        ]
         held = np.sort(np.concatenate(ends)).astype(np.int32)
         zero = fem.Function(self.space)
         self.held = [fem.dirichletbc(zero, held)]

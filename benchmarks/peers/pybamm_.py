@@ -7,7 +7,6 @@ which loses nothing to a difference at the wall.
 
 import numpy as np
 import pybamm
-
 from problems import CHARGING_LENGTH
 
 pybamm.set_logging_level("ERROR")

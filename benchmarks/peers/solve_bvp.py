@@ -5,9 +5,8 @@ is how most people call it.
 """
 
 import numpy as np
-from scipy.integrate import solve_bvp
-
 from exact import gouy_chapman
+from scipy.integrate import solve_bvp
 
 
 def closed(ratio, voltage, tol, exact_slopes=False):
