@@ -14,7 +14,7 @@ def compare(work, case, calls, error, rounds, notes=None):
     calls : {solver: callable}
         The first is ours; others are given as multiples of its time.
     error : callable
-        (result) -> error of the answer; or {solver: callable}.
+        (result) -> error of the answer.
     rounds : int
     notes : {solver: str}, optional
 
@@ -36,12 +36,12 @@ def compare(work, case, calls, error, rounds, notes=None):
     for solver in calls:
         row = {"work": work, "case": case, "solver": solver}
         if solver in found:
-            seconds, runs, result = found[solver]
-            measure = error[solver] if isinstance(error, dict) else error
-            value = measure(result)
-            row |= {"seconds": seconds, "runs": runs, "error": value if value < 1e300 else None}
+            seconds, busy, runs, result = found[solver]
+            value = error(result)
+            row |= {"seconds": seconds, "busy": busy, "runs": runs}
+            row["error"] = value if value < 1e300 else None
             if ours:
-                row["ratio"] = seconds / ours[0]
+                row |= {"ratio": seconds / ours.seconds, "busy_ratio": busy / ours.busy}
         else:
             row["failed"] = failures[solver]
         if solver in notes:
@@ -67,20 +67,22 @@ def _worst_last(error):
 
 
 def verdict(work, case, target, value, met):
-    """A row that says whether a target was met."""
-    return {"work": work, "case": case, "target": target, "value": value, "met": bool(met)}
+    """A row that says whether a target was met: ``met`` is asked of the value, None is missed."""
+    met = value is not None and bool(met(value))
+    return {"work": work, "case": case, "target": target, "value": value, "met": met}
 
 
 def line(row):
     """A row as one line of text."""
     head = f"{row['work']:6s} {row['case']:22s} "
     if "target" in row:
-        return f"{head}{'met ' if row['met'] else 'MISSED'} {row['target']}: {row['value']:.3g}"
+        value = "no value" if row["value"] is None else f"{row['value']:.3g}"
+        return f"{head}{'met   ' if row['met'] else 'MISSED'} {row['target']}: {value}"
     if "failed" in row or "skipped" in row:
         return f"{head}{row['solver']:44s} {row.get('failed') or 'skipped: ' + row['skipped']}"
     text = f"{head}{row['solver']:44s} {1e3 * row['seconds']:10.3f} ms"
     if row.get("error") is not None:
         text += f"  error {row['error']:.1e}"
     if "ratio" in row:
-        text += f"  x {row['ratio']:.3g}"
+        text += f"  x {row['ratio']:.3g} (processor time x {row['busy_ratio']:.3g})"
     return text + (f"  [{row['note']}]" if "note" in row else "")

@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
 
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
 for _name in THREADS:
@@ -22,13 +23,22 @@ TURN, MOST = 0.02, 25
 PATIENCE = 4.0
 
 
+class Times(NamedTuple):
+    """Medians of a solver's calls."""
+
+    seconds: float
+    busy: float  # of the processor: what is left of `seconds` where others load the machine
+    runs: int
+    result: Any
+
+
 def clock(call):
-    """Return (seconds, result) of a call; one from another interpreter reports its own seconds."""
+    """Return (seconds, busy seconds, result); one from another interpreter reports its own."""
     if hasattr(call, "timed"):
         return call.timed()
-    start = time.perf_counter()
+    busy, start = time.process_time(), time.perf_counter()
     result = call()
-    return time.perf_counter() - start, result
+    return time.perf_counter() - start, time.process_time() - busy, result
 
 
 def in_turn(calls, rounds):
@@ -42,20 +52,21 @@ def in_turn(calls, rounds):
 
     Returns
     -------
-    {name: (median seconds, number of calls timed, result)}
+    {name: Times}
     """
-    results, counts, seconds = {}, {}, {name: [] for name in calls}
+    results, counts, taken = {}, {}, {name: [] for name in calls}
     for name, call in calls.items():
         clock(call)
-        first, results[name] = clock(call)
+        first, _, results[name] = clock(call)
         counts[name] = min(MOST, max(1, int(TURN / first)))
     for _ in range(rounds):
         for name, call in calls.items():
-            seconds[name] += [clock(call)[0] for _ in range(counts[name])]
-    return {
-        name: (statistics.median(taken), len(taken), results[name])
-        for name, taken in seconds.items()
-    }
+            taken[name] += [clock(call)[:2] for _ in range(counts[name])]
+    found = {}
+    for name, pairs in taken.items():
+        seconds, busy = (statistics.median(column) for column in zip(*pairs, strict=True))
+        found[name] = Times(seconds, busy, len(pairs), results[name])
+    return found
 
 
 def quickest(ladder, error, target, rounds=3):
@@ -70,20 +81,20 @@ def quickest(ladder, error, target, rounds=3):
 
     Returns
     -------
-    (setting or None, {setting: (seconds of one call, error)} of all rungs that ended well in time)
+    (setting or None, {setting: (busy seconds of a call, error)} of all that ended well in time)
     """
     tried = {}
     for setting, call in ladder.items():
         with contextlib.suppress(Exception):  # a rung that fails, however, is none
             if clock(call)[0] < PATIENCE:
-                tried[setting] = clock(call)
-    tried = {setting: (seconds, error(result)) for setting, (seconds, result) in tried.items()}
+                tried[setting] = clock(call)[1:]
+    tried = {setting: (busy, error(result)) for setting, (busy, result) in tried.items()}
     good = [setting for setting, (_, e) in tried.items() if e <= target]
     if not good:
         return None, tried
     best = sorted(good, key=lambda setting: tried[setting][0])[:3]
     times = in_turn({setting: ladder[setting] for setting in best}, rounds)
-    return min(times, key=lambda setting: times[setting][0]), tried
+    return min(times, key=lambda setting: times[setting].busy), tried
 
 
 @contextlib.contextmanager

@@ -50,12 +50,12 @@ class Request:
         self.worker, self.text = worker, json.dumps(what)
 
     def timed(self):
-        """Return (seconds taken there, reply)."""
+        """Return (seconds, busy seconds taken there, reply)."""
         reply = self.worker.ask(self.text)
-        return reply["seconds"], reply
+        return *reply["seconds"], reply
 
     def __call__(self):
-        return self.timed()[1]
+        return self.timed()[-1]
 
 
 def membrane(worker, problem, cells, degree, whole=False):
