@@ -5,7 +5,7 @@ from functools import partial
 
 from exact import charge_error
 from problems import CHARGING_TIMES, CHARGING_VOLTAGES, charging_cell
-from table import best, compare, verdict
+from table import best, compare, times_slower, verdict
 
 from pnpfuse_solvers import solve_transient
 
@@ -75,6 +75,6 @@ def _charging(voltage, peers, rounds):
     for peer in theirs:
         row = rows[peer]
         target = f"quicker than {peer} with its error {row.get('error') or float('nan'):.1e}"
-        yield verdict("P4", case, target, row.get("ratio"), lambda r: r > 1)
+        yield verdict("P4", case, target, times_slower(row), lambda r: r > 1)
     reached = rows[asked].get("error")
     yield verdict("P4", case, f"error of q <= {ASKED} on request", reached, lambda e: e <= ASKED)

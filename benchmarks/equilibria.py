@@ -6,7 +6,7 @@ from operator import le
 import exact
 from peers import solve_bvp
 from problems import EQUILIBRIA
-from table import best, compare, verdict
+from table import best, compare, times_slower, verdict
 
 from pnpfuse_solvers import Cell, solve_equilibrium
 
@@ -84,7 +84,7 @@ def _closed(work, ratio, voltage, peers, rounds):
     ):
         if peer in rows:
             target = f">= {wanted} x quicker than {peer}"
-            yield verdict(work, case, target, rows[peer].get("ratio"), partial(le, wanted))
+            yield verdict(work, case, target, times_slower(rows[peer]), partial(le, wanted))
 
 
 def _reservoir(work, ratio, voltage, peers, rounds, target=1e-9):
@@ -136,5 +136,5 @@ def _reservoir(work, ratio, voltage, peers, rounds, target=1e-9):
     reached = rows[next(iter(quick))].get("error")
     yield verdict(work, case, f"error <= {target}", reached, lambda e: e <= target)
     for peer in bvp:
-        ratio = rows[peer].get("ratio")
+        ratio = times_slower(rows[peer])
         yield verdict(work, case, f">= 3 x quicker than {peer}", ratio, lambda r: r >= 3)

@@ -34,12 +34,12 @@ def find_peers(slow):
             with timing.silence():
                 found[name] = importlib.import_module(f"peers.{name}_")
         except Exception as failure:  # a peer may fail to load for any reason
-            absent[name] = f"{type(failure).__name__}: {failure}".splitlines()[0][:120]
+            absent[name] = timing.brief(failure)
     dolfinx = importlib.import_module("peers.dolfinx_")
     try:
         found["dolfinx"] = dolfinx, dolfinx.Worker()
     except OSError as failure:
-        absent["dolfinx"] = str(failure)
+        absent["dolfinx"] = timing.brief(failure)
     return found, absent
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import exact
 from peers import solve_bvp
 from problems import MEMBRANES
-from table import best, compare, verdict
+from table import best, compare, times_slower, verdict
 
 from pnpfuse_solvers import solve_steady
 
@@ -83,4 +83,4 @@ def _membrane(name, membrane, peers, rounds):
     good = [peer for peer in whole if rows[peer].get("error", 1) <= TARGET]
     peer = min(good, key=lambda solver: rows[solver]["seconds"])
     target = f">= 5 x quicker than the quickest whole call, {peer}"
-    yield verdict("P3", name, target, rows[peer].get("ratio"), lambda r: r >= 5)
+    yield verdict("P3", name, target, times_slower(rows[peer]), lambda r: r >= 5)

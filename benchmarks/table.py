@@ -2,7 +2,7 @@
 
 import math
 
-from timing import in_turn, quickest, silence
+from timing import brief, in_turn, quickest, silence
 
 
 def compare(work, case, calls, error, rounds, notes=None):
@@ -29,7 +29,7 @@ def compare(work, case, calls, error, rounds, notes=None):
                 call()
                 good[solver] = call
             except Exception as failure:  # whatever a peer raises is its row
-                failures[solver] = f"{type(failure).__name__}: {failure}".splitlines()[0][:120]
+                failures[solver] = brief(failure)
         found = in_turn(good, rounds)
     ours = found.get(next(iter(calls)))
     rows = []
@@ -64,6 +64,11 @@ def best(name, ladder, error, target):
 
 def _worst_last(error):
     return math.inf if math.isnan(error) else error
+
+
+def times_slower(row):
+    """Ratio of a row to ours: the less of wall and processor time, which a loaded machine skews."""
+    return min(row["ratio"], row["busy_ratio"]) if "ratio" in row else None
 
 
 def verdict(work, case, target, value, met):

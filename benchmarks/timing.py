@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import re
 import statistics
 import sys
 import time
@@ -97,6 +98,12 @@ def quickest(ladder, error, target, rounds=3):
     return min(times, key=lambda setting: times[setting].busy), tried
 
 
+def brief(failure):
+    """First line of an exception, without paths of the machine."""
+    text = f"{type(failure).__name__}: {failure}".splitlines()[0]
+    return re.sub(r"(/[^\s/:'\"]+){2,}", "...", text)[:120]
+
+
 @contextlib.contextmanager
 def silence():
     """Turn off what compiled peers print, by the file descriptor."""
@@ -121,6 +128,7 @@ def machine():
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "threads": {name: os.environ[f"{name}_NUM_THREADS"] for name in THREADS},
