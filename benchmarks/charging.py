@@ -64,12 +64,16 @@ def _charging(voltage, peers, rounds):
             calls[theirs[-1]] = build(mesh)
         ladder = {f"graded {count}": build("graded", count) for count in (400, 800)}
         enter("PyBaMM IDAKLU,", ladder, TARGET)
-    if "fipy" in peers:
-        found = compare("P4", case, {"FiPy 200": peers["fipy"].Charging(voltage)}, error, 1)
-        yield from found
     found = compare("P4", case, calls, error, rounds, notes)
     yield from found
     rows = {row["solver"]: row for row in found}
+    if "fipy" in peers:
+        slow, note = {"FiPy 200": peers["fipy"].Charging(voltage)}, {"FiPy 200": "timed once"}
+        (row,) = compare("P4", case, slow, error, 1, note)
+        if "seconds" in row and "seconds" in rows[ours]:
+            row["ratio"] = row["seconds"] / rows[ours]["seconds"]
+            row["busy_ratio"] = row["busy"] / rows[ours]["busy"]
+        yield row
     reached = rows[ours].get("error")
     yield verdict("P4", case, f"error of q <= {TARGET}", reached, lambda e: e <= TARGET)
     for peer in theirs:

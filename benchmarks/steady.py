@@ -80,7 +80,7 @@ def _membrane(name, membrane, peers, rounds):
     reached = rows[ours].get("error")
     target = f"relative flux error <= {TARGET}"
     yield verdict("P3", name, target, reached, lambda e: e <= TARGET)
-    good = [peer for peer in whole if rows[peer].get("error", 1) <= TARGET]
-    peer = min(good, key=lambda solver: rows[solver]["seconds"])
-    target = f">= 5 x quicker than the quickest whole call, {peer}"
-    yield verdict("P3", name, target, times_slower(rows[peer]), lambda r: r >= 5)
+    for peer in whole:
+        if rows[peer].get("error", 1) <= TARGET:
+            target = f">= 5 x quicker than {peer}"
+            yield verdict("P3", name, target, times_slower(rows[peer]), lambda r: r >= 5)

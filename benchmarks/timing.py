@@ -87,8 +87,10 @@ def quickest(ladder, error, target, rounds=3):
     tried = {}
     for setting, call in ladder.items():
         with contextlib.suppress(Exception):  # a rung that fails, however, is none
-            if clock(call)[0] < PATIENCE:
-                tried[setting] = clock(call)[1:]
+            call()  # may compile
+            seconds, busy, result = clock(call)
+            if seconds < PATIENCE:
+                tried[setting] = busy, result
     tried = {setting: (busy, error(result)) for setting, (busy, result) in tried.items()}
     good = [setting for setting, (_, e) in tried.items() if e <= target]
     if not good:
