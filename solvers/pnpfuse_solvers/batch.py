@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pnpfuse_solvers import grid, interface, kernels
 from pnpfuse_solvers.cell import Cell
+from pnpfuse_solvers.discrete import unit_of
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.outcome import Outcome, judged
 
@@ -83,8 +84,7 @@ class Equilibria:
 
 def gather(cell: Cell) -> Batch:
     """A cell of uniform permittivity and fixed charge as a batch of one."""
-    k = cell.constants
-    unit = k.charge**2 * cell.length**2 / (k.permittivity * k.boltzmann * cell.temperature)
+    unit = unit_of(cell)
     volt = cell.thermal_voltage
     eps = float(cell.relative_permittivity)  # type: ignore[arg-type]
     left, right = cell.stern_thickness

@@ -6,14 +6,14 @@ import numpy as np
 
 from pnpfuse_solvers import grid
 from pnpfuse_solvers.cell import Cell
-from pnpfuse_solvers.discrete import Solution, discretise
+from pnpfuse_solvers.discrete import Solution, discretise, unit_of
 from pnpfuse_solvers.grid import Array
 
 # Features of fixed charge or permittivity narrower than 1/16384 of the cell may be missed.
 SAMPLES = 16385
 # Share of the nodes that follows the variation of fixed charge and permittivity.
 PROFILE_SHARE = 0.2
-_PIECES = np.linspace(0.0, 1.0, 65)
+_PIECES = np.linspace(0.0, 1.0, 257)
 
 
 class Placement:
@@ -31,7 +31,7 @@ class Placement:
         # Edges of pieces of [0, 1] and how much the profiles vary per length on them.
         self._pieces = np.array([0.0, 1.0])
         self._variation = np.zeros(1)
-        self._fixed = 0.0  # largest fixed charge, elementary charges/m^3
+        self._fixed = 0.0  # largest fixed charge, in the unit of Discrete.amount
         found = np.zeros(0)
         for profile, at, values in (
             (cell.fixed_charge, cell.fixed_charge_at, np.asarray),
@@ -48,6 +48,7 @@ class Placement:
             self._follow(np.where(stepped, 0.0, np.abs(np.diff(values(sampled)))))
         if not callable(cell.fixed_charge):
             self._fixed = abs(cell.fixed_charge)
+        self._fixed *= unit_of(cell)
         self.steps: Array = np.unique(found) / cell.length
 
     def _follow(self, change: Array) -> None:
@@ -71,7 +72,7 @@ class Placement:
         """Mesh on [0, 1] for a cell that is not solved yet: layers at walls and steps."""
         p = discretise(self.cell, np.array([0.0, 0.5, 1.0]) * self.cell.length)
         eps = self.cell.mean_permittivity
-        lengths = grid.wall_layers(eps, self._fixed * p.unit, p.v, p.z, p.amount, p.closed)
+        lengths = grid.wall_layers(eps, self._fixed, p.v, p.z, p.amount, p.closed)
         if self.steps.size == 0:
             mesh = grid.walls(nodes, lengths[0], lengths[1])
         else:
@@ -125,17 +126,12 @@ class Placement:
 
     def _inner_layer(self, ions: float) -> float:
         """Thinnest layer to expect at a step of the fixed charge, in cell lengths."""
-        unit = _unit(self.cell)
-        return float(np.sqrt(self.cell.mean_permittivity / (ions + self._fixed * unit)))
+        return float(np.sqrt(self.cell.mean_permittivity / (ions + self._fixed)))
 
 
 def breakpoints(cell: Cell) -> Array:
     """Return the positions [m] inside the cell where fixed charge or permittivity jumps."""
     return Placement(cell).steps * cell.length
-
-
-def _unit(cell: Cell) -> float:
-    return discretise(cell, np.array([0.0, 0.5, 1.0]) * cell.length).unit
 
 
 def _on(x: Array, edges: Array, values: Array) -> Array:
@@ -154,7 +150,7 @@ def _steps(at, x: Array, values: Array) -> tuple[Array, Array]:
     where = np.flatnonzero(jumps > 1e-6 * np.ptp(values))
     stepped = np.zeros(x.size - 1, bool)
     left, right, jump = x[where], x[where + 1], jumps[where]
-    for _ in range(7):  # 64 pieces each time: to 1/2^42 of the interval
+    for _ in range(5):  # 256 pieces each time: to 1/2^40 of the interval
         if where.size == 0:
             break
         points = left[:, None] + (right - left)[:, None] * _PIECES

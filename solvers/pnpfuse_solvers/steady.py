@@ -90,7 +90,7 @@ def solve_steady(
     # Found on coarse meshes, used on a fine one.
     coarse = min(nodes, max(batch.COARSEST, nodes // batch.COARSE_SHARE) + 4 * placement.steps.size)
     solution, iterations = None, 0
-    for count in (coarse, coarse, nodes):
+    for count in (coarse, nodes):
         if solution is None:
             mesh = placement.steady(count, ends)
         else:
