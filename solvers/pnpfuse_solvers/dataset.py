@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from pnpfuse_solvers.cell import Cell
@@ -106,8 +107,9 @@ def build(
 
 
 def _coordinate(name: str, value: Array) -> tuple[Any, xr.Variable]:
-    index = xr.indexes.PandasIndex(value, name)
-    return index, index.create_variables({name: xr.Variable((name,), value, fastpath=True)})[name]
+    labels = pd.Index(value, copy=False, name=name)
+    index = xr.indexes.PandasIndex(labels, name, coord_dtype=value.dtype)
+    return index, index.create_variables()[name]
 
 
 @functools.lru_cache(maxsize=256)
