@@ -1,0 +1,313 @@
+"""Exact derivatives of results with respect to the numbers that make a cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pnpfuse_solvers import grid
+from pnpfuse_solvers.arguments import check_accuracy
+from pnpfuse_solvers.cell import Cell
+from pnpfuse_solvers.dataset import VARIABLES, build
+from pnpfuse_solvers.derivatives import Interface, Readings, extrapolated, read
+from pnpfuse_solvers.discrete import Solution, discretise
+from pnpfuse_solvers.equilibrium import solve_equilibrium
+from pnpfuse_solvers.grid import Array
+from pnpfuse_solvers.outcome import Outcome, SolverError
+from pnpfuse_solvers.parameters import STEP, Complex, Parameter, parameters_of, perturbed
+from pnpfuse_solvers.steady import solve_steady
+from pnpfuse_solvers.tangent import (
+    equations,
+    equilibrium_tangent,
+    fluxes,
+    log_boltzmann,
+    steady_state,
+    steady_tangent,
+)
+
+AT_REST = ("interface", "interface_width", "separation", "surface_charge", "free_energy")
+UNDER_CURRENT = (*AT_REST, "flux", "current_density")
+OF_INTERFACE: Mapping[str, Callable[[Interface], Complex]] = {
+    "interface": lambda interface: interface.position,
+    "interface_width": Interface.width,
+    "separation": Interface.separation,
+}
+CERTIFICATES = ("residual", "mass_error", "layer_resolution", "minimum_concentration")
+
+
+def sensitivity(
+    cell: Cell,
+    of: Sequence[str] | str = ("interface",),
+    to: Sequence[str] | str | None = None,
+    *,
+    nodes: int = 401,
+    tol: float = 1e-10,
+    order: int = 6,
+    left: Mapping[str, float] | None = None,
+    right: Mapping[str, float] | None = None,
+    throw: bool = True,
+) -> xr.Dataset:
+    """Return derivatives of a cell's equilibrium or steady state by the implicit function theorem.
+
+    The discrete equations R(y; p) = 0 are differentiated, ``dy/dp = -(dR/dy)^-1 dR/dp``, on each of
+    the nested meshes of the solver, and the derivatives are extrapolated over them like the
+    solution itself. No solve is repeated at a neighbouring parameter: all derivatives together
+    cost about as much as a few Newton steps, whatever the number of parameters.
+
+    Parameters
+    ----------
+    cell : Cell
+        The cell; its ions must be points.
+    of : sequence of str
+        What is differentiated: "interface", "interface_width", "separation", "surface_charge",
+        "free_energy", and of a steady state "flux" and "current_density".
+    to : sequence of str or None
+        With respect to what; None is everything that follows, as far as the cell has it:
+
+        - "potential_left", "potential_right" [V], and "voltage" [V]: potentials (+V, -V) change
+          against each other;
+        - "length" [m]: functions of x are kept as they are and go on to the new end;
+        - "temperature" [K], at fixed potentials in V and fixed diffusivities;
+        - "relative_permittivity", "fixed_charge": the number, or for a function of x a factor in
+          front of it, whose value is 1;
+        - "stern_thickness_left", "stern_thickness_right" [m], also where there is none yet;
+        - "<ion>.valence", "<ion>.concentration" [1/m^3], and of a steady state, instead of the
+          concentration, "<ion>.diffusivity" [m^2/s], "left.<ion>" and "right.<ion>" [1/m^3], the
+          concentrations held at the ends.
+    nodes, tol, throw
+        As in `solve_equilibrium`.
+    order : {2, 4, 6}
+        Order of accuracy of the derivatives; those of interface, width and separation stop at 4.
+    left, right : {ion name: float} or None
+        Concentrations held at the ends [1/m^3]: given, the steady state of `solve_steady` is
+        differentiated, else the equilibrium.
+
+    Returns
+    -------
+    xarray.Dataset
+        One variable for each of ``of``, over (parameter) and its own dims (species or electrode),
+        in its own unit per unit of the parameter. Coordinates over parameter: `unit` and `value`.
+        `error_estimate` (quantity, parameter): the last change by extrapolation over the largest
+        derivative of that quantity and parameter (NaN at order 2). Where a cell has no interface,
+        or it is not determined, the variable is NaN and its attrs["reason"] says why.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
+    SolverError
+        If ``throw`` and the outcome is anything but converged.
+
+    Examples
+    --------
+    >>> found = sensitivity(Cell.fig8(voltage=5), of=("interface", "surface_charge"))
+    >>> round(float(found["interface"].sel(parameter="length")), 6)
+    0.5
+    """
+    check_accuracy(tol, order)
+    steady = left is not None or right is not None
+    if steady and (left is None or right is None):
+        missing = "left" if left is None else "right"
+        raise ValueError(f"{missing}: got None; a steady state needs concentrations at both ends")
+    if steady:
+        solution = solve_steady(cell, left, right, nodes=nodes, tol=tol, throw=throw, order=2)
+        ends = np.array([[float(side[ion.name]) for ion in cell.ions] for side in (left, right)])
+    else:
+        solution = solve_equilibrium(cell, nodes=nodes, tol=tol, throw=throw, order=2)
+        ends = None
+    quantities = _chosen("of", of, UNDER_CURRENT if steady else AT_REST, AT_REST[:1])
+    known = parameters_of(cell, ends)
+    chosen = {name: known[name] for name in _chosen("to", to, tuple(known), tuple(known))}
+    outcome, readings = Outcome(solution.attrs["outcome"]), []
+    if outcome.ok:
+        outcome, readings = _differentiate(cell, solution, ends, chosen, tol, order)
+    scales = np.array([parameter.scale for parameter in chosen.values()])
+    results = [_derivatives(cell, quantities, solution, r, scales) for r in readings]
+    if throw and not outcome.ok:
+        raise SolverError(outcome, f"(nodes {nodes}, order {order})")
+    found = build(
+        {
+            "species": solution["species"].values,
+            "electrode": solution["electrode"].values,
+            **{name: solution[name].values for name in CERTIFICATES},
+        },
+        {
+            "title": f"derivatives of the {solution.attrs['title']}",
+            "outcome": outcome.value,
+            "message": outcome.message,
+            "nodes": nodes,
+            "tol": tol,
+            "order": order,
+            "parameters": json.dumps(cell.describe()),
+        },
+    )
+    names = list(chosen)
+    found = found.assign_coords(
+        parameter=("parameter", names, {"units": "1", "long_name": "parameter"}),
+        unit=(
+            "parameter",
+            [parameter.unit for parameter in chosen.values()],
+            {"units": "1", "long_name": "unit of the parameter"},
+        ),
+        value=(
+            "parameter",
+            [parameter.value for parameter in chosen.values()],
+            {"units": "see unit", "long_name": "value of the parameter"},
+        ),
+        quantity=("quantity", list(quantities), {"units": "1", "long_name": "quantity"}),
+    )
+    reason = str(solution["interface_reason"].values)
+    for name in quantities:
+        dims, units, long_name = VARIABLES[name]
+        shape = (len(names), *(found.sizes[dim] for dim in dims))
+        value = results[0][name] if results else np.full(shape, np.nan)
+        attrs = {"units": f"{units} per unit", "long_name": f"derivative of: {long_name}"}
+        if name in OF_INTERFACE and reason:
+            attrs["reason"] = reason
+        found[name] = (("parameter", *dims), value, attrs)
+    found["error_estimate"] = (
+        ("quantity", "parameter"),
+        np.array([_change(results, name, len(names)) for name in quantities]),
+        {"units": "1", "long_name": "last change of a derivative by extrapolation, relative"},
+    )
+    return found
+
+
+def capacitance(
+    cell: Cell, *, nodes: int = 401, tol: float = 1e-10, order: int = 6, throw: bool = True
+) -> xr.Dataset:
+    """Return the differential capacitance of a cell's electrodes at its own potentials.
+
+    Element (i, j) is the charge that electrode i takes up per change of the potential of electrode
+    j at rest, all ions following. A closed cell keeps its charge, so that the matrix is
+    C ((1, -1), (-1, 1)), C the capacitance that a bridge measures at low frequency. In contact with
+    a reservoir the electrodes of a long cell are independent, and the diagonal holds the
+    capacitance of each double layer, against a reservoir
+    ``eps/lambda_D cosh(u_0/2)`` for a 1:1 salt (Grahame, Chem. Rev. 41 (1947) 441), in series with
+    its Stern layer.
+
+    Parameters
+    ----------
+    cell, nodes, tol, order, throw
+        As in `sensitivity`.
+
+    Returns
+    -------
+    xarray.Dataset
+        `capacitance` (electrode, driven) [F/m^2] and the certificates of `sensitivity`.
+
+    Raises
+    ------
+    ValueError, SolverError
+        As in `sensitivity`.
+
+    Examples
+    --------
+    >>> salt = (Ion("K+", 1, 6e25), Ion("Cl-", -1, 6e25))
+    >>> found = capacitance(Cell(1e-7, salt, relative_permittivity=78, contact="reservoir"))
+    >>> round(float(found["capacitance"][0, 0]), 2)
+    0.72
+    """
+    found = sensitivity(
+        cell,
+        ("surface_charge",),
+        ("potential_left", "potential_right"),
+        nodes=nodes, tol=tol, order=order, throw=throw,
+    )  # fmt: skip
+    matrix = found["surface_charge"].values.T
+    out = found.drop_dims(["parameter", "species"])
+    out["capacitance"] = (
+        ("electrode", "driven"),
+        matrix,
+        {"units": "F m-2", "long_name": "charge of an electrode per potential of the driven one"},
+    )
+    driven = {"units": "1", "long_name": "electrode whose potential changes"}
+    out = out.assign_coords(driven=("driven", np.array(["left", "right"]), driven))
+    return out.assign_attrs(
+        title=f"differential capacitance of a {cell.contact} cell",
+        error_estimate=float(found["error_estimate"].max()),
+    )
+
+
+def _differentiate(
+    cell: Cell, solution: xr.Dataset, ends: Array | None, chosen: Mapping[str, Parameter],
+    tol: float, order: int,
+) -> tuple[Outcome, list[Readings]]:  # fmt: skip
+    """The extrapolated readings (the best, the one before it) at perturbed parameters."""
+    values = perturbed(cell, ends, chosen)
+    x, u = solution["x"].values, solution["reduced_potential"].values
+    c = None
+    levels: list[Readings] = []
+    for level in range(order // 2):
+        p = discretise(cell, x)
+        if level == 0 and ends is not None:
+            c = solution["concentration"].values * p.unit
+        state = p.solve(u, tol) if c is None else steady_state(cell, p, u, c, tol)
+        if not state.outcome.ok:
+            return state.outcome, []
+        e = equations(cell, p, values)
+        if c is None:
+            moved = equilibrium_tangent(e, state)
+            levels.append(read(cell, e, moved, log_boltzmann(e, moved), None, 2**level))
+        else:
+            moved, moved_c = steady_tangent(cell, e, state)
+            flow = fluxes(e, moved, moved_c)
+            levels.append(read(cell, e, moved, np.log(moved_c), flow, 2**level))
+        x, finer = grid.halved(x), np.arange(2 * x.size - 1) / 2
+        u = np.interp(finer, np.arange(state.u.size), state.u)
+        if c is not None:
+            log_c = np.log(state.c)
+            c = np.exp([np.interp(finer, np.arange(state.u.size), row) for row in log_c])
+    return Outcome.CONVERGED, extrapolated(levels)
+
+
+def _derivatives(
+    cell: Cell, quantities: Sequence[str], solution: xr.Dataset, r: Readings, scales: Array
+) -> dict[str, Array]:
+    """Derivatives (K, ...) of the quantities, NaN where they rest on an interface not found."""
+    position = float(solution["interface"])
+    interface = Interface(cell, r, position) if np.isfinite(position) else None
+    out = {}
+    for name in quantities:
+        if name not in OF_INTERFACE:
+            value = getattr(r, name)
+        elif interface is not None:
+            value = OF_INTERFACE[name](interface)
+        else:
+            value = np.full((scales.size, *(solution.sizes[d] for d in VARIABLES[name][0])), np.nan)
+        out[name] = (
+            value.imag / STEP / scales.reshape(-1, *(1,) * (value.ndim - 1))
+            if np.iscomplexobj(value)
+            else value
+        )
+    return out
+
+
+def _change(results: Sequence[Mapping[str, Array]], name: str, count: int) -> Array:
+    """Difference of the last two extrapolations, relative to the largest element (K,)."""
+    if len(results) < 2:
+        return np.full(count, np.nan)
+    best, before = (result[name].reshape(count, -1) for result in results)
+    size = np.abs(best).max(axis=1)
+    return np.abs(best - before).max(axis=1) / np.where(size > 0.0, size, 1.0)
+
+
+def _chosen(argument: str, given: Any, known: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Names out of a list of known ones, each once."""
+    if given is None:
+        return list(default)
+    names = [given] if isinstance(given, str) else given
+    try:
+        names = list(names)
+    except TypeError:
+        raise ValueError(f"{argument}: got {given!r:.60}; give a list of names") from None
+    if not names:
+        raise ValueError(f"{argument}: got no names; give some of {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{argument}: got {name!r:.60}; give some of {', '.join(known)}")
+    return list(dict.fromkeys(names))
