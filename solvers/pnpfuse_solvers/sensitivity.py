@@ -14,7 +14,7 @@ from pnpfuse_solvers.arguments import check_accuracy
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.dataset import VARIABLES, build
 from pnpfuse_solvers.derivatives import Interface, Readings, extrapolated, read
-from pnpfuse_solvers.discrete import Solution, discretise
+from pnpfuse_solvers.discrete import discretise
 from pnpfuse_solvers.equilibrium import solve_equilibrium
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.outcome import Outcome, SolverError
@@ -25,6 +25,7 @@ from pnpfuse_solvers.tangent import (
     equilibrium_tangent,
     fluxes,
     log_boltzmann,
+    response_mesh,
     steady_state,
     steady_tangent,
 )
@@ -91,8 +92,8 @@ def sensitivity(
     xarray.Dataset
         One variable for each of ``of``, over (parameter) and its own dims (species or electrode),
         in its own unit per unit of the parameter. Coordinates over parameter: `unit` and `value`.
-        `error_estimate` (quantity, parameter): the last change by extrapolation over the largest
-        derivative of that quantity and parameter (NaN at order 2). Where a cell has no interface,
+        `error_estimate` (quantity, parameter): the last change by extrapolation of derivative times
+        parameter, over the quantity (NaN at order 2). Where a cell has no interface,
         or it is not determined, the variable is NaN and its attrs["reason"] says why.
 
     Raises
@@ -126,7 +127,7 @@ def sensitivity(
     if outcome.ok:
         outcome, readings = _differentiate(cell, solution, ends, chosen, tol, order)
     scales = np.array([parameter.scale for parameter in chosen.values()])
-    results = [_derivatives(cell, quantities, solution, r, scales) for r in readings]
+    results = [_moved(cell, quantities, solution, r, len(chosen)) for r in readings]
     if throw and not outcome.ok:
         raise SolverError(outcome, f"(nodes {nodes}, order {order})")
     found = build(
@@ -161,18 +162,21 @@ def sensitivity(
         quantity=("quantity", list(quantities), {"units": "1", "long_name": "quantity"}),
     )
     reason = str(solution["interface_reason"].values)
+    errors = []
     for name in quantities:
         dims, units, long_name = VARIABLES[name]
         shape = (len(names), *(found.sizes[dim] for dim in dims))
-        value = results[0][name] if results else np.full(shape, np.nan)
+        tried = [result[name] for result in results] or [np.full(shape, complex(np.nan, np.nan))]
+        value = (tried[0].imag.T / scales).T
         attrs = {"units": f"{units} per unit", "long_name": f"derivative of: {long_name}"}
         if name in OF_INTERFACE and reason:
             attrs["reason"] = reason
         found[name] = (("parameter", *dims), value, attrs)
+        errors.append(_change(tried))
     found["error_estimate"] = (
         ("quantity", "parameter"),
-        np.array([_change(results, name, len(names)) for name in quantities]),
-        {"units": "1", "long_name": "last change of a derivative by extrapolation, relative"},
+        np.array(errors),
+        {"units": "1", "long_name": "error of a derivative times its parameter, per quantity"},
     )
     return found
 
@@ -239,36 +243,36 @@ def _differentiate(
 ) -> tuple[Outcome, list[Readings]]:  # fmt: skip
     """The extrapolated readings (the best, the one before it) at perturbed parameters."""
     values = perturbed(cell, ends, chosen)
-    x, u = solution["x"].values, solution["reduced_potential"].values
-    c = None
+    at, u = solution["x"].values, solution["reduced_potential"].values
+    c = solution["concentration"].values
+    x = response_mesh(cell, at, c)
     levels: list[Readings] = []
     for level in range(order // 2):
         p = discretise(cell, x)
-        if level == 0 and ends is not None:
-            c = solution["concentration"].values * p.unit
-        state = p.solve(u, tol) if c is None else steady_state(cell, p, u, c, tol)
+        u = np.interp(x, at, u)
+        if ends is None:
+            state = p.solve(u, tol)
+        else:
+            c = np.exp([np.interp(x, at, row) for row in np.log(c)])
+            state = steady_state(cell, p, u, c * p.unit, tol)
         if not state.outcome.ok:
             return state.outcome, []
         e = equations(cell, p, values)
-        if c is None:
+        if ends is None:
             moved = equilibrium_tangent(e, state)
             levels.append(read(cell, e, moved, log_boltzmann(e, moved), None, 2**level))
         else:
             moved, moved_c = steady_tangent(cell, e, state)
             flow = fluxes(e, moved, moved_c)
             levels.append(read(cell, e, moved, np.log(moved_c), flow, 2**level))
-        x, finer = grid.halved(x), np.arange(2 * x.size - 1) / 2
-        u = np.interp(finer, np.arange(state.u.size), state.u)
-        if c is not None:
-            log_c = np.log(state.c)
-            c = np.exp([np.interp(finer, np.arange(state.u.size), row) for row in log_c])
+        at, u, c, x = x, state.u, state.c / p.unit, grid.halved(x)
     return Outcome.CONVERGED, extrapolated(levels)
 
 
-def _derivatives(
-    cell: Cell, quantities: Sequence[str], solution: xr.Dataset, r: Readings, scales: Array
-) -> dict[str, Array]:
-    """Derivatives (K, ...) of the quantities, NaN where they rest on an interface not found."""
+def _moved(
+    cell: Cell, quantities: Sequence[str], solution: xr.Dataset, r: Readings, count: int
+) -> dict[str, Complex]:
+    """The quantities (K, ...), value + i derivative per scale; NaN where there is no interface."""
     position = float(solution["interface"])
     interface = Interface(cell, r, position) if np.isfinite(position) else None
     out = {}
@@ -278,22 +282,20 @@ def _derivatives(
         elif interface is not None:
             value = OF_INTERFACE[name](interface)
         else:
-            value = np.full((scales.size, *(solution.sizes[d] for d in VARIABLES[name][0])), np.nan)
-        out[name] = (
-            value.imag / STEP / scales.reshape(-1, *(1,) * (value.ndim - 1))
-            if np.iscomplexobj(value)
-            else value
-        )
+            sizes = [solution.sizes[dim] for dim in VARIABLES[name][0]]
+            value = np.full((count, *sizes), complex(np.nan, np.nan))
+        out[name] = value.real + 1j * (value.imag / STEP)
     return out
 
 
-def _change(results: Sequence[Mapping[str, Array]], name: str, count: int) -> Array:
-    """Difference of the last two extrapolations, relative to the largest element (K,)."""
+def _change(results: Sequence[Complex]) -> Array:
+    """The last change of the derivatives (K,) by extrapolation, over the quantity."""
+    best = results[0].reshape(len(results[0]), -1)
     if len(results) < 2:
-        return np.full(count, np.nan)
-    best, before = (result[name].reshape(count, -1) for result in results)
-    size = np.abs(best).max(axis=1)
-    return np.abs(best - before).max(axis=1) / np.where(size > 0.0, size, 1.0)
+        return np.full(len(best), np.nan)
+    before = results[1].reshape(best.shape)
+    largest = max(np.abs(best.real).max(), np.abs(best.imag).max())
+    return np.abs(best.imag - before.imag).max(axis=1) / (largest or 1.0)
 
 
 def _chosen(argument: str, given: Any, known: Sequence[str], default: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ import dataclasses
 import numpy as np
 from scipy.linalg import solve_banded, solveh_banded
 
-from pnpfuse_solvers import transport
+from pnpfuse_solvers import grid, transport
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.discrete import Discrete, Solution
 from pnpfuse_solvers.grid import Array
@@ -102,6 +102,36 @@ def equations(cell: Cell, p: Discrete, values: Values) -> Equations:
         unit=unit,
         closed=p.closed,
     )
+
+
+def response_mesh(cell: Cell, x: Array, c: Array, within: float = np.inf) -> Array:
+    """Return nodes [m], as many as ``x`` has, for what a state answers to a small change.
+
+    The answer has Debye layers at the walls also where the state itself is flat: half of the nodes
+    stay where the state wants them, half follow those layers.
+
+    Parameters
+    ----------
+    x : array (N,)
+        Nodes of the state [m].
+    c : array (S, N)
+        Its concentrations [1/m^3].
+    within : float
+        Something shorter than the Debye lengths at the walls that is to be resolved [m].
+    """
+    k, ends = cell.constants, [0, -1]
+    nodes, strength = x / x[-1], np.array([ion.valence for ion in cell.ions]) ** 2 @ c[:, ends]
+    epsilon = k.permittivity * cell.permittivity_at(x[ends])
+    square = epsilon * k.boltzmann * cell.temperature / (k.charge**2 * strength)
+    layers = 1.0 / np.sqrt(1.0 / square + 1.0 / within**2) / cell.length
+    graded = grid.graded(x.size, np.array([0.0, 1.0]), layers)
+    both = np.union1d(nodes, graded)
+    middle = 0.5 * (both[:-1] + both[1:])
+    density = np.zeros(middle.size)
+    for mesh in (nodes, graded):
+        density += (1.0 / np.diff(mesh))[np.searchsorted(mesh, middle) - 1]
+    steps = _steps(cell, x) / cell.length
+    return grid.snapped(grid.place(both, density, x.size), steps) * cell.length
 
 
 def _steps(cell: Cell, x: Array) -> Array:
