@@ -6,7 +6,9 @@
 
 from pnpfuse_solvers.cell import Cell, Constants, Ion
 from pnpfuse_solvers.equilibrium import solve_equilibrium
+from pnpfuse_solvers.impedance import impedance
 from pnpfuse_solvers.outcome import Outcome, SolverError
+from pnpfuse_solvers.sensitivity import capacitance, sensitivity
 from pnpfuse_solvers.steady import solve_steady
 from pnpfuse_solvers.transient import solve_transient
 
@@ -16,6 +18,9 @@ __all__ = [
     "Ion",
     "Outcome",
     "SolverError",
+    "capacitance",
+    "impedance",
+    "sensitivity",
     "solve_equilibrium",
     "solve_steady",
     "solve_transient",

@@ -117,7 +117,7 @@ class Interface:
         return logs[0] - logs[1], slopes[0] - slopes[1]
 
     def _crossing(self, level: float, near: float, side: int = 0) -> Complex | None:
-        """The crossing of ``level`` (K,) nearest to ``near``; on its left or right for side -1, 1."""
+        """The crossing of ``level`` (K,) nearest to ``near``; on its left for side -1."""
         x, gap = self.r.x[0].real, self.balance[0].real - level
         edges = np.flatnonzero((gap[:-1] <= 0.0) != (gap[1:] <= 0.0))
         if side:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from numba import njit
-from numpy.typing import NDArray
 
 from pnpfuse_solvers import grid
 from pnpfuse_solvers.arguments import check_accuracy
@@ -17,13 +15,14 @@ from pnpfuse_solvers.dataset import build
 from pnpfuse_solvers.discrete import Solution, discretise
 from pnpfuse_solvers.equilibrium import solve_equilibrium
 from pnpfuse_solvers.grid import Array
+from pnpfuse_solvers.ladder import ladder
 from pnpfuse_solvers.outcome import Outcome, SolverError
+from pnpfuse_solvers.parameters import Complex
 from pnpfuse_solvers.tangent import response_mesh
 
-Complex = NDArray[np.complex128]
 CERTIFICATES = ("residual", "mass_error", "layer_resolution", "minimum_concentration")
 # Ions fewer than this share of their mean count as none: they move no measurable charge.
-FEWEST = 1e-200
+FEWEST = 1e-100
 _LONG_NAMES = {
     "impedance_real": ("ohm m2", "real part of the area-specific impedance"),
     "impedance_imag": ("ohm m2", "imaginary part of the area-specific impedance"),
@@ -87,7 +86,8 @@ def impedance(
     Notes
     -----
     For one salt of equal diffusivities at zero bias the closed form is that of Macdonald
-    (Phys. Rev. 92 (1953) 4), in the notation of Barbero and Alexe-Ionescu (Liq. Cryst. 32 (2005) 943).
+    (Phys. Rev. 92 (1953) 4), in the notation of Barbero and Alexe-Ionescu
+    (Liq. Cryst. 32 (2005) 943).
 
     Examples
     --------
@@ -123,9 +123,8 @@ def impedance(
     best, change = _extrapolated(levels)
     per_area = cell.length / k.permittivity  # [m^2/F]: potential per charge of the electrode
     z = best[1:] * per_area / (2j * np.pi * hertz)
-    plates = cell.length / cell.mean_permittivity
-    for end, thickness in ((0.0, cell.stern_thickness[0]), (cell.length, cell.stern_thickness[1])):
-        plates += thickness / float(cell.permittivity_at(np.array([end]))[0])
+    walls = cell.permittivity_at(np.array([0.0, cell.length]))
+    plates = cell.length / cell.mean_permittivity + float((cell.stern_thickness / walls).sum())
     found = build(
         {name: bias[name].values for name in CERTIFICATES},
         {
@@ -197,102 +196,3 @@ def _elastance(solution: Solution, d: Array, omega: Array) -> Complex:
     friction = np.diff(p.nodes) / (d[:, None] * between)
     stern = sum(1.0 / r for r in p.r if r > 0.0)
     return ladder(p.z, p.a, np.ascontiguousarray((p.w * c).T), friction.T.copy(), omega) + stern
-
-
-@njit(cache=True, error_model="numpy")
-def solve(matrix, right):
-    """Solve in place a small complex system (S, S) x (S, R), rows exchanged for their pivots."""
-    n, m = right.shape
-    for k in range(n):
-        pivot = k
-        for i in range(k + 1, n):
-            if abs(matrix[i, k]) > abs(matrix[pivot, k]):
-                pivot = i
-        if pivot != k:
-            for j in range(n):
-                matrix[k, j], matrix[pivot, j] = matrix[pivot, j], matrix[k, j]
-            for j in range(m):
-                right[k, j], right[pivot, j] = right[pivot, j], right[k, j]
-        inverse = 1.0 / matrix[k, k]
-        for i in range(k + 1, n):
-            factor = matrix[i, k] * inverse
-            for j in range(k + 1, n):
-                matrix[i, j] -= factor * matrix[k, j]
-            for j in range(m):
-                right[i, j] -= factor * right[k, j]
-    for k in range(n - 1, -1, -1):
-        inverse = 1.0 / matrix[k, k]
-        for j in range(m):
-            value = right[k, j]
-            for i in range(k + 1, n):
-                value -= matrix[k, i] * right[i, j]
-            right[k, j] = value * inverse
-
-
-@njit(cache=True, error_model="numpy")
-def ladder(z, a, stored, friction, omega):
-    """Sum over the edges of (1 + sum_s z_s n_s)/a at the frequencies ``omega`` (F,), complex.
-
-    ``a`` (N-1,) permittivities over lengths, ``stored`` (N, S) ions in a node's box, ``friction``
-    (N-1, S) length over diffusivity and concentration of an edge. The unknowns n (S) of an edge are
-    the ions that have passed it, for a unit of charge on the left electrode:
-
-        (n_e - n_{e-1})/stored_e - (n_{e+1} - n_e)/stored_{e+1} + E n_e = -z/a,
-        E = z z^T/a + i omega friction,
-
-    a ladder of capacitors between edges and of branches E to the ground. Elimination from the left
-    carries the ladder's compliance X, ``X <- stored + (1 + X E)^-1 X``: sums of what has a positive
-    real part and nothing that cancels, finite where ions are missing and at frequency 0.
-    """
-    edges, species = friction.shape
-    out = np.empty(omega.size, np.complex128)
-    x = np.empty((species, species), np.complex128)
-    matrix = np.empty((species, species), np.complex128)
-    right = np.empty((species, species + 1), np.complex128)
-    passed = np.empty((edges, species), np.complex128)  # first what the left side alone gives
-    back = np.empty((edges, species, species), np.complex128)
-    total = np.empty(species, np.complex128)
-    for f in range(omega.size):
-        x[:] = 0.0
-        total[:] = 0.0
-        for s in range(species):
-            x[s, s] = stored[0, s]
-        for e in range(edges):
-            charge = 1.0 / a[e]
-            for i in range(species):
-                along = 0.0j
-                for j in range(species):
-                    along += x[i, j] * z[j]
-                along *= charge
-                for j in range(species):
-                    matrix[i, j] = along * z[j] + x[i, j] * (1j * omega[f] * friction[e, j])
-                    right[i, j] = x[i, j]
-                matrix[i, i] += 1.0
-                right[i, species] = total[i] - along
-            solve(matrix, right)
-            # right: (1 + X E)^-1 (X, t - X z/a). Towards the right the next box is added.
-            for i in range(species):
-                total[i] = right[i, species]
-                passed[e, i] = total[i]
-                for j in range(species):
-                    x[i, j] = right[i, j]
-                    matrix[j, i] = x[i, j]
-                    back[e, i, j] = x[i, j]
-                x[i, i] += stored[e + 1, i]
-                matrix[i, i] += stored[e + 1, i]
-            solve(matrix, back[e])
-        total[:] = 0.0
-        voltage = 0.0j
-        for e in range(edges - 1, -1, -1):
-            field = 1.0 + 0.0j
-            for i in range(species):
-                right[i, 0] = total[i] - passed[e, i]
-            for i in range(species):
-                change = 0.0j
-                for j in range(species):
-                    change += back[e, j, i] * right[j, 0]
-                total[i] = passed[e, i] + change
-                field += z[i] * total[i]
-            voltage += field / a[e]
-        out[f] = voltage
-    return out

@@ -110,32 +110,46 @@ def sensitivity(
     0.5
     """
     check_accuracy(tol, order)
-    steady = left is not None or right is not None
-    if steady and (left is None or right is None):
-        missing = "left" if left is None else "right"
-        raise ValueError(f"{missing}: got None; a steady state needs concentrations at both ends")
-    if steady:
+    ends = None
+    if left is not None and right is not None:
         solution = solve_steady(cell, left, right, nodes=nodes, tol=tol, throw=throw, order=2)
         ends = np.array([[float(side[ion.name]) for ion in cell.ions] for side in (left, right)])
-    else:
+    elif left is None and right is None:
         solution = solve_equilibrium(cell, nodes=nodes, tol=tol, throw=throw, order=2)
-        ends = None
-    quantities = _chosen("of", of, UNDER_CURRENT if steady else AT_REST, AT_REST[:1])
+    else:
+        missing = "left" if left is None else "right"
+        raise ValueError(f"{missing}: got None; a steady state needs concentrations at both ends")
+    quantities = _chosen("of", of, AT_REST if ends is None else UNDER_CURRENT, AT_REST[:1])
     known = parameters_of(cell, ends)
     chosen = {name: known[name] for name in _chosen("to", to, tuple(known), tuple(known))}
-    outcome, readings = Outcome(solution.attrs["outcome"]), []
+    outcome = Outcome(solution.attrs["outcome"])
+    readings: list[Readings] = []
     if outcome.ok:
         outcome, readings = _differentiate(cell, solution, ends, chosen, tol, order)
     scales = np.array([parameter.scale for parameter in chosen.values()])
     results = [_moved(cell, quantities, solution, r, len(chosen)) for r in readings]
     if throw and not outcome.ok:
         raise SolverError(outcome, f"(nodes {nodes}, order {order})")
-    found = build(
-        {
-            "species": solution["species"].values,
-            "electrode": solution["electrode"].values,
-            **{name: solution[name].values for name in CERTIFICATES},
-        },
+    reason = str(solution["interface_reason"].values)
+    variables: dict[str, Any] = {}
+    errors = []
+    for name in quantities:
+        dims, units, long_name = VARIABLES[name]
+        sizes = [solution.sizes[dim] for dim in dims]
+        failed = np.full((len(chosen), *sizes), complex(np.nan, np.nan))
+        tried = [result[name] for result in results] or [failed]
+        attrs = {"units": f"{units} per unit", "long_name": f"derivative of: {long_name}"}
+        if name in OF_INTERFACE and reason:
+            attrs["reason"] = reason
+        variables[name] = (("parameter", *dims), (tried[0].imag.T / scales).T, attrs)
+        errors.append(_change(tried))
+    variables["error_estimate"] = (
+        ("quantity", "parameter"),
+        np.array(errors),
+        {"units": "1", "long_name": "error of a derivative times its parameter, per quantity"},
+    )
+    certificates = build(
+        {name: solution[name].values for name in CERTIFICATES},
         {
             "title": f"derivatives of the {solution.attrs['title']}",
             "outcome": outcome.value,
@@ -146,39 +160,29 @@ def sensitivity(
             "parameters": json.dumps(cell.describe()),
         },
     )
-    names = list(chosen)
-    found = found.assign_coords(
-        parameter=("parameter", names, {"units": "1", "long_name": "parameter"}),
-        unit=(
-            "parameter",
-            [parameter.unit for parameter in chosen.values()],
-            {"units": "1", "long_name": "unit of the parameter"},
-        ),
-        value=(
-            "parameter",
-            [parameter.value for parameter in chosen.values()],
-            {"units": "see unit", "long_name": "value of the parameter"},
-        ),
-        quantity=("quantity", list(quantities), {"units": "1", "long_name": "quantity"}),
+    each = list(chosen.values())
+    coords = {
+        "parameter": (list(chosen), "1", "parameter"),
+        "unit": ([parameter.unit for parameter in each], "1", "unit of the parameter"),
+        "value": ([parameter.value for parameter in each], "unit", "value of the parameter"),
+        "quantity": (quantities, "1", "quantity"),
+    }
+    return xr.Dataset(
+        {**certificates.data_vars, **variables},
+        coords={
+            "species": solution["species"],
+            "electrode": solution["electrode"],
+            **{
+                name: (
+                    "quantity" if name == "quantity" else "parameter",
+                    values,
+                    {"units": units, "long_name": long_name},
+                )
+                for name, (values, units, long_name) in coords.items()
+            },
+        },
+        attrs=certificates.attrs,
     )
-    reason = str(solution["interface_reason"].values)
-    errors = []
-    for name in quantities:
-        dims, units, long_name = VARIABLES[name]
-        shape = (len(names), *(found.sizes[dim] for dim in dims))
-        tried = [result[name] for result in results] or [np.full(shape, complex(np.nan, np.nan))]
-        value = (tried[0].imag.T / scales).T
-        attrs = {"units": f"{units} per unit", "long_name": f"derivative of: {long_name}"}
-        if name in OF_INTERFACE and reason:
-            attrs["reason"] = reason
-        found[name] = (("parameter", *dims), value, attrs)
-        errors.append(_change(tried))
-    found["error_estimate"] = (
-        ("quantity", "parameter"),
-        np.array(errors),
-        {"units": "1", "long_name": "error of a derivative times its parameter, per quantity"},
-    )
-    return found
 
 
 def capacitance(

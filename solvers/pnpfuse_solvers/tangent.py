@@ -161,7 +161,7 @@ def _permittivity_slope(cell: Cell, x: Array) -> Array:
     return slope
 
 
-def log_boltzmann(e: Equations, u: Complex) -> Complex:
+def log_boltzmann(e: Equations, u: Array | Complex) -> Complex:
     """Logarithm of the equilibrium concentrations (K, S, N) at the potential ``u``."""
     exponent = -e.z[:, :, None] * u[:, None, :]
     log_c = np.log(e.amount)[:, :, None] + exponent
@@ -172,7 +172,7 @@ def log_boltzmann(e: Equations, u: Complex) -> Complex:
     return log_c - top - np.log(mass)
 
 
-def imbalance(e: Equations, u: Complex, c: Complex) -> Complex:
+def imbalance(e: Equations, u: Array | Complex, c: Array | Complex) -> Complex:
     """Gauss's law in the box of each node (K, N); at the ends it lacks the electrodes' charge."""
     flow = e.a * np.diff(u)
     out = e.w * (e.z[:, :, None] * c).sum(axis=1) + e.fixed
@@ -181,7 +181,7 @@ def imbalance(e: Equations, u: Complex, c: Complex) -> Complex:
     return out
 
 
-def fluxes(e: Equations, u: Complex, c: Complex) -> Complex:
+def fluxes(e: Equations, u: Array | Complex, c: Array | Complex) -> Complex:
     """Flux of each species through each edge (K, S, N-1), as in ``transport``."""
     drop = e.z[:, :, None] * np.diff(u)[:, None, :]
     b = _bernoulli(drop)
@@ -293,17 +293,17 @@ def _jacobian(
 ) -> tuple[tuple[tuple[int, int], Array], Array]:
     """The Jacobian of a steady state in SciPy's banded form, and minus its residuals (N, S+1)."""
     n, k = u.size, p.z.size + 1
-    blocks = [np.empty((n, k, k)) for _ in range(3)]  # lower, diagonal, upper
+    lower, diagonal, upper = (np.empty((n, k, k)) for _ in range(3))
     right = np.empty((n, k))
     d = np.array([ion.diffusivity for ion in cell.ions])
     u, c = np.ascontiguousarray(u), np.ascontiguousarray(c)
     transport.assemble(
         u, c, c, 0.0, 1.0, p.a, np.diff(p.nodes), p.w, p.f, p.r, p.v, p.z, d / d.max(),
-        *blocks, right,
+        lower, diagonal, upper, right,
     )  # fmt: skip
     width = 2 * k - 1
     bands = np.zeros((2 * width + 1, n * k))
-    for offset, block in zip((-1, 0, 1), blocks, strict=True):
+    for offset, block in ((-1, lower), (0, diagonal), (1, upper)):
         first, last = max(0, -offset), min(n, n - offset)  # rows whose neighbour exists
         for i in range(k):
             for j in range(k):
