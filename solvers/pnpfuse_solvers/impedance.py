@@ -23,13 +23,17 @@ from pnpfuse_solvers.tangent import response_mesh
 CERTIFICATES = ("residual", "mass_error", "layer_resolution", "minimum_concentration")
 # Ions fewer than this share of their mean count as none: they move no measurable charge.
 FEWEST = 1e-100
-_LONG_NAMES = {
-    "impedance_real": ("ohm m2", "real part of the area-specific impedance"),
-    "impedance_imag": ("ohm m2", "imaginary part of the area-specific impedance"),
-    "admittance_real": ("S m-2", "real part of the admittance"),
-    "admittance_imag": ("S m-2", "imaginary part of the admittance"),
-    "phase": ("degree", "phase of the impedance"),
-    "error_estimate": ("1", "last change by extrapolation, relative; NaN at order 2"),
+_OVER = ("frequency",)
+_VARIABLES = {
+    "frequency": (_OVER, "Hz", "frequency"),
+    "impedance_real": (_OVER, "ohm m2", "real part of the area-specific impedance"),
+    "impedance_imag": (_OVER, "ohm m2", "imaginary part of the area-specific impedance"),
+    "admittance_real": (_OVER, "S m-2", "real part of the admittance"),
+    "admittance_imag": (_OVER, "S m-2", "imaginary part of the admittance"),
+    "phase": (_OVER, "degree", "phase of the impedance"),
+    "error_estimate": (_OVER, "1", "last change by extrapolation, relative; NaN at order 2"),
+    "capacitance": ((), "F m-2", "differential capacitance at rest"),
+    "geometric_capacitance": ((), "F m-2", "capacitance without ions"),
 }
 
 
@@ -125,7 +129,18 @@ def impedance(
     z = best[1:] * per_area / (2j * np.pi * hertz)
     walls = cell.permittivity_at(np.array([0.0, cell.length]))
     plates = cell.length / cell.mean_permittivity + float((cell.stern_thickness / walls).sum())
-    found = build(
+    values = {
+        "frequency": hertz,
+        "impedance_real": z.real,
+        "impedance_imag": z.imag,
+        "admittance_real": (1.0 / z).real,
+        "admittance_imag": (1.0 / z).imag,
+        "phase": np.degrees(np.angle(z)),
+        "error_estimate": change[1:],
+        "capacitance": 1.0 / (best[0].real * per_area),
+        "geometric_capacitance": k.permittivity / plates,
+    }
+    certificates = build(
         {name: bias[name].values for name in CERTIFICATES},
         {
             "title": "impedance of a closed cell about its equilibrium",
@@ -137,24 +152,12 @@ def impedance(
             "parameters": json.dumps(cell.describe()),
         },
     )
-    values = {
-        "impedance_real": z.real,
-        "impedance_imag": z.imag,
-        "admittance_real": (1.0 / z).real,
-        "admittance_imag": (1.0 / z).imag,
-        "phase": np.degrees(np.angle(z)),
-        "error_estimate": change[1:],
+    dressed = {
+        name: (dims, values[name], {"units": units, "long_name": long_name})
+        for name, (dims, units, long_name) in _VARIABLES.items()
     }
-    for name, value in values.items():
-        units, long_name = _LONG_NAMES[name]
-        found[name] = ("frequency", value, {"units": units, "long_name": long_name})
-    for name, value, long_name in (
-        ("capacitance", 1.0 / (best[0].real * per_area), "differential capacitance at rest"),
-        ("geometric_capacitance", k.permittivity / plates, "capacitance without ions"),
-    ):
-        found[name] = ((), value, {"units": "F m-2", "long_name": long_name})
-    return found.assign_coords(
-        frequency=("frequency", hertz, {"units": "Hz", "long_name": "frequency"})
+    return xr.Dataset({**certificates.data_vars, **dressed}, attrs=certificates.attrs).set_coords(
+        "frequency"
     )
 
 

@@ -29,11 +29,11 @@ def solve(matrix, right):
         # Written out, since a guarded complex division takes longer than all the rest.
         re, im = matrix[k, k].real, matrix[k, k].imag
         square = 1.0 / (re * re + im * im)
-        inverse = complex(re * square, -im * square)
+        pivot_inverse = complex(re * square, -im * square)
         for j in range(k + 1, n):
-            matrix[k, j] *= inverse
+            matrix[k, j] *= pivot_inverse
         for j in range(m):
-            right[k, j] *= inverse
+            right[k, j] *= pivot_inverse
         for i in range(k + 1, n):
             factor = matrix[i, k]
             for j in range(k + 1, n):
@@ -68,7 +68,7 @@ def ladder(z, a, stored, friction, omega):
     matrix = np.empty((species, species), np.complex128)
     right = np.empty((species, species + 1), np.complex128)
     passed = np.empty((edges, species), np.complex128)  # first what the left side alone gives
-    back = np.empty((edges, species, species), np.complex128)
+    inverse = np.empty((edges, species, species), np.complex128)  # of the compliance
     total = np.empty(species, np.complex128)
     for f in range(omega.size):
         x[:] = 0.0
@@ -87,29 +87,32 @@ def ladder(z, a, stored, friction, omega):
                     right[i, j] = x[i, j]
                 matrix[i, i] += 1.0
                 right[i, species] = total[i] - along
-            solve(matrix, right)
-            # right: (1 + X E)^-1 (X, t - X z/a). Towards the right the next box is added.
+            solve(matrix, right)  # (1 + X E)^-1 (X, t - X z/a)
             for i in range(species):
-                total[i] = right[i, species]
-                passed[e, i] = total[i]
+                passed[e, i] = right[i, species]
                 for j in range(species):
                     x[i, j] = right[i, j]
-                    matrix[j, i] = x[i, j]
-                    back[e, i, j] = x[i, j]
                 x[i, i] += stored[e + 1, i]
-                matrix[i, i] += stored[e + 1, i]
-            solve(matrix, back[e])
+            for i in range(species):
+                total[i] = passed[e, i]
+                for j in range(species):
+                    matrix[i, j] = x[i, j]
+                    inverse[e, i, j] = 0.0
+                inverse[e, i, i] = 1.0
+            solve(matrix, inverse[e])
+        # Back from the right wall: what a box holds more, stored X^-1 (t - n), is added to what has
+        # passed it, so that few ions are counted as exactly as many.
         total[:] = 0.0
         voltage = 0.0j
         for e in range(edges - 1, -1, -1):
-            field = 1.0 + 0.0j
             for i in range(species):
-                right[i, 0] = total[i] - passed[e, i]
+                right[i, 0] = passed[e, i] - total[i]
+            field = 1.0 + 0.0j
             for i in range(species):
                 change = 0.0j
                 for j in range(species):
-                    change += back[e, j, i] * right[j, 0]
-                total[i] = passed[e, i] + change
+                    change += inverse[e, i, j] * right[j, 0]
+                total[i] += stored[e + 1, i] * change
                 field += z[i] * total[i]
             voltage += field / a[e]
         out[f] = voltage
