@@ -110,31 +110,34 @@ def impedance(
     d = np.array([ion.diffusivity for ion in cell.ions]) / fastest
     # Frequency 0 first: what remains is the capacitance at rest.
     omega = 2.0 * np.pi * np.concatenate([[0.0], hertz]) * cell.length**2 / fastest
-    levels: list[Complex] = []
-    at, u = bias["x"].values, bias["reduced_potential"].values
     # The layer that the slowest ions cross within a period.
     within = np.sqrt(d.min() / omega.max()) * cell.length
-    x = response_mesh(cell, at, bias["concentration"].values, within)
-    while outcome.ok and len(levels) < order // 2:
-        state = discretise(cell, x).solve(np.interp(x, at, u), tol)
-        outcome = state.outcome
-        levels.append(_elastance(state, d, omega))
-        at, u, x = x, state.u, grid.halved(x)
+    levels: list[Complex] = []
+    if outcome.ok:
+        at, u = bias["x"].values, bias["reduced_potential"].values
+        x = response_mesh(cell, at, bias["concentration"].values, within)
+        while outcome.ok and len(levels) < order // 2:
+            state = discretise(cell, x).solve(np.interp(x, at, u), tol)
+            outcome = state.outcome
+            levels.append(_elastance(state, d, omega))
+            at, u, x = x, state.u, grid.halved(x)
     if throw and not outcome.ok:
         raise SolverError(outcome, f"(nodes {nodes}, order {order})")
     if not outcome.ok:
         levels = [np.full(omega.size, complex(np.nan, np.nan))]
     best, change = _extrapolated(levels)
     per_area = cell.length / k.permittivity  # [m^2/F]: potential per charge of the electrode
-    z = best[1:] * per_area / (2j * np.pi * hertz)
+    with np.errstate(invalid="ignore"):  # NaN where the solve failed
+        z = best[1:] * per_area / (2j * np.pi * hertz)
+        y = 1.0 / z
     walls = cell.permittivity_at(np.array([0.0, cell.length]))
     plates = cell.length / cell.mean_permittivity + float((cell.stern_thickness / walls).sum())
     values = {
         "frequency": hertz,
         "impedance_real": z.real,
         "impedance_imag": z.imag,
-        "admittance_real": (1.0 / z).real,
-        "admittance_imag": (1.0 / z).imag,
+        "admittance_real": y.real,
+        "admittance_imag": y.imag,
         "phase": np.degrees(np.angle(z)),
         "error_estimate": change[1:],
         "capacitance": 1.0 / (best[0].real * per_area),
