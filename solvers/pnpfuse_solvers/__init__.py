@@ -7,6 +7,7 @@
 from pnpfuse_solvers.cell import Cell, Constants, Ion
 from pnpfuse_solvers.equilibrium import solve_equilibrium
 from pnpfuse_solvers.impedance import impedance
+from pnpfuse_solvers.many import solve_many
 from pnpfuse_solvers.outcome import Outcome, SolverError
 from pnpfuse_solvers.sensitivity import capacitance, sensitivity
 from pnpfuse_solvers.steady import solve_steady
@@ -22,6 +23,7 @@ __all__ = [
     "impedance",
     "sensitivity",
     "solve_equilibrium",
+    "solve_many",
     "solve_steady",
     "solve_transient",
 ]

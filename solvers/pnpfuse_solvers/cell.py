@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -313,14 +313,13 @@ class Cell:
                 return profile
             return f"function {getattr(profile, '__qualname__', repr(profile))}"
 
-        fields: Mapping[str, Any] = dataclasses.asdict(
-            self.replace(relative_permittivity=1.0, fixed_charge=0.0)
-        )
-        return dict(
-            fields,
-            relative_permittivity=plain(self.relative_permittivity),
-            fixed_charge=plain(self.fixed_charge),
-        )
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return fields | {
+            "ions": [vars(ion).copy() for ion in self.ions],
+            "relative_permittivity": plain(self.relative_permittivity),
+            "fixed_charge": plain(self.fixed_charge),
+            "constants": vars(self.constants).copy(),
+        }
 
 
 def check_cell(cell: Any, solver: str) -> None:

@@ -25,6 +25,7 @@ class Observables:
     field: Array  # (N,) electric field [V/m]
     surface_charge: Array  # (2,) charge of the electrodes [C/m^2]
     free_energy: float  # [J/m^2]
+    log_partition: Array  # (S,) ln int exp(-z u) dx, cell lengths
     # Of a state with flux only; at equilibrium concentrations follow from u.
     log_c: Array = dataclasses.field(default_factory=_nothing)  # (S, N)
     flux: Array = dataclasses.field(default_factory=_nothing)  # (S,) of largest D, unit, length 1
@@ -50,6 +51,7 @@ def observe(cell: Cell, solution: Solution, stride: int = 1) -> Observables:
         field[::stride],
         surface,
         free_energy(cell, p.w, p.a, p.r, solution.u, solution.c / p.unit, surface),
+        solution.log_partition(),
     )
 
 

@@ -11,6 +11,7 @@ class Outcome(enum.StrEnum):
     STALLED = "stalled"
     EXHAUSTED = "iterations exhausted"
     NOT_FINITE = "not finite"
+    OUT_OF_RANGE = "out of range"
 
     @property
     def message(self) -> str:
@@ -43,6 +44,10 @@ _MESSAGES = {
     Outcome.NOT_FINITE: (
         "A concentration or potential left the range of float64: check the units of length, "
         "concentration, fixed_charge and potential, or lower the voltage."
+    ),
+    Outcome.OUT_OF_RANGE: (
+        "The values of this cell contradict each other or leave the range of float64, so that it "
+        "was not solved: check them and their units."
     ),
 }
 

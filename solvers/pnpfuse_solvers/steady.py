@@ -20,7 +20,7 @@ from pnpfuse_solvers.discrete import Discrete, Solution, discretise
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.observables import Observables, extrapolate, observe
 from pnpfuse_solvers.outcome import Outcome, SolverError
-from pnpfuse_solvers.placement import breakpoints, follow, steady_density, steady_mesh
+from pnpfuse_solvers.placement import Placement, steady_density
 
 ITERATION_LIMIT = 60
 MESH_PASSES = 2
@@ -88,15 +88,14 @@ def solve_steady(
     tol = check_accuracy(tol, order)
     _check_stern(cell)
     ends = np.array([_held("left", left, cell), _held("right", right, cell)])  # (2, S)
-    steps = breakpoints(cell) / cell.length
-    mesh = steady_mesh(cell, nodes, steps, ends)
+    placement = Placement(cell)
+    mesh = placement.steady(nodes, ends)
     solution = _solve(cell, mesh * cell.length, ends, tol, None)
     iterations = solution.iterations
     for _ in range(MESH_PASSES):
         if not solution.outcome.ok:
             break
-        density = steady_density(solution)
-        mesh = follow(cell, solution.problem.nodes, density, steps)
+        mesh = placement.follow(solution.problem.nodes, steady_density(solution), nodes)
         solution = _solve(cell, mesh * cell.length, ends, tol, solution)
         iterations += solution.iterations
     levels = [solution]
