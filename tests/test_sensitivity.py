@@ -130,7 +130,9 @@ FEW = ("potential_left", "cation.valence", "length", "relative_permittivity", "f
 @pytest.mark.parametrize("name", CELLS)
 def test_equilibrium_against_differences(name):
     cell = CELLS[name]
-    check(cell, None, AT_REST, 1e-6, FEW if callable(cell.fixed_charge) else None)
+    # At a step of the permittivity ln c has a kink: the solver's separation is not smooth there.
+    of = [q for q in AT_REST if q != "separation" or "steps" not in name]
+    check(cell, None, of, 1e-6, FEW if callable(cell.fixed_charge) else None)
 
 
 def test_closed_cell_with_profiles_against_differences():
