@@ -229,12 +229,14 @@ def test_saved_and_loaded(tmp_path):
 
 
 GOOD = Cell.dimensionless(10, 1)
+SIZED = Cell(1e-8, (Ion("a", 1, 1e25, diameter=3e-10), Ion("b", -1, 1e25)))
 
 
 @pytest.mark.parametrize(
     "change, match",
     [
         ({"cell": 3}, "cell: got int"),
+        ({"cell": SIZED}, "diameter of ion 'a'"),
         ({"cell": GOOD.replace(contact="reservoir")}, "cell: got contact 'reservoir'"),
         ({"frequencies": []}, "frequencies: got"),
         ({"frequencies": [1.0, 0.0]}, "frequencies: got"),

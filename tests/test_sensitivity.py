@@ -409,12 +409,14 @@ def test_names_and_saving(tmp_path):
 
 GOOD = Cell.dimensionless(4, 2)
 ENDS = {"cation": 1e20, "anion": 1e20}
+SIZED = Cell(1e-8, (Ion("a", 1, 1e25, diameter=3e-10), Ion("b", -1, 1e25)))
 
 
 @pytest.mark.parametrize(
     "change, match",
     [
         ({"cell": 3}, "cell: got int"),
+        ({"cell": SIZED}, "diameter of ion 'a'"),
         ({"of": "flux"}, "of: got 'flux'; give some of interface"),
         ({"of": ["interface", 3]}, "of: got 3"),
         ({"of": 3}, "of: got 3"),

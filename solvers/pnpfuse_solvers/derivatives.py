@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.parameters import STEP, Complex
-from pnpfuse_solvers.tangent import Equations, imbalance
+from pnpfuse_solvers.tangent import Equations, exp, imbalance, log
 
 # Width of the interface: from 10 % to 90 % of one kind of ions.
 WIDTH_LEVEL = float(np.log(9.0))
@@ -39,7 +39,7 @@ def read(
 ) -> Readings:
     """Read a state off: potential (K, N), concentrations (K, S, N), fluxes (K, S, N-1) if any."""
     k = cell.constants
-    c = np.exp(log_c)
+    c = exp(log_c)
     missing = imbalance(e, u, c)
     electrodes = -missing[:, [0, -1]]
     # The displacement at a node: that of the edge before it, and the charge between.
@@ -55,7 +55,7 @@ def read(
         flux = (flow * e.h[:, None, :]).sum(axis=2) / e.h.sum(axis=1)[:, None]
         slope = slope - (flux / e.d)[:, :, None] / c[:, :, ::stride]
     # Per k.permittivity volt^2 / length: ions, field, Stern layers, less the electrodes' work.
-    energy = (e.w[:, None, :] * c * (log_c - np.log(e.reference)[:, :, None] - 1.0)).sum((1, 2))
+    energy = (e.w[:, None, :] * c * (log_c - log(e.reference)[:, :, None] - 1.0)).sum((1, 2))
     energy += 0.5 * (jump * np.diff(u)).sum(axis=1)
     energy += ((0.5 * e.stern * electrodes - e.v) * electrodes).sum(axis=1)
     per_volt = k.permittivity * e.volt / cell.length
@@ -110,9 +110,9 @@ class Interface:
         for kind in self.kinds:
             log_c = self.r.log_c[:, kind]
             top = log_c.real.max(axis=1, keepdims=True)
-            share = np.exp(log_c - top)
+            share = exp(log_c - top)
             total = share.sum(axis=1)
-            logs.append(top[:, 0] + np.log(total))
+            logs.append(top[:, 0] + log(total))
             slopes.append((share * self.r.slope[:, kind]).sum(axis=1) / total)
         return logs[0] - logs[1], slopes[0] - slopes[1]
 
@@ -170,7 +170,7 @@ def _integrals(x: Complex, log_c: Complex, slope: Complex, until: Complex) -> Co
     """Integral of c over each edge (K, N-1) from its left node to ``until``."""
     half = 0.5 * (until - x[:, :-1])
     at = x[:, :-1, None] + half[:, :, None] * (1.0 + _GAUSS_X)
-    return half * (np.exp(_hermite(x, log_c, slope, at)) @ _GAUSS_W)
+    return half * (exp(_hermite(x, log_c, slope, at)) @ _GAUSS_W)
 
 
 def _hermite(x: Complex, values: Complex, slopes: Complex, at: complex | Complex) -> Complex:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from pnpfuse_solvers import grid
 from pnpfuse_solvers.arguments import check_accuracy
-from pnpfuse_solvers.cell import Cell
+from pnpfuse_solvers.cell import Cell, check_cell
 from pnpfuse_solvers.dataset import build
 from pnpfuse_solvers.discrete import Solution, discretise
 from pnpfuse_solvers.equilibrium import solve_equilibrium
@@ -100,9 +100,10 @@ def impedance(
     >>> bool((found["impedance_real"] > 0).all())
     True
     """
+    check_cell(cell, "impedance")
     check_accuracy(tol, order)
     hertz = _frequencies(frequencies)
-    if isinstance(cell, Cell) and cell.contact != "closed":
+    if cell.contact != "closed":
         raise ValueError(f"cell: got contact {cell.contact!r}; electrodes that block need 'closed'")
     bias = solve_equilibrium(cell, nodes=nodes, tol=tol, throw=throw, order=2)
     outcome = Outcome(bias.attrs["outcome"])

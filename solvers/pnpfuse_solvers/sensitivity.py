@@ -11,7 +11,7 @@ import xarray as xr
 
 from pnpfuse_solvers import grid
 from pnpfuse_solvers.arguments import check_accuracy
-from pnpfuse_solvers.cell import Cell
+from pnpfuse_solvers.cell import Cell, check_cell
 from pnpfuse_solvers.dataset import VARIABLES, build
 from pnpfuse_solvers.derivatives import Interface, Readings, extrapolated, read
 from pnpfuse_solvers.discrete import discretise
@@ -24,6 +24,7 @@ from pnpfuse_solvers.tangent import (
     equations,
     equilibrium_tangent,
     fluxes,
+    log,
     log_boltzmann,
     response_mesh,
     steady_state,
@@ -109,6 +110,7 @@ def sensitivity(
     >>> round(float(found["interface"].sel(parameter="length")), 6)
     0.5
     """
+    check_cell(cell, "sensitivity")
     check_accuracy(tol, order)
     ends = None
     if left is not None and right is not None:
@@ -128,8 +130,10 @@ def sensitivity(
         outcome, readings = _differentiate(cell, solution, ends, chosen, tol, order)
     scales = np.array([parameter.scale for parameter in chosen.values()])
     results = [_moved(cell, quantities, solution, r, len(chosen)) for r in readings]
+    if outcome.ok and not _finite(results[0], solution):
+        outcome = Outcome.NOT_FINITE
     if throw and not outcome.ok:
-        raise SolverError(outcome, f"(nodes {nodes}, order {order})")
+        raise SolverError(outcome, f"(derivatives; nodes {nodes}, order {order})")
     reason = str(solution["interface_reason"].values)
     variables: dict[str, Any] = {}
     errors = []
@@ -226,16 +230,14 @@ def capacitance(
         ("potential_left", "potential_right"),
         nodes=nodes, tol=tol, order=order, throw=throw,
     )  # fmt: skip
-    matrix = found["surface_charge"].values.T
-    out = found.drop_dims(["parameter", "species"])
+    out = found.drop_dims(["parameter", "quantity", "species"])
     out["capacitance"] = (
         ("electrode", "driven"),
-        matrix,
+        found["surface_charge"].values.T,
         {"units": "F m-2", "long_name": "charge of an electrode per potential of the driven one"},
     )
-    driven = {"units": "1", "long_name": "electrode whose potential changes"}
-    out = out.assign_coords(driven=("driven", np.array(["left", "right"]), driven))
-    return out.assign_attrs(
+    attrs = {"units": "1", "long_name": "electrode whose potential changes"}
+    return out.assign_coords(driven=("driven", found["electrode"].values, attrs)).assign_attrs(
         title=f"differential capacitance of a {cell.contact} cell",
         error_estimate=float(found["error_estimate"].max()),
     )
@@ -268,7 +270,7 @@ def _differentiate(
         else:
             moved, moved_c = steady_tangent(cell, e, state)
             flow = fluxes(e, moved, moved_c)
-            levels.append(read(cell, e, moved, np.log(moved_c), flow, 2**level))
+            levels.append(read(cell, e, moved, log(moved_c), flow, 2**level))
         at, u, c, x = x, state.u, state.c / p.unit, grid.halved(x)
     return Outcome.CONVERGED, extrapolated(levels)
 
@@ -290,6 +292,17 @@ def _moved(
             value = np.full((count, *sizes), complex(np.nan, np.nan))
         out[name] = value.real + 1j * (value.imag / STEP)
     return out
+
+
+def _finite(moved: Mapping[str, Complex], solution: xr.Dataset) -> bool:
+    """False where a derivative is not finite that ought to be."""
+    found = bool(np.isfinite(solution["interface"]))
+    return all(
+        np.isfinite(value[:, charged] if name == "separation" else value).all()
+        for charged in [solution["valence"].values != 0.0]
+        for name, value in moved.items()
+        if found or name not in OF_INTERFACE
+    )
 
 
 def _change(results: Sequence[Complex]) -> Array:

@@ -161,15 +161,25 @@ def _permittivity_slope(cell: Cell, x: Array) -> Array:
     return slope
 
 
+def exp(x: Complex) -> Complex:
+    """exp(x) where rows along the first axis differ by a complex step only."""
+    return np.exp(x.real[:1]) * (1.0 + 1j * x.imag)
+
+
+def log(x: Complex) -> Complex:
+    """ln(x) where rows along the first axis differ by a complex step only."""
+    return np.log(x.real[:1]) + 1j * (x.imag / x.real[:1])
+
+
 def log_boltzmann(e: Equations, u: Array | Complex) -> Complex:
     """Logarithm of the equilibrium concentrations (K, S, N) at the potential ``u``."""
     exponent = -e.z[:, :, None] * u[:, None, :]
-    log_c = np.log(e.amount)[:, :, None] + exponent
+    log_c = log(e.amount)[:, :, None] + exponent
     if not e.closed:
         return log_c
     top = exponent.real.max(axis=2, keepdims=True)
-    mass = (e.w[:, None, :] * np.exp(exponent - top)).sum(axis=2, keepdims=True)
-    return log_c - top - np.log(mass)
+    mass = (e.w[:, None, :] * exp(exponent - top)).sum(axis=2, keepdims=True)
+    return log_c - top - log(mass)
 
 
 def imbalance(e: Equations, u: Array | Complex, c: Array | Complex) -> Complex:
@@ -189,21 +199,25 @@ def fluxes(e: Equations, u: Array | Complex, c: Array | Complex) -> Complex:
 
 
 def _bernoulli(x: Complex) -> Complex:
-    """x/(exp(x) - 1): the series where it is short, else the form whose exponential is small."""
-    square = x * x
-    series = 1.0 - 0.5 * x + square / 12.0 - square * square / 720.0
-    away = np.where(np.abs(x) < 1e-3, 1.0, x)
-    falling = away.real > 0.0
-    small = np.where(falling, -away, away)  # real part below 0
-    value = away / np.expm1(small) * np.where(falling, -np.exp(small), 1.0)
-    return np.where(np.abs(x) < 1e-3, series, value)
+    """B(x) = x/(exp(x) - 1) with B' = B (1 - x - B)/x; series where those cancel."""
+    at = x.real[:1]
+    near = np.abs(at) < 1e-2
+    away = np.where(near, 1.0, at)
+    small = np.exp(-np.abs(away))
+    b = np.abs(away) / -np.expm1(-np.abs(away)) * np.where(away > 0.0, small, 1.0)
+    square = at * at
+    series = 1.0 - 0.5 * at + square / 12.0 - square * square / 720.0
+    tilt = -0.5 + at / 6.0 - at * square / 180.0
+    return (
+        np.where(near, series, b) + 1j * np.where(near, tilt, b * (1.0 - away - b) / away) * x.imag
+    )
 
 
 def equilibrium_tangent(e: Equations, solution: Solution) -> Complex:
     """The potential (K, N) of an equilibrium at perturbed parameters."""
     p = solution.problem
     u = np.broadcast_to(solution.u, e.x.shape)
-    missing = imbalance(e, u, np.exp(log_boltzmann(e, u)))
+    missing = imbalance(e, u, exp(log_boltzmann(e, u)))
     ends = e.v + e.stern * missing[:, [0, -1]]  # the electrodes' charge is -missing
     right = missing.imag / STEP
     for end in (0, -1):
