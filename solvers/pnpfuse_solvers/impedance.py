@@ -120,7 +120,7 @@ def impedance(
         while outcome.ok and len(levels) < order // 2:
             state = discretise(cell, x).solve(np.interp(x, at, u), tol)
             outcome = state.outcome
-            levels.append(_elastance(state, d, omega))
+            levels.append(elastance(state, d, omega))
             at, u, x = x, state.u, grid.halved(x)
     if throw and not outcome.ok:
         raise SolverError(outcome, f"(nodes {nodes}, order {order})")
@@ -193,7 +193,7 @@ def _extrapolated(levels: Sequence[Complex]) -> tuple[Complex, Array]:
     return table[-1], change
 
 
-def _elastance(solution: Solution, d: Array, omega: Array) -> Complex:
+def elastance(solution: Solution, d: Array, omega: Array) -> Complex:
     """Potential difference of the electrodes per charge of the left one (F,), dimensionless."""
     p = solution.problem
     drop = p.z[:, None] * np.diff(solution.u)

@@ -297,12 +297,13 @@ def _moved(
 def _finite(moved: Mapping[str, Complex], solution: xr.Dataset) -> bool:
     """False where a derivative is not finite that ought to be."""
     found = bool(np.isfinite(solution["interface"]))
-    return all(
-        np.isfinite(value[:, charged] if name == "separation" else value).all()
-        for charged in [solution["valence"].values != 0.0]
-        for name, value in moved.items()
-        if found or name not in OF_INTERFACE
-    )
+    charged = solution["valence"].values != 0.0  # others have no side to be on
+    for name, value in moved.items():
+        if name in OF_INTERFACE and not found:
+            continue
+        if not np.isfinite(value[:, charged] if name == "separation" else value).all():
+            return False
+    return True
 
 
 def _change(results: Sequence[Complex]) -> Array:
