@@ -91,7 +91,11 @@ def extrapolated(levels: Sequence[Readings]) -> list[Readings]:
 
 
 class Interface:
-    """Where the two kinds of ions balance, by Hermite's cubics between the nodes."""
+    """Where the two kinds of ions balance, by Hermite's cubics between the nodes.
+
+    ``position`` (K,) is the balance nearest to where the solver found it; None where the
+    extrapolated profiles do not balance.
+    """
 
     def __init__(self, cell: Cell, readings: Readings, near: float):
         self.r = readings
@@ -100,9 +104,8 @@ class Interface:
         self.signs = signs
         self.balance, self.slope = self._balance()
         self.rising = self.balance[0, -1].real > self.balance[0, 0].real
-        position = self._crossing(0.0, near)
-        assert position is not None
-        self.position = position
+        self.near = near
+        self.position = self._crossing(0.0)
 
     def _balance(self) -> tuple[Complex, Complex]:
         """ln(sum of cations / sum of anions) at the nodes (K, N), and its slope."""
@@ -116,8 +119,9 @@ class Interface:
             slopes.append((share * self.r.slope[:, kind]).sum(axis=1) / total)
         return logs[0] - logs[1], slopes[0] - slopes[1]
 
-    def _crossing(self, level: float, near: float, side: int = 0) -> Complex | None:
-        """The crossing of ``level`` (K,) nearest to ``near``; on its left for side -1."""
+    def _crossing(self, level: float, side: int = 0) -> Complex | None:
+        """The crossing of ``level`` (K,) next to the interface; on its left for side -1."""
+        near = self.near
         x, gap = self.r.x[0].real, self.balance[0].real - level
         edges = np.flatnonzero((gap[:-1] <= 0.0) != (gap[1:] <= 0.0))
         if side:
@@ -142,15 +146,15 @@ class Interface:
     def width(self) -> Complex:
         """Length (K,) over which one kind goes from 10 % to 90 %, cut at the electrodes."""
         sign = 1.0 if self.rising else -1.0
-        near = float(self.position[0].real)
-        first = self._crossing(-sign * WIDTH_LEVEL, near, -1)
-        last = self._crossing(sign * WIDTH_LEVEL, near, 1)
+        first = self._crossing(-sign * WIDTH_LEVEL, -1)
+        last = self._crossing(sign * WIDTH_LEVEL, 1)
         first = self.r.x[:, 0] if first is None else first
         return (self.r.x[:, -1] if last is None else last) - first
 
     def separation(self) -> Complex:
         """Share of each species on its own side (K, S); NaN for an uncharged one."""
         x, b = self.r.x, self.position
+        assert b is not None
         edge = int(np.clip(np.searchsorted(x[0].real, b[0].real) - 1, 0, x.shape[1] - 2))
         share = np.full(self.r.log_c.shape[:2], np.nan, complex)
         for s, sign in enumerate(self.signs):

@@ -33,7 +33,8 @@ from pnpfuse_solvers.tangent import (
 
 AT_REST = ("interface", "interface_width", "separation", "surface_charge", "free_energy")
 UNDER_CURRENT = (*AT_REST, "flux", "current_density")
-OF_INTERFACE: Mapping[str, Callable[[Interface], Complex]] = {
+NO_BALANCE = "not determined: profiles of a higher order do not balance where coarser ones do"
+OF_INTERFACE: Mapping[str, Callable[[Any], Complex]] = {
     "interface": lambda interface: interface.position,
     "interface_width": Interface.width,
     "separation": Interface.separation,
@@ -128,65 +129,27 @@ def sensitivity(
     readings: list[Readings] = []
     if outcome.ok:
         outcome, readings = _differentiate(cell, solution, ends, chosen, tol, order)
-    scales = np.array([parameter.scale for parameter in chosen.values()])
-    results = [_moved(cell, quantities, solution, r, len(chosen)) for r in readings]
-    if outcome.ok and not _finite(results[0], solution):
+    reason = str(solution["interface_reason"].values)
+    results = []
+    for r in readings:
+        interface = None if reason else Interface(cell, r, float(solution["interface"]))
+        if interface is not None and interface.position is None:
+            interface, reason = None, NO_BALANCE
+        results.append(_moved(quantities, r, interface))
+    if outcome.ok and not _finite(results[0], reason, solution["valence"].values):
         outcome = Outcome.NOT_FINITE
     if throw and not outcome.ok:
         raise SolverError(outcome, f"(derivatives; nodes {nodes}, order {order})")
-    reason = str(solution["interface_reason"].values)
-    variables: dict[str, Any] = {}
-    errors = []
-    for name in quantities:
-        dims, units, long_name = VARIABLES[name]
-        sizes = [solution.sizes[dim] for dim in dims]
-        failed = np.full((len(chosen), *sizes), complex(np.nan, np.nan))
-        tried = [result[name] for result in results] or [failed]
-        attrs = {"units": f"{units} per unit", "long_name": f"derivative of: {long_name}"}
-        if name in OF_INTERFACE and reason:
-            attrs["reason"] = reason
-        variables[name] = (("parameter", *dims), (tried[0].imag.T / scales).T, attrs)
-        errors.append(_change(tried))
-    variables["error_estimate"] = (
-        ("quantity", "parameter"),
-        np.array(errors),
-        {"units": "1", "long_name": "error of a derivative times its parameter, per quantity"},
-    )
-    certificates = build(
-        {name: solution[name].values for name in CERTIFICATES},
-        {
-            "title": f"derivatives of the {solution.attrs['title']}",
-            "outcome": outcome.value,
-            "message": outcome.message,
-            "nodes": nodes,
-            "tol": tol,
-            "order": order,
-            "parameters": json.dumps(cell.describe()),
-        },
-    )
-    each = list(chosen.values())
-    coords = {
-        "parameter": (list(chosen), "1", "parameter"),
-        "unit": ([parameter.unit for parameter in each], "1", "unit of the parameter"),
-        "value": ([parameter.value for parameter in each], "unit", "value of the parameter"),
-        "quantity": (quantities, "1", "quantity"),
+    attrs = {
+        "title": f"derivatives of the {solution.attrs['title']}",
+        "outcome": outcome.value,
+        "message": outcome.message,
+        "nodes": nodes,
+        "tol": tol,
+        "order": order,
+        "parameters": json.dumps(cell.describe()),
     }
-    return xr.Dataset(
-        {**certificates.data_vars, **variables},
-        coords={
-            "species": solution["species"],
-            "electrode": solution["electrode"],
-            **{
-                name: (
-                    "quantity" if name == "quantity" else "parameter",
-                    values,
-                    {"units": units, "long_name": long_name},
-                )
-                for name, (values, units, long_name) in coords.items()
-            },
-        },
-        attrs=certificates.attrs,
-    )
+    return _dataset(solution, quantities, chosen, results, reason, attrs)
 
 
 def capacitance(
@@ -243,6 +206,48 @@ def capacitance(
     )
 
 
+def _dataset(
+    solution: xr.Dataset, quantities: Sequence[str], chosen: Mapping[str, Parameter],
+    results: Sequence[Mapping[str, Complex]], reason: str, attrs: Mapping[str, Any],
+) -> xr.Dataset:  # fmt: skip
+    """The derivatives per unit of their parameters, with certificates."""
+    each = list(chosen.values())
+    scales = np.array([parameter.scale for parameter in each])
+    variables: dict[str, Any] = {}
+    errors = []
+    for name in quantities:
+        dims, units, long_name = VARIABLES[name]
+        shape = (scales.size, *(solution.sizes[dim] for dim in dims))
+        none = np.full(shape, complex(np.nan, np.nan))
+        tried = [result.get(name, none) for result in results] or [none]
+        said = {"units": f"{units} per unit", "long_name": f"derivative of: {long_name}"}
+        if name in OF_INTERFACE and reason:
+            said["reason"] = reason
+        variables[name] = (("parameter", *dims), (tried[0].imag.T / scales).T, said)
+        errors.append(_change(tried))
+    variables["error_estimate"] = (
+        ("quantity", "parameter"),
+        np.array(errors),
+        {"units": "1", "long_name": "error of a derivative times its parameter, per quantity"},
+    )
+    certificates = build({name: solution[name].values for name in CERTIFICATES}, attrs)
+    coords = {
+        "parameter": ("parameter", list(chosen), "1", "parameter"),
+        "unit": ("parameter", [p.unit for p in each], "1", "unit of the parameter"),
+        "value": ("parameter", [p.value for p in each], "unit", "value of the parameter"),
+        "quantity": ("quantity", list(quantities), "1", "quantity"),
+    }
+    return xr.Dataset(
+        {**certificates.data_vars, **variables},
+        coords={"species": solution["species"], "electrode": solution["electrode"]}
+        | {
+            name: (dim, values, {"units": units, "long_name": long_name})
+            for name, (dim, values, units, long_name) in coords.items()
+        },
+        attrs=certificates.attrs,
+    )
+
+
 def _differentiate(
     cell: Cell, solution: xr.Dataset, ends: Array | None, chosen: Mapping[str, Parameter],
     tol: float, order: int,
@@ -276,34 +281,25 @@ def _differentiate(
 
 
 def _moved(
-    cell: Cell, quantities: Sequence[str], solution: xr.Dataset, r: Readings, count: int
+    quantities: Sequence[str], r: Readings, interface: Interface | None
 ) -> dict[str, Complex]:
-    """The quantities (K, ...), value + i derivative per scale; NaN where there is no interface."""
-    position = float(solution["interface"])
-    interface = Interface(cell, r, position) if np.isfinite(position) else None
+    """The quantities (K, ...) that there are: value + i derivative per scale."""
     out = {}
     for name in quantities:
-        if name not in OF_INTERFACE:
-            value = getattr(r, name)
-        elif interface is not None:
-            value = OF_INTERFACE[name](interface)
-        else:
-            sizes = [solution.sizes[dim] for dim in VARIABLES[name][0]]
-            value = np.full((count, *sizes), complex(np.nan, np.nan))
+        if name in OF_INTERFACE and interface is None:
+            continue
+        value = OF_INTERFACE[name](interface) if name in OF_INTERFACE else getattr(r, name)
         out[name] = value.real + 1j * (value.imag / STEP)
     return out
 
 
-def _finite(moved: Mapping[str, Complex], solution: xr.Dataset) -> bool:
-    """False where a derivative is not finite that ought to be."""
-    found = bool(np.isfinite(solution["interface"]))
-    charged = solution["valence"].values != 0.0  # others have no side to be on
-    for name, value in moved.items():
-        if name in OF_INTERFACE and not found:
-            continue
-        if not np.isfinite(value[:, charged] if name == "separation" else value).all():
-            return False
-    return True
+def _finite(moved: Mapping[str, Complex], reason: str, z: Array) -> bool:
+    """Whether all derivatives are finite that ought to be: uncharged ions have no side."""
+    return all(
+        np.isfinite(value[:, z != 0.0] if name == "separation" else value).all()
+        for name, value in moved.items()
+        if not (reason and name in OF_INTERFACE)
+    )
 
 
 def _change(results: Sequence[Complex]) -> Array:
