@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pnpfuse_solvers import grid, interface, kernels
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.grid import Array
-from pnpfuse_solvers.outcome import Outcome
+from pnpfuse_solvers.outcome import Outcome, judged
 
+Counts = NDArray[np.int64]
 ITERATION_LIMIT = 200
-# Gauss's law must hold this well, relative to the largest displacement; 1e-12 is usual.
-LARGEST_RESIDUAL = 1e-6
 STATUS = {
     kernels.CONVERGED: Outcome.CONVERGED,
     kernels.STALLED: Outcome.STALLED,
@@ -56,11 +56,19 @@ class Equilibria:
     c: Array  # (C, S, N) in the unit of ``amount``
     numbers: Array  # (C, 8) see kernels.levels; the last is the error of Newton's method
     excess: Array  # (C, S) see kernels.levels
-    iterations: Array  # (C,)
-    status: Array  # (C,)
-    reason: Array  # (C,) interface.FOUND or why there is none
+    iterations: Counts  # (C,)
+    status: Counts  # (C,)
+    reason: Counts  # (C,) interface.FOUND or why there is none
     interface: Array  # (C, 6) position, uncertainty, width, split, stretch; on [0, 1]
     separation: Array  # (C, S)
+
+    def outcomes(self, order: int) -> list[Outcome]:
+        """What became of each cell."""
+        status, numbers = self.status.tolist(), self.numbers[:, 3:6].tolist()
+        return [
+            judged(STATUS[code], resolution, residual, error, order)
+            for code, (error, residual, resolution) in zip(status, numbers, strict=True)
+        ]
 
     def why(self, k: int) -> str:
         """Why cell ``k`` has no interface; empty where it has one."""
@@ -68,8 +76,9 @@ class Equilibria:
         if self.reason[k] == interface.SEVERAL:
             z, x = self.batch.z[k], self.x[k] / self.batch.length[k]
             profiles = interface.boltzmann_profiles(self.u[k], self.slope[k], self.c[k], z)
-            crossed = interface.crossings(x, *interface.balance_of(*profiles, z), 0.0)
-        return interface.explain(int(self.reason[k]), *self.interface[k, 4:], crossed)
+            crossed = interface.places_of(x, profiles[0], profiles[1], z)
+        first, last = self.interface[k, 4:]
+        return interface.explain(int(self.reason[k]), first, last, crossed)
 
 
 def gather(cell: Cell) -> Batch:
@@ -92,16 +101,6 @@ def gather(cell: Cell) -> Batch:
         amount=np.array([[unit * ion.concentration for ion in cell.ions]]),
         closed=cell.contact == "closed",
     )
-
-
-def outcome_of(status: int, resolution: float, residual: float) -> Outcome:
-    """What became of a solve, from Newton's status and the certificates."""
-    outcome = STATUS[status]
-    if outcome.ok and not resolution <= 1.0:
-        return Outcome.UNRESOLVED_LAYER
-    if outcome.ok and not residual <= LARGEST_RESIDUAL:
-        return Outcome.STALLED
-    return outcome
 
 
 def solve(batch: Batch, nodes: int, tol: float, order: int) -> Equilibria:

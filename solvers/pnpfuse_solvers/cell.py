@@ -273,8 +273,10 @@ class Cell:
     @property
     def net_charge(self) -> float:
         """Mean charge density of the given concentrations and the fixed charge [e/m^3]."""
-        x = (np.arange(2000) + 0.5) / 2000 * self.length
         mobile = sum(ion.valence * ion.concentration for ion in self.ions)
+        if not callable(self.fixed_charge):
+            return mobile + self.fixed_charge
+        x = (np.arange(2000) + 0.5) / 2000 * self.length
         return float(mobile + np.mean(self.fixed_charge_at(x)))
 
     def at_voltage(self, voltage: float) -> Cell:

@@ -124,8 +124,10 @@ def _assembled(
     """
     direct = getattr(xr.Dataset, "_construct_direct", None)
     if direct is not None:
+        # Every dimension of a result has a coordinate.
+        sizes = {name: index.index.size for name, index in indexes.items()}
         return direct(
-            variables=dict(variables), coord_names=set(indexes), attrs=dict(attrs),
+            variables=dict(variables), coord_names=set(indexes), dims=sizes, attrs=dict(attrs),
             indexes=dict(indexes),
         )  # fmt: skip
     return xr.Dataset(
@@ -269,7 +271,7 @@ def neutrality_note(cell: Cell) -> str:
 def _interface(solution: Solution, slopes: Array, tol: float) -> tuple[Interface, Array]:
     """The interface on [0, 1] and each species' separation (S,)."""
     p = solution.problem
-    log_c = np.log(np.maximum(solution.c, np.finfo(float).tiny))
+    log_c = np.log(np.maximum(solution.c, np.finfo(float).tiny))  # 0 where it underflows
     for s, z in enumerate(p.z):
         if solution.c[s].min() < 1e-290:
             # At equilibrium ln c is linear in u, also where c itself underflows.

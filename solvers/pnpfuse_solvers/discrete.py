@@ -35,6 +35,7 @@ class Discrete:
     amount: Array  # e^2 l^2 c / (eps0 kB T): the squared inverse Debye length of each species
     unit: float  # what 1/m^3 is in the unit of ``amount``
     closed: bool
+    halves: Array  # (2, N-1) mean fixed charge of each edge's first and second half
 
     @property
     def nodes(self) -> Array:
@@ -120,29 +121,34 @@ def discretise(cell: Cell, x: Array) -> Discrete:
     for end, thickness in enumerate(cell.stern_thickness):
         if thickness > 0.0:
             r[end] = cell.permittivity_at(x[[-end]])[0] * cell.length / thickness
+    halves = _half_means(cell, x)
+    if callable(cell.fixed_charge):
+        boxes = np.zeros(x.size)  # a jump may fall between two nodes
+        boxes[:-1] += 0.5 * h * halves[0]
+        boxes[1:] += 0.5 * h * halves[1]
+        boxes /= w
+    else:
+        boxes = np.full(x.size, float(cell.fixed_charge))
     return Discrete(
         x=x,
         a=a,
         w=w,
-        f=unit * _box_means(cell, x, w),
+        f=unit * boxes,
         r=r,
         v=np.array(cell.potential) / cell.thermal_voltage,
         z=np.array([ion.valence for ion in cell.ions]),
         amount=unit * np.array([ion.concentration for ion in cell.ions]),
         unit=unit,
         closed=cell.contact == "closed",
+        halves=unit * halves,
     )
 
 
-def _box_means(cell: Cell, x: Array, w: Array) -> Array:
-    """Means of the fixed charge over the nodes' boxes: a jump may fall between two nodes."""
+def _half_means(cell: Cell, x: Array) -> Array:
+    """Means of the fixed charge over the first and the second half of each edge (2, N-1)."""
     if not callable(cell.fixed_charge):
-        return np.full(x.size, float(cell.fixed_charge))
-    edges = np.sort(np.concatenate([x, 0.5 * (x[:-1] + x[1:])]))
-    half = np.diff(edges)
-    points = edges[:-1, None] + 0.5 * half[:, None] * (1.0 + _GAUSS_X)
-    integral = 0.5 * half * (cell.fixed_charge_at(points) @ _GAUSS_W) / cell.length
-    boxes = np.zeros(x.size)
-    boxes[:-1] += integral[0::2]
-    boxes[1:] += integral[1::2]
-    return boxes / w
+        return np.full((2, x.size - 1), float(cell.fixed_charge))
+    middle = 0.5 * (x[:-1] + x[1:])
+    edges = np.stack([x[:-1], middle, x[1:]])
+    points = edges[:-1, :, None] + 0.5 * np.diff(edges, axis=0)[:, :, None] * (1.0 + _GAUSS_X)
+    return 0.5 * cell.fixed_charge_at(points) @ _GAUSS_W

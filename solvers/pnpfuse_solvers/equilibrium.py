@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pnpfuse_solvers import batch, grid, kernels
+from pnpfuse_solvers import batch, grid
 from pnpfuse_solvers.arguments import check_accuracy, check_nodes
 from pnpfuse_solvers.cell import Cell, check_cell
 from pnpfuse_solvers.dataset import equilibrium_dataset, neutrality_note, solution_dataset
 from pnpfuse_solvers.discrete import Solution, discretise
 from pnpfuse_solvers.observables import extrapolate, observe
-from pnpfuse_solvers.outcome import Outcome, SolverError
+from pnpfuse_solvers.outcome import Outcome, SolverError, judged
 from pnpfuse_solvers.placement import Placement
 
 # Point ions against a reservoir grow like exp(|z u|), which leaves float64 near 700.
@@ -87,7 +87,7 @@ def solve_equilibrium(
         return _with_profiles(cell, nodes, tol, order, throw, attrs)
     found = batch.solve(batch.gather(cell), nodes, tol, order)
     residual, resolution, _, error = found.numbers[0, 4:]
-    outcome = batch.outcome_of(found.status[0], resolution, residual)
+    outcome = found.outcomes(order)[0]
     if throw and not outcome.ok:
         raise _error(outcome, nodes, error, resolution, residual)
     return equilibrium_dataset(cell, found, outcome, attrs)
@@ -115,12 +115,12 @@ def _with_profiles(
         start = np.interp(finer.nodes, coarse.problem.nodes, coarse.u)
         levels.append(finer.solve(start, tol))
     residual, resolution = levels[-1].residual(), solution.layer_resolution()
-    outcome = levels[-1].outcome
-    if outcome.ok or (len(levels) > 1 and resolution > 1.0):
-        outcome = batch.outcome_of(kernels.CONVERGED, resolution, residual)
+    observed, error = extrapolate([observe(cell, s, 2**i) for i, s in enumerate(levels)])
+    # What fails on a finer mesh is a layer that none resolves, if the coarse one does not.
+    ended = levels[0 if resolution > 1.0 else -1].outcome
+    outcome = judged(ended, resolution, residual, error, order)
     if throw and not outcome.ok:
         raise _error(outcome, nodes, levels[-1].step, resolution, residual)
-    observed, error = extrapolate([observe(cell, s, 2**i) for i, s in enumerate(levels)])
     if len(levels) > 1:
         solution = solution.problem.at_potential(observed.u, solution)
     solution = dataclasses.replace(
@@ -131,7 +131,8 @@ def _with_profiles(
     amounts = np.abs(solution.c @ p.w / p.amount - 1.0)
     excess = np.zeros(p.z.size)
     if p.closed and len(levels) > 1:
-        excess = np.expm1(observed.log_partition - solution.log_partition())
+        change = observed.log_partition - solution.log_partition()
+        excess = np.expm1(np.clip(change, -700.0, 700.0))
     elif p.closed:
         excess[:] = np.nan
     return solution_dataset(
@@ -166,6 +167,7 @@ def on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
         iterations += solution.iterations
         if not solution.outcome.ok:
             break
+    assert solution is not None
     return dataclasses.replace(solution, iterations=iterations)
 
 

@@ -47,5 +47,5 @@ def exp(x):
     return _float(_bits(p) + (_bits(shifted) << 52))
 
 
-if config.DISABLE_JIT:  # bits have no meaning in plain Python
-    exp = np.exp
+if config.DISABLE_JIT:  # type: ignore[attr-defined]  # bits have no meaning in plain Python
+    exp = np.exp  # type: ignore[assignment]

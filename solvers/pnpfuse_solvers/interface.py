@@ -88,7 +88,7 @@ def locate(profiles: Profiles, error: float) -> Interface:
     p = profiles
     log_c, slope = np.ascontiguousarray(p.log_c), np.ascontiguousarray(p.slope)
     code, position, uncertainty, width, split, first, last = find(p.x, log_c, slope, p.z, error)
-    places = crossings(p.x, *balance_of(log_c, slope, p.z), 0.0) if code == SEVERAL else ()
+    places = places_of(p.x, log_c, slope, p.z) if code == SEVERAL else ()
     return Interface(position, uncertainty, width, split, explain(code, first, last, places))
 
 
@@ -215,6 +215,13 @@ def crossings(x, balance, slopes, level):
             found[count] = x[i] + h * _root(first, left, last, right)
             count += 1
     return found[:count]
+
+
+@_jit
+def places_of(x, log_c, slope, z):
+    """Positions inside the cell where the two kinds of ions balance."""
+    balance, slopes = balance_of(log_c, slope, z)
+    return crossings(x, balance, slopes, 0.0)
 
 
 @_jit

@@ -1,8 +1,9 @@
 """Compiled kernels of the solvers: all of them stand in this one file.
 
 Numba's on-disk cache does not notice a change in a callee that lives in another file, so every
-kernel that calls another stands here (but for ``exp``, which does not change). Arrays are float64 and C-contiguous, space is the last
-axis, and nothing is checked: the entry functions in Python settle shapes and signs.
+kernel that calls another stands here (but for ``exp``, which does not change). Arrays are float64
+and C-contiguous, space is the last axis, and nothing is checked: the entry functions in Python
+settle shapes and signs.
 
 The equilibrium problem on nodes ``x_0 .. x_{N-1}`` (lengths in cell lengths, potential ``u`` in
 ``kB T/e``) is the minimum of the convex function
@@ -523,13 +524,13 @@ def levels(x, length, eps, fixed, r, v, z, amount, closed, u, tol, limit, order)
                 numbers[k, j] = (factor * numbers[k + 1, j] - numbers[k, j]) / (factor - 1.0)
         numbers[0, 3] = np.abs(table[done - power - 1] - before).max()
     excess = np.full(species, np.nan if closed and done == 1 else 0.0)
-    if done > 1:
+    if done > 1 or c.shape[1] > n:
         w = boxes(x, length, eps, fixed)[2]
         c = np.empty((species, n))
         boltzmann(table[0], z, amount, w, closed, c)
-        if closed:
+        if closed and done > 1:
             log_partition(table[0], z, amount, c, excess)
-            excess[:] = np.expm1(partition[0] - excess)
+            excess[:] = np.expm1(np.minimum(partition[0] - excess, 700.0))
     numbers[0, 6] = 0.0
     if closed:
         for s in range(species):

@@ -107,7 +107,7 @@ def solve_many(
     shape = tuple(axis.size for axis in values.values())
     count = math.prod(shape)
     bar = _bar(count, progress)
-    found = _Found(cell, count, nodes, profiles)
+    found = _Found(cell, count, nodes, order, profiles)
     if _uniform(cell, values):
         whole = _batch(cell, values)
         parts = [slice(k, min(k + CHUNK, count)) for k in range(0, count, CHUNK)]
@@ -133,8 +133,8 @@ def solve_many(
 class _Found:
     """What was found of every cell, in SI units; NaN until a cell is put."""
 
-    def __init__(self, cell: Cell, count: int, nodes: int, profiles: bool):
-        self.cell, self.profiles = cell, profiles
+    def __init__(self, cell: Cell, count: int, nodes: int, order: int, profiles: bool):
+        self.cell, self.order, self.profiles = cell, order, profiles
         species = len(cell.ions)
         self.scalars = {name: np.full(count, np.nan) for name in SCALARS}
         self.separation = np.full((count, species), np.nan)
@@ -149,12 +149,7 @@ class _Found:
         """Take the cells of a batch."""
         b = found.batch
         left, right, energy, error, residual, resolution, mass, _ = found.numbers.T
-        outcome = [
-            batch.outcome_of(*cell)
-            for cell in zip(
-                found.status.tolist(), resolution.tolist(), residual.tolist(), strict=True
-            )
-        ]
+        outcome = found.outcomes(self.order)
         ok = np.array([one.ok for one in outcome])
         to_field = b.volt / b.length
         displacement = self.cell.constants.permittivity * to_field
@@ -176,7 +171,7 @@ class _Found:
             self.scalars[name][part] = np.where(ok, value, np.nan)
         self.outcome[part] = [one.value for one in outcome]
         for k in np.flatnonzero(~ok | (found.reason != interface.FOUND)):
-            self.reason[part.start + k] = found.why(k) if ok[k] else outcome[k].message
+            self.reason[part.start + k] = found.why(int(k)) if ok[k] else outcome[k].message
         ends = np.stack([-left, right], axis=1) * displacement[:, None]
         self.surface_charge[part] = np.where(ok[:, None], ends, np.nan)
         self.separation[part] = np.where(ok[:, None], found.separation, np.nan)
@@ -275,7 +270,7 @@ def _checked(cell: Cell, vary: Mapping[str, Sequence[float]]) -> dict[str, Array
         if axis.ndim != 1 or axis.size == 0 or not np.isfinite(axis).all():
             raise ValueError(f"vary[{name!r}]: got {given!r:.60}; give a list of finite numbers")
         field = name if name in FIELDS else name.rpartition(".")[2]
-        above = (FIELDS | ION_FIELDS)[field][1]
+        above = {**FIELDS, **ION_FIELDS}[field][1]
         if (above and axis.min() <= 0.0) or (
             field in ("stern_thickness", "diameter") and axis.min() < 0
         ):

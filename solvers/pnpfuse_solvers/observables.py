@@ -42,8 +42,10 @@ def observe(cell: Cell, solution: Solution, stride: int = 1) -> Observables:
     displacement = -p.a * np.diff(solution.u)  # eps_r E on the edges
     half = 0.5 * np.diff(p.nodes)
     at_node = np.empty(p.x.size)
-    at_node[1:] = displacement + solution.charge[1:] * half
-    at_node[0] = displacement[0] - solution.charge[0] * half[0]
+    ions = p.z @ solution.c
+    # Only the half of a box that lies on the edge: a step of the fixed charge may be at the node.
+    at_node[1:] = displacement + (ions[1:] + p.halves[1]) * half
+    at_node[0] = displacement[0] - (ions[0] + p.halves[0, 0]) * half[0]
     surface = cell.constants.permittivity * to_field * at_node[[0, -1]] * np.array([1.0, -1.0])
     field = at_node * to_field / cell.permittivity_at(p.x)
     return Observables(

@@ -13,6 +13,7 @@ from pnpfuse_solvers.grid import Array
 SAMPLES = 16385
 # Share of the nodes that follows the variation of fixed charge and permittivity.
 PROFILE_SHARE = 0.2
+_PIECES = np.linspace(0.0, 1.0, 65)
 
 
 class Placement:
@@ -74,7 +75,7 @@ class Placement:
         if self.steps.size == 0:
             mesh = grid.walls(nodes, lengths[0], lengths[1])
         else:
-            inner = np.full(self.steps.size, self._inner_layer(p.z**2 @ p.amount))
+            inner = np.full(self.steps.size, self._inner_layer(float(p.z**2 @ p.amount)))
             points = np.concatenate([[0.0, 1.0], self.steps])
             mesh = grid.graded(nodes, points, np.concatenate([lengths, inner]))
         return self.follow(mesh, 1.0 / np.diff(mesh), nodes)
@@ -115,7 +116,7 @@ class Placement:
         if not (charged.any() or self.steps.size):
             return even
         lengths = np.where(charged, np.minimum(debye, 1.0), 10.0)
-        screened = min(self._inner_layer(p.z**2 @ p.amount), float(debye.min()), 1.0)
+        screened = min(self._inner_layer(float(p.z**2 @ p.amount)), float(debye.min()), 1.0)
         inner = np.full(self.steps.size, screened)
         points = np.concatenate([[0.0, 1.0], self.steps])
         mesh = grid.graded(nodes, points, np.concatenate([lengths, inner]))
@@ -146,27 +147,23 @@ def _on(x: Array, edges: Array, values: Array) -> Array:
 def _steps(at, x: Array, values: Array) -> tuple[Array, Array]:
     """Jumps of a sampled function: their positions, and which intervals (N-1,) hold one.
 
-    Steps are found by halving: a difference that stays while its interval shrinks to rounding is a
-    jump.
+    Steps are found by refinement: a difference that stays while its interval shrinks to rounding is
+    a jump. A smooth slope shares its difference among the pieces of its interval and is dropped.
     """
     jumps = np.abs(np.diff(values))
     where = np.flatnonzero(jumps > 1e-6 * np.ptp(values))
     stepped = np.zeros(x.size - 1, bool)
-    left, right = x[where], x[where + 1]
-    low, high, jump = values[where], values[where + 1], jumps[where]
-    for _ in range(40):
+    left, right, jump = x[where], x[where + 1], jumps[where]
+    for _ in range(7):  # 64 pieces each time: to 1/2^42 of the interval
         if where.size == 0:
             break
-        middle = 0.5 * (left + right)
-        centre = at(middle)
-        first = np.abs(centre - low) >= np.abs(high - centre)
-        right, high = np.where(first, middle, right), np.where(first, centre, high)
-        left, low = np.where(first, left, middle), np.where(first, low, centre)
-        # A smooth slope halves its difference with its interval; it is dropped on the way.
-        stays = np.abs(high - low) > 0.3 * jump
-        where, left, right, low, high, jump = (
-            part[stays] for part in (where, left, right, low, high, jump)
-        )
+        points = left[:, None] + (right - left)[:, None] * _PIECES
+        differences = np.abs(np.diff(at(points), axis=1))
+        piece = differences.argmax(axis=1)
+        row = np.arange(where.size)
+        stays = differences[row, piece] > 0.3 * jump
+        left, right = points[row, piece][stays], points[row, piece + 1][stays]
+        where, jump = where[stays], jump[stays]
     stepped[where] = True
     return 0.5 * (left + right), stepped
 
@@ -174,8 +171,9 @@ def _steps(at, x: Array, values: Array) -> tuple[Array, Array]:
 def steady_density(solution: Solution) -> Array:
     """Wanted nodes per length on each edge of a current-carrying state.
 
-    Half of the nodes are spread evenly, half follow the local length of the ions' charge,
-    ``|rho''|^(-1/4)`` in these units.
+    Two fifths of the nodes are spread evenly, two fifths follow the local length of the ions'
+    charge, ``|rho''|^(-1/4)`` in these units, and one fifth the steepest of u and ln c: a neutral
+    profile, too, has a thin layer where ions are drawn from a dilute end.
     """
     p = solution.problem
     h = np.diff(p.nodes)
@@ -186,8 +184,34 @@ def steady_density(solution: Solution) -> Array:
     # Differences of charges that are rounding of a neutral mixture are no layers.
     noise = 1e-12 * all_ions[1:-1] / np.minimum(h[:-1], h[1:]) ** 2
     bend[1:-1][bend[1:-1] < noise] = 0.0
-    wanted = np.maximum(bend[:-1], bend[1:]) ** 0.25
-    total = wanted @ h
-    if not total > 0.0:
-        return np.ones(h.size)
-    return 0.5 + 0.5 * wanted / total
+    layers = np.sqrt(np.sqrt(np.maximum(bend[:-1], bend[1:])))
+    steep = _steepest(solution) / h
+    wanted = np.full(h.size, 0.4)
+    for share, density in ((0.4, layers), (0.2, steep)):
+        total = density @ h
+        wanted += share * (density / total if total > 0.0 else 1.0)
+    return wanted
+
+
+def _steepest(solution: Solution) -> Array:
+    """Largest change of ``z u`` and of ``ln c`` (to a millionth of its maximum) on each edge."""
+    c = np.maximum(solution.c, 1e-6 * solution.c.max(axis=1, keepdims=True))
+    changes = np.abs(np.diff(np.log(c), axis=1)).max(axis=0)
+    return np.maximum(changes, np.abs(solution.problem.z).max() * np.abs(np.diff(solution.u)))
+
+
+def steady_resolution(solution: Solution) -> float:
+    """How coarse the mesh is for a current-carrying state: above 1 a layer is not resolved.
+
+    The largest spacing over the local Debye length where the ions' charge changes from node to
+    node (a neutral stretch may have spacings of any number of Debye lengths), and half the largest
+    change of z u on an edge.
+    """
+    p = solution.problem
+    imbalance = (p.z @ solution.c) / (np.abs(p.z) @ solution.c)
+    changing = np.abs(np.diff(imbalance)) > 0.1
+    c = np.maximum(solution.c[:, :-1], solution.c[:, 1:])
+    h = np.diff(p.nodes)
+    spacing = h * np.sqrt((p.z**2 @ c) / (p.a * h))
+    drop = 0.5 * np.abs(p.z).max() * np.abs(np.diff(solution.u)).max()
+    return max(float(np.max(spacing * changing, initial=0.0)), float(drop))

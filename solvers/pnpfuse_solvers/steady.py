@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from pnpfuse_solvers import grid, transport
+from pnpfuse_solvers import batch, grid, transport
 from pnpfuse_solvers.arguments import (
     check_accuracy,
     check_nodes,
@@ -19,14 +19,12 @@ from pnpfuse_solvers.dataset import solution_dataset
 from pnpfuse_solvers.discrete import Discrete, Solution, discretise
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.observables import Observables, extrapolate, observe
-from pnpfuse_solvers.outcome import Outcome, SolverError
-from pnpfuse_solvers.placement import Placement, steady_density
+from pnpfuse_solvers.outcome import Outcome, SolverError, judged
+from pnpfuse_solvers.placement import Placement, steady_density, steady_resolution
 
 ITERATION_LIMIT = 60
-MESH_PASSES = 2
 # Continuation: the share of voltage and fixed charge that a single step must not fall below.
 SMALLEST_SHARE = 1e-3
-LARGEST_SPREAD = 1e-6
 _STATUS = {
     transport.CONVERGED: Outcome.CONVERGED,
     transport.EXHAUSTED: Outcome.EXHAUSTED,
@@ -42,7 +40,7 @@ def solve_steady(
     nodes: int = 401,
     tol: float = 1e-10,
     throw: bool = True,
-    order: int = 2,
+    order: int = 4,
 ) -> xr.Dataset:
     """Return the steady state between two solutions, with its fluxes and current.
 
@@ -89,33 +87,34 @@ def solve_steady(
     _check_stern(cell)
     ends = np.array([_held("left", left, cell), _held("right", right, cell)])  # (2, S)
     placement = Placement(cell)
-    mesh = placement.steady(nodes, ends)
-    solution = _solve(cell, mesh * cell.length, ends, tol, None)
-    iterations = solution.iterations
-    for _ in range(MESH_PASSES):
+    # Found on coarse meshes, used on a fine one.
+    coarse = min(nodes, max(batch.COARSEST, nodes // 4) + 4 * placement.steps.size)
+    solution, iterations = None, 0
+    for count in (coarse, coarse, nodes):
+        if solution is None:
+            mesh = placement.steady(count, ends)
+        else:
+            mesh = placement.follow(solution.problem.nodes, steady_density(solution), count)
+        allowed = tol if count == nodes else max(tol, batch.COARSE_TOL)
+        solution = _solve(cell, mesh * cell.length, ends, allowed, solution)
+        iterations += solution.iterations
         if not solution.outcome.ok:
             break
-        mesh = placement.follow(solution.problem.nodes, steady_density(solution), nodes)
-        solution = _solve(cell, mesh * cell.length, ends, tol, solution)
-        iterations += solution.iterations
+    assert solution is not None
     levels = [solution]
     while len(levels) < order // 2 and levels[-1].outcome.ok:
         levels.append(_solve(cell, grid.halved(levels[-1].problem.x), ends, tol, levels[-1]))
         iterations += levels[-1].iterations
-    resolution = _layer_resolution(solution)
+    resolution = steady_resolution(solution)
     residual, spread = _gauss_residual(levels[-1]), _flux_spread(cell, levels[-1])
-    outcome = levels[-1].outcome
-    if outcome.ok and not resolution <= 1.0:
-        outcome = Outcome.UNRESOLVED_LAYER
-    elif outcome.ok and not max(residual, spread) <= LARGEST_SPREAD:
-        outcome = Outcome.STALLED
+    observed, error = extrapolate([_observe(cell, s, 2**i) for i, s in enumerate(levels)])
+    outcome = judged(levels[-1].outcome, resolution, max(residual, spread), error, order)
     if throw and not outcome.ok:
         raise SolverError(
             outcome,
             f"(nodes {nodes}, last step {levels[-1].step:.2g}, layer_resolution {resolution:.3g}, "
             f"residual {residual:.2g}, flux_spread {spread:.2g})",
         )
-    observed, error = extrapolate([_observe(cell, s, 2**i) for i, s in enumerate(levels)])
     solution = dataclasses.replace(
         solution, u=observed.u, c=np.exp(observed.log_c), outcome=outcome, iterations=iterations
     )
@@ -273,16 +272,3 @@ def _gauss_residual(solution: Solution) -> float:
     missing = np.diff(flow) + p.w[1:-1] * solution.charge[1:-1]
     scale = max(np.abs(flow).max(), 1e-8 * (np.abs(p.z) @ solution.c).max())
     return float(np.abs(missing).max() / scale)
-
-
-def _layer_resolution(solution: Solution) -> float:
-    """Largest spacing over the local Debye length where the ions' charge changes from node to node.
-
-    A neutral stretch needs no resolution: there spacings may be any number of Debye lengths.
-    """
-    p = solution.problem
-    imbalance = (p.z @ solution.c) / (np.abs(p.z) @ solution.c)
-    changing = np.abs(np.diff(imbalance)) > 0.1
-    c = np.maximum(solution.c[:, :-1], solution.c[:, 1:])
-    spacing = np.diff(p.nodes) * np.sqrt((p.z**2 @ c) / (p.a * np.diff(p.nodes)))
-    return float(np.max(spacing * changing, initial=0.0))
