@@ -174,12 +174,17 @@ def log(x: Complex) -> Complex:
 def log_boltzmann(e: Equations, u: Array | Complex) -> Complex:
     """Logarithm of the equilibrium concentrations (K, S, N) at the potential ``u``."""
     exponent = -e.z[:, :, None] * u[:, None, :]
-    log_c = log(e.amount)[:, :, None] + exponent
-    if not e.closed:
-        return log_c
-    top = exponent.real.max(axis=2, keepdims=True)
-    mass = (e.w[:, None, :] * exp(exponent - top)).sum(axis=2, keepdims=True)
-    return log_c - top - log(mass)
+    level = log(e.amount)
+    if e.closed:
+        # ln of the mean of exp(exponent), value and complex step by themselves.
+        real, w = exponent.real[0], e.w.real[0]
+        top = real.max(axis=1)
+        share = np.exp(real - top[:, None])
+        mass = share @ w
+        moved = np.einsum("ksn,sn->ks", exponent.imag, share * w) + e.w.imag @ share.T
+        level = level - top - np.log(mass) - 1j * (moved / mass)
+    exponent += level[:, :, None]
+    return exponent
 
 
 def imbalance(e: Equations, u: Array | Complex, c: Array | Complex) -> Complex:
