@@ -4,6 +4,7 @@
 >>> solution = solve_equilibrium(Cell.fig8(voltage=5))
 """
 
+from pnpfuse_solvers import accessor  # noqa: F401  registers .pnp on xarray.Dataset
 from pnpfuse_solvers.cell import Cell, Constants, Ion
 from pnpfuse_solvers.equilibrium import solve_equilibrium
 from pnpfuse_solvers.impedance import impedance

@@ -21,7 +21,7 @@ STATUS = {
     kernels.NOT_FINITE: Outcome.NOT_FINITE,
 }
 # Nodes and tolerance of the solves that only tell where nodes are wanted.
-COARSEST, COARSE_TOL = 61, 1e-3
+COARSEST, COARSE_SHARE, COARSE_TOL = 41, 8, 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ def solve(batch: Batch, nodes: int, tol: float, order: int) -> Equilibria:
     """Solve every cell on a mesh of its own: found on coarse meshes, used on a fine one."""
     b = batch
     length = b.length[:, None]
-    coarse = min(nodes, max(COARSEST, nodes // 4))
+    coarse = min(nodes, max(COARSEST, nodes // COARSE_SHARE))
     status = np.zeros(b.length.size, np.int64)
     iterations = np.zeros(b.length.size, np.int64)
     x = grid.first_each(coarse, b.eps, b.fixed, b.v, b.z, b.amount, b.closed) * length

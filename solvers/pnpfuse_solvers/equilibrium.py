@@ -154,7 +154,7 @@ def _with_profiles(
 def on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
     """Solve on a mesh placed after the solution: found on coarse meshes, used on a fine one."""
     placement = Placement(cell)
-    coarse = min(nodes, max(batch.COARSEST, nodes // 4) + 4 * placement.steps.size)
+    coarse = min(nodes, max(batch.COARSEST, nodes // batch.COARSE_SHARE) + 4 * placement.steps.size)
     solution, iterations = None, 0
     for count in (coarse, coarse, nodes):
         if solution is None:

@@ -25,9 +25,10 @@ from numba import njit
 
 from pnpfuse_solvers.exponential import exp
 
-# One compile policy. No fastmath: sums of exponentials over 35 decades need IEEE order. A division
-# by 0 gives inf as in NumPy, not an exception: a failed step is recognised by its NaN.
-_jit = njit(cache=True, error_model="numpy", nogil=True)
+# One compile policy. No fastmath but fused multiply-adds, which round once instead of twice and save
+# a fifth of a Newton step; sums of exponentials over 35 decades need IEEE order. A division by 0
+# gives inf as in NumPy, not an exception: a failed step is recognised by its NaN.
+_jit = njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
 
 CONVERGED, STALLED, EXHAUSTED, NOT_FINITE = 0, 1, 2, 3
 
@@ -148,16 +149,16 @@ def thomas(off, diagonal, rhs):
     k = rhs.shape[0]
     middle = n // 2
     factor = np.empty(n)
-    left = right = 0.0  # off-diagonal times the factor of the row before
+    left = right = 0.0  # squared off-diagonal over the pivot of the row before
     for i in range(middle):
         p = 1.0 / (diagonal[i] - left)
+        left = off[i] * off[i] * p
         factor[i] = off[i] * p
-        left = off[i] * factor[i]
         back = n - 1 - i
         if back > middle:
             q = 1.0 / (diagonal[back] - right)
+            right = off[back - 1] * off[back - 1] * q
             factor[back] = off[back - 1] * q
-            right = off[back - 1] * factor[back]
             for j in range(k):
                 value = rhs[j, back]
                 if i > 0:
@@ -370,13 +371,16 @@ def resolution_of(u, h, a, z, c):
         if abs(u[node] - u[inner]) > 1e-6:
             screening = (z * z * c[:, node]).sum() / (a[edge] * h[edge])
             worst = max(worst, h[edge] * np.sqrt(screening))
+    piece = np.empty(n - 1)
     for s in range(z.size):
-        total = 0.0
+        row = c[s]
         for i in range(n - 1):
-            total += (c[s, i] + c[s, i + 1]) * h[i]
+            piece[i] = row[i] + row[i + 1]
+        counts = 1e-3 * dot(piece, h)
         for i in range(n - 1):
-            if (c[s, i] + c[s, i + 1]) * h[i] > 1e-3 * total:
-                worst = max(worst, abs(z[s] * (u[i + 1] - u[i])))
+            step = abs(z[s] * (u[i + 1] - u[i]))
+            piece[i] = step if piece[i] * h[i] > counts else 0.0
+        worst = max(worst, largest(piece)[0])
     return worst
 
 
