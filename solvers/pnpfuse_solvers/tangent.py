@@ -137,7 +137,8 @@ def response_mesh(cell: Cell, x: Array, c: Array, within: float = np.inf) -> Arr
 def _steps(cell: Cell, x: Array) -> Array:
     """Inner nodes on which the fixed charge or the permittivity jumps."""
     inner = x[1:-1]
-    near = 1e-6 * np.minimum(inner - x[:-2], x[2:] - inner)
+    spacing = np.minimum(inner - x[:-2], x[2:] - inner)
+    near = np.minimum(0.25 * spacing, np.maximum(1e-6 * spacing, 1e-10 * cell.length))
     jumps = np.zeros(inner.size, bool)
     for profile, at in (
         (cell.fixed_charge, cell.fixed_charge_at),
