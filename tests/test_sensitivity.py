@@ -83,8 +83,8 @@ def check(cell, ends, of, most, to=None):
     for name, scale in scales.items():
         exact = differences(cell, ends, of, name, scale, 401)
         if rough:
-            coarse = differences(cell, ends, AT_REST[:3], name, scale, 201)
-            exact |= {quantity: (4 * exact[quantity] - coarse[quantity]) / 3 for quantity in coarse}
+            fine = differences(cell, ends, AT_REST[:3], name, scale, 801)
+            exact |= {quantity: (4 * fine[quantity] - exact[quantity]) / 3 for quantity in fine}
         for quantity in of:
             largest = np.abs(found[quantity].values.T * list(scales.values())).max()
             atol = most * max(1e-4 * largest / scale, np.abs(exact[quantity]).max())
