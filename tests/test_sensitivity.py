@@ -301,6 +301,18 @@ def test_goldman_hodgkin_katz():
         )
 
 
+def test_steady_profiles_do_not_know_the_diffusivities():
+    """Between given concentrations only J/D enters: the flux is proportional to D, all else not."""
+    cell, ends = STEADY["three"]
+    names = [f"{ion.name}.diffusivity" for ion in cell.ions]
+    found = sensitivity(cell, ("flux", "surface_charge"), names, **ends)
+    flux = solve_steady(cell, ends["left"], ends["right"], order=6).flux
+    slopes = found.flux.values * found.value.values[:, None]
+    np.testing.assert_allclose(slopes, np.diag(flux), rtol=1e-8, atol=1e-10 * np.abs(flux).max())
+    charge = np.abs(found.surface_charge.values.T * found.value.values)
+    assert (charge < 1e-12 * cell.constants.charge * 1e24 * cell.length).all()
+
+
 @pytest.mark.parametrize("name", [name for name in CELLS if name.startswith("closed")])
 def test_lippmann(name):
     """The free energy falls with an electrode's potential by its charge."""

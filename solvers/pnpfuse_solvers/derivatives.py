@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
 
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.parameters import STEP, Complex
@@ -130,7 +129,8 @@ class Interface:
             return None
         i = int(edges[np.abs(x[edges] + x[edges + 1] - 2.0 * near).argmin()])
         width = x[i + 1] - x[i]
-        part = brentq(lambda t: self._at(i, x[i] + t * width).real[0] - level, 0.0, 1.0, xtol=1e-15)
+        left, right = (width * self.slope[0, i : i + 2].real).tolist()
+        part = _root(float(gap[i]), left, float(gap[i + 1]), right)
         at = x[i] + part * width
         # The slope along x by a complex step of the position, of a row without perturbation.
         value = self._at(i, at).imag / STEP
@@ -168,6 +168,22 @@ class Interface:
             before, total = pieces[:, :edge].sum(axis=1) + last, pieces.sum(axis=1)
             share[:, s] = (total - before if (sign > 0) == self.rising else before) / total
         return share
+
+
+def _root(first: float, left: float, last: float, right: float) -> float:
+    """Where on [0, 1] Hermite's cubic of two values and slopes changes sign, by halving."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        t = 0.5 * (low + high)
+        s = 1.0 - t
+        value = s * s * ((1.0 + 2.0 * t) * first + t * left) + t * t * (
+            (3.0 - 2.0 * t) * last - s * right
+        )
+        if (value <= 0.0) == (first <= 0.0):
+            low = t
+        else:
+            high = t
+    return 0.5 * (low + high)
 
 
 def _integrals(x: Complex, log_c: Complex, slope: Complex, until: Complex) -> Complex:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy.linalg import solve_banded, solveh_banded
 
 from pnpfuse_solvers import grid, transport
 from pnpfuse_solvers.cell import Cell
@@ -239,6 +238,8 @@ def _hessian_solve(p: Discrete, c: Array, right: Array, ends: Array) -> Array:
     H is a tridiagonal matrix less one rank-one term for each species of a closed cell: the matrix
     of Woodbury's formula is summed from positive terms as in ``kernels.newton_direction``.
     """
+    from scipy.linalg import solveh_banded  # here, for it would slow down every start
+
     n, count = p.x.size, right.shape[0]
     q = p.w * c
     coupling = np.zeros(n)
@@ -277,6 +278,8 @@ def _hessian_solve(p: Discrete, c: Array, right: Array, ends: Array) -> Array:
 
 def steady_state(cell: Cell, p: Discrete, u: Array, c: Array, tol: float) -> Solution:
     """Newton's method without damping from a neighbouring state ``u`` (N,), ``c`` (S, N)."""
+    from scipy.linalg import solve_banded
+
     size = np.inf
     for iteration in range(1, _NEWTON_LIMIT + 1):
         bands, right = _jacobian(cell, p, u, c)
@@ -293,6 +296,8 @@ def steady_state(cell: Cell, p: Discrete, u: Array, c: Array, tol: float) -> Sol
 
 def steady_tangent(cell: Cell, e: Equations, solution: Solution) -> tuple[Complex, Complex]:
     """Potential (K, N) and concentrations (K, S, N) of a steady state at perturbed parameters."""
+    from scipy.linalg import solve_banded
+
     count, n = e.x.shape
     u = np.broadcast_to(solution.u, (count, n))
     c = np.broadcast_to(solution.c, (count, *solution.c.shape))
