@@ -105,7 +105,7 @@ def impedance(
     hertz = _frequencies(frequencies)
     if cell.contact != "closed":
         raise ValueError(f"cell: got contact {cell.contact!r}; electrodes that block need 'closed'")
-    bias = solve_equilibrium(cell, nodes=nodes, tol=tol, throw=throw, order=2)
+    bias = solve_equilibrium(cell, nodes=nodes, tol=tol, throw=throw, order=order)
     outcome = Outcome(bias.attrs["outcome"])
     k, fastest = cell.constants, max(ion.diffusivity for ion in cell.ions)
     d = np.array([ion.diffusivity for ion in cell.ions]) / fastest

@@ -115,10 +115,10 @@ def sensitivity(
     check_accuracy(tol, order)
     ends = None
     if left is not None and right is not None:
-        solution = solve_steady(cell, left, right, nodes=nodes, tol=tol, throw=throw, order=2)
+        solution = solve_steady(cell, left, right, nodes=nodes, tol=tol, throw=throw, order=order)
         ends = np.array([[float(side[ion.name]) for ion in cell.ions] for side in (left, right)])
     elif left is None and right is None:
-        solution = solve_equilibrium(cell, nodes=nodes, tol=tol, throw=throw, order=2)
+        solution = solve_equilibrium(cell, nodes=nodes, tol=tol, throw=throw, order=order)
     else:
         missing = "left" if left is None else "right"
         raise ValueError(f"{missing}: got None; a steady state needs concentrations at both ends")
