@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pnpfuse_solvers import grid, interface, kernels
 from pnpfuse_solvers.cell import Cell
+from pnpfuse_solvers.discrete import unit_of
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.outcome import Outcome, judged
 
@@ -83,8 +84,7 @@ class Equilibria:
 
 def gather(cell: Cell) -> Batch:
     """A cell of uniform permittivity and fixed charge as a batch of one."""
-    k = cell.constants
-    unit = k.charge**2 * cell.length**2 / (k.permittivity * k.boltzmann * cell.temperature)
+    unit = unit_of(cell)
     volt = cell.thermal_voltage
     eps = float(cell.relative_permittivity)  # type: ignore[arg-type]
     left, right = cell.stern_thickness
@@ -120,10 +120,12 @@ def solve(batch: Batch, nodes: int, tol: float, order: int) -> Equilibria:
         iterations += used
         old_x = x
         x = grid.after_each(following, x / length, u, c, b.eps, b.fixed, b.z, b.closed) * length
-    u, slope, c, numbers, excess, used = kernels.levels_each(
+    u, slope, c, numbers, excess, doubt, used = kernels.levels_each(
         x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed, old_x, u,
         tol, ITERATION_LIMIT, order, status,
     )  # fmt: skip
     iterations += used
-    reason, place, share = interface.find_each(x / length, u, slope, c, b.z, max(tol, 1e-10))
+    reason, place, share = interface.find_each(
+        x / length, u, slope, c, b.z, np.maximum(doubt, max(tol, 1e-10))
+    )
     return Equilibria(b, x, u, slope, c, numbers, excess, iterations, status, reason, place, share)

@@ -14,6 +14,7 @@ import xarray as xr
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.interface import Interface, Profiles, locate, separation
+from pnpfuse_solvers.observables import log_of
 
 if TYPE_CHECKING:
     from pnpfuse_solvers.batch import Equilibria
@@ -40,7 +41,7 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "interface_uncertainty": (
         (),
         "m",
-        "half the length over which the balance lies below the error of Newton's method",
+        "half the length over which the balance lies below its error (at order 2 Newton's alone)",
     ),
     "interface_width": ((), "m", "length from 10 % to 90 % of one kind of ions, cut at the walls"),
     "separation": (("species",), "1", "share of the species on its own side of the interface"),
@@ -144,6 +145,8 @@ def solution_dataset(
     slopes: Array,
     certificates: Mapping[str, float],
     attrs: Mapping[str, Any],
+    *,
+    doubt: Array | None = None,
     **more: Any,
 ) -> xr.Dataset:
     """Return a solution in SI units with its interface, energy and certificates.
@@ -158,11 +161,13 @@ def solution_dataset(
         residual, error_estimate, mass_error, layer_resolution.
     attrs : dict
         title, tol and what else explains the result.
+    doubt : array (N,), optional
+        Error of the difference of two ln c, where it is known.
     **more
         Further variables.
     """
     p = solution.problem
-    found, share = _interface(solution, slopes, attrs["tol"])
+    found, share = _interface(solution, slopes, attrs["tol"], doubt)
     return _dressed(
         cell,
         {
@@ -268,10 +273,12 @@ def neutrality_note(cell: Cell) -> str:
     )
 
 
-def _interface(solution: Solution, slopes: Array, tol: float) -> tuple[Interface, Array]:
+def _interface(
+    solution: Solution, slopes: Array, tol: float, doubt: Array | None
+) -> tuple[Interface, Array]:
     """The interface on [0, 1] and each species' separation (S,)."""
     p = solution.problem
-    log_c = np.log(np.maximum(solution.c, np.finfo(float).tiny))  # 0 where it underflows
+    log_c = log_of(solution.c)
     for s, z in enumerate(p.z):
         if solution.c[s].min() < 1e-290:
             # At equilibrium ln c is linear in u, also where c itself underflows.
@@ -279,6 +286,7 @@ def _interface(solution: Solution, slopes: Array, tol: float) -> tuple[Interface
             boltzmann = log_c[s, top] - z * (solution.u - solution.u[top])
             log_c[s] = np.where(solution.c[s] > 1e-290, log_c[s], boltzmann)
     profiles = Profiles(p.nodes, log_c, slopes, p.z)
-    error = float(p.z.max() - p.z.min()) * max(tol, 1e-10)
+    newton = float(p.z.max() - p.z.min()) * max(tol, 1e-10)
+    error = newton if doubt is None else np.maximum(doubt, newton)
     found = locate(profiles, error)
     return found, separation(profiles, found.split)

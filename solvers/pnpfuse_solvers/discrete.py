@@ -104,9 +104,14 @@ class Solution:
         return kernels.resolution_of(self.u, np.diff(p.nodes), p.a, p.z, self.c)
 
 
+def unit_of(cell: Cell) -> float:
+    """What 1/m^3 is in the unit of ``Discrete.amount``: e^2 l^2 / (eps0 kB T)."""
+    k = cell.constants
+    return k.charge**2 * cell.length**2 / (k.permittivity * k.boltzmann * cell.temperature)
+
+
 def discretise(cell: Cell, x: Array) -> Discrete:
     """Return the cell's equations on the nodes ``x`` [m]."""
-    k = cell.constants
     # Spacings from the stored coordinates, so that whoever integrates over x finds the same mass.
     h = (x[1:] - x[:-1]) / cell.length
     if callable(cell.relative_permittivity):
@@ -116,7 +121,7 @@ def discretise(cell: Cell, x: Array) -> Discrete:
     else:
         a = cell.relative_permittivity / h
     w = grid.trapezoid_weights(h)
-    unit = k.charge**2 * cell.length**2 / (k.permittivity * k.boltzmann * cell.temperature)
+    unit = unit_of(cell)
     r = np.zeros(2)
     for end, thickness in enumerate(cell.stern_thickness):
         if thickness > 0.0:

@@ -115,7 +115,8 @@ def _with_profiles(
         start = np.interp(finer.nodes, coarse.problem.nodes, coarse.u)
         levels.append(finer.solve(start, tol))
     residual, resolution = levels[-1].residual(), solution.layer_resolution()
-    observed, error = extrapolate([observe(cell, s, 2**i) for i, s in enumerate(levels)])
+    observed, change = extrapolate([observe(cell, s, 2**i) for i, s in enumerate(levels)])
+    error = float(np.abs(change.u).max()) if change else np.nan
     # What fails on a finer mesh is a layer that none resolves, if the coarse one does not.
     ended = levels[0 if resolution > 1.0 else -1].outcome
     outcome = judged(ended, resolution, residual, error, order)
@@ -131,8 +132,8 @@ def _with_profiles(
     amounts = np.abs(solution.c @ p.w / p.amount - 1.0)
     excess = np.zeros(p.z.size)
     if p.closed and len(levels) > 1:
-        change = observed.log_partition - solution.log_partition()
-        excess = np.expm1(np.clip(change, -700.0, 700.0))
+        beyond = observed.log_partition - solution.log_partition()
+        excess = np.expm1(np.clip(beyond, -700.0, 700.0))
     elif p.closed:
         excess[:] = np.nan
     return solution_dataset(
@@ -147,6 +148,7 @@ def _with_profiles(
             "layer_resolution": resolution,
         },
         attrs,
+        doubt=(p.z.max() - p.z.min()) * np.abs(change.u) if change else None,
         concentration_excess=excess,
     )
 

@@ -15,32 +15,6 @@ EVEN_SHARE = 0.05
 LARGEST_EXPONENT = 600.0
 
 
-def graded(nodes: int, points: Array, lengths: Array) -> Array:
-    """Return ``nodes`` points on [0, 1] whose spacing grows away from given points.
-
-    Parameters
-    ----------
-    nodes : int
-        Number of nodes, at least 3.
-    points : array (P,)
-        Where something thin is, on [0, 1]; the ends are usually among them.
-    lengths : array (P,)
-        Length to resolve at each point, in units of the interval. Spacing there is about a tenth
-        of it and grows geometrically away; lengths of the order of 1 or above give an even mesh.
-    """
-    # The density of nodes 1/(d + length) makes the spacing proportional to the distance d from
-    # the point; its integral is a logarithm, so the nodes come from a smooth monotone map.
-    pieces = [np.array([0.0, 1.0])]
-    for point, length in zip(points, lengths, strict=True):
-        away = np.concatenate([[0.0], np.geomspace(max(0.02 * min(length, 1.0), FINEST), 1.0, 500)])
-        pieces += [point - away, point + away]
-    joined = np.concatenate(pieces)
-    x = np.unique(joined[(joined >= 0.0) & (joined <= 1.0)])
-    middle = 0.5 * (x[:-1] + x[1:])
-    density = (1.0 / (np.abs(middle[:, None] - points) + lengths)).sum(axis=1)
-    return place(x, density, nodes)
-
-
 @_jit
 def walls(nodes: int, left: float, right: float) -> Array:
     """Return ``nodes`` points on [0, 1] whose spacing grows away from both ends.
@@ -120,6 +94,46 @@ def place(x: Array, density: Array, nodes: int) -> Array:
             mesh[j] = left
             mesh[nodes - 1 - j] = right
     return mesh
+
+
+@_jit
+def graded(nodes: int, points: Array, lengths: Array) -> Array:
+    """Return ``nodes`` points on [0, 1] whose spacing grows away from given points.
+
+    Parameters
+    ----------
+    nodes : int
+        Number of nodes, at least 3.
+    points : array (P,)
+        Where something thin is, on [0, 1]; the ends are usually among them.
+    lengths : array (P,)
+        Length to resolve at each point, in units of the interval. Spacing there is about a tenth
+        of it and grows geometrically away; lengths of the order of 1 or above give an even mesh.
+    """
+    # The density of nodes 1/(d + length) makes the spacing proportional to the distance d from
+    # the point; it is sampled at distances that grow geometrically, too.
+    steps = 100
+    sampled = np.empty(2 + points.size * (2 * steps + 1))
+    sampled[0], sampled[1] = 0.0, 1.0
+    count = 2
+    for p in range(points.size):
+        first = max(0.02 * min(lengths[p], 1.0), FINEST)
+        growth = (1.0 / first) ** (1.0 / (steps - 1))
+        away = first
+        sampled[count] = points[p]
+        count += 1
+        for _ in range(steps):
+            for at in (points[p] - away, points[p] + away):
+                if 0.0 < at < 1.0:
+                    sampled[count] = at
+                    count += 1
+            away *= growth
+    x = np.unique(sampled[:count])
+    density = np.zeros(x.size - 1)
+    for p in range(points.size):
+        for i in range(x.size - 1):
+            density[i] += 1.0 / (abs(0.5 * (x[i] + x[i + 1]) - points[p]) + lengths[p])
+    return place(x, density, nodes)
 
 
 @_jit
@@ -235,16 +249,18 @@ def after_each(nodes, x, u, c, eps, fixed, z, closed):  # type: ignore[no-untype
     return found
 
 
+@_jit
 def snapped(x: Array, points: Array) -> Array:
     """Return ``x`` with the nearest inner node moved onto each of ``points`` on (0, 1)."""
     moved = x.copy()
-    free = np.ones(x.size, bool)
-    free[[0, -1]] = False
+    free = np.ones(x.size, np.bool_)
+    free[0] = free[-1] = False
     for point in points:
-        if not free.any():
-            break
-        near = int(np.where(free, np.abs(moved - point), np.inf).argmin())
-        if moved[near - 1] < point < moved[near + 1]:
+        near, gap = -1, np.inf
+        for i in range(x.size):
+            if free[i] and abs(moved[i] - point) < gap:
+                near, gap = i, abs(moved[i] - point)
+        if near > 0 and moved[near - 1] < point < moved[near + 1]:
             moved[near] = point
             free[near] = False
     return moved

@@ -72,13 +72,13 @@ class Interface:
     reason: str = ""
 
 
-def locate(profiles: Profiles, error: float) -> Interface:
+def locate(profiles: Profiles, error: float | Array) -> Interface:
     """Find the interface c_+(b) = c_-(b) (PMR Eq. 21) from the logarithmic balance.
 
     Parameters
     ----------
     profiles : Profiles
-    error : float
+    error : float or array (N,)
         Numerical error of the balance: where it is smaller than this its sign means nothing.
 
     Returns
@@ -87,7 +87,9 @@ def locate(profiles: Profiles, error: float) -> Interface:
     """
     p = profiles
     log_c, slope = np.ascontiguousarray(p.log_c), np.ascontiguousarray(p.slope)
-    code, position, uncertainty, width, split, first, last = find(p.x, log_c, slope, p.z, error)
+    code, position, uncertainty, width, split, first, last = find(
+        p.x, log_c, slope, p.z, error + np.zeros(p.x.size)
+    )
     places = places_of(p.x, log_c, slope, p.z) if code == SEVERAL else ()
     return Interface(position, uncertainty, width, split, explain(code, first, last, places))
 
@@ -199,6 +201,18 @@ def _root(first, left, last, right):
 
 
 @_jit
+def _crossing(x, balance, slopes, i, level, end):
+    """Where on edge i the balance crosses ``level``; its given ``end`` (0 or 1) if it does not."""
+    h = x[i + 1] - x[i]
+    first, last = balance[i] - level, balance[i + 1] - level
+    if not first * last < 0.0:
+        return x[i] + end * h
+    change = last - first
+    left, right = _cut(h, slopes[i], change), _cut(h, slopes[i + 1], change)
+    return x[i] + h * _root(first, left, last, right)
+
+
+@_jit
 def crossings(x, balance, slopes, level):
     """Positions inside the cell where the balance crosses ``level``, increasing."""
     found = np.empty(x.size)
@@ -209,10 +223,7 @@ def crossings(x, balance, slopes, level):
             found[count] = x[i]
             count += 1
         if first * last < 0.0:
-            h = x[i + 1] - x[i]
-            change = last - first
-            left, right = _cut(h, slopes[i], change), _cut(h, slopes[i + 1], change)
-            found[count] = x[i] + h * _root(first, left, last, right)
+            found[count] = _crossing(x, balance, slopes, i, level, 0.0)
             count += 1
     return found[:count]
 
@@ -228,7 +239,7 @@ def places_of(x, log_c, slope, z):
 def find(x, log_c, slope, z, error):
     """Locate the interface: ``(code, position, uncertainty, width, split, first, last)``.
 
-    ``first`` and ``last`` bound the stretch where the balance is below ``error``.
+    ``first`` and ``last`` bound the stretch where the balance is below ``error`` (N,).
     """
     nan = np.nan
     if not ((z > 0.0).any() and (z < 0.0).any()):
@@ -239,14 +250,18 @@ def find(x, log_c, slope, z, error):
     changes = 0
     sign = 0.0  # of the balance, where it was last sure
     first = last = nan  # unsure nodes
+    before = after = 0  # the sure nodes on both sides of a change
     for i in range(x.size):
-        if abs(balance[i]) <= error:
+        if abs(balance[i]) <= error[i]:
             first = x[i] if np.isnan(first) else first
             last = x[i]
             continue
         here = np.sign(balance[i])
         if sign != 0.0 and here != sign:
             changes += 1
+            after = i
+        elif changes == 0:
+            before = i
         sign = here
     if sign == 0.0:
         return EVERYWHERE, nan, 0.5, nan, 0.5, first, last
@@ -256,8 +271,9 @@ def find(x, log_c, slope, z, error):
         return CATIONS if sign > 0.0 else ANIONS, nan, nan, nan, nan, first, last
     if changes > 1:
         return SEVERAL, nan, nan, nan, nan, first, last
-    first = crossings(x, balance, slopes, -sign * error)[0]
-    last = crossings(x, balance, slopes, sign * error)[-1]
+    left, right = max(error[before], error[before + 1]), max(error[after - 1], error[after])
+    first = _crossing(x, balance, slopes, before, -sign * left, 0.0)
+    last = _crossing(x, balance, slopes, after - 1, sign * right, 1.0)
     uncertainty, middle = 0.5 * (last - first), 0.5 * (first + last)
     if uncertainty > UNDETERMINED:
         return NEUTRAL, nan, uncertainty, nan, middle, first, last
@@ -330,7 +346,7 @@ def boltzmann_profiles(u, slope, c, z):
 def find_each(x, u, slope, c, z, error):
     """`find` and `shares` for each of C equilibria: codes (C,), numbers (C, 6), shares (C, S).
 
-    Cells whose u is NaN are left out.
+    ``error`` (C, N) is that of u. Cells whose u is NaN are left out.
     """
     cells, species = z.shape
     codes, numbers = np.full(cells, NOT_FINITE), np.full((cells, 6), np.nan)
@@ -339,7 +355,7 @@ def find_each(x, u, slope, c, z, error):
         if np.isnan(u[k, 0]):
             continue
         log_c, tilt = boltzmann_profiles(u[k], slope[k], c[k], z[k])
-        found = find(x[k], log_c, tilt, z[k], error * (z[k].max() - z[k].min()))
+        found = find(x[k], log_c, tilt, z[k], error[k] * (z[k].max() - z[k].min()))
         codes[k] = found[0]
         numbers[k] = found[1:]
         share[k] = shares(x[k], log_c, tilt, z[k], numbers[k, 3])

@@ -25,9 +25,9 @@ from numba import njit
 
 from pnpfuse_solvers.exponential import exp
 
-# One compile policy. No fastmath but fused multiply-adds, which round once instead of twice and save
-# a fifth of a Newton step; sums of exponentials over 35 decades need IEEE order. A division by 0
-# gives inf as in NumPy, not an exception: a failed step is recognised by its NaN.
+# One compile policy. No fastmath but fused multiply-adds, which round once instead of twice and
+# save a fifth of a Newton step; sums of exponentials over 35 decades need IEEE order. A division
+# by 0 gives inf as in NumPy, not an exception: a failed step is recognised by its NaN.
 _jit = njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
 
 CONVERGED, STALLED, EXHAUSTED, NOT_FINITE = 0, 1, 2, 3
@@ -475,12 +475,13 @@ def levels(x, length, eps, fixed, r, v, z, amount, closed, u, tol, limit, order)
     Richardson's extrapolation over ``order / 2`` meshes, of which each halves the spacings of the
     one before: the error of the scheme is a series in h^2. Returns ``(u (N,), u' (N,), c (S, N),
     [eps u' left, right, energy, error estimate, residual, resolution, mass error], excess (S,),
-    iterations, error, status)``; the excess is what
-    the concentrations, of exact amounts by the trapezoidal rule, are too large by: NaN at order 2.
+    doubt (N,), iterations, error, status)``. The excess is what the concentrations, of exact
+    amounts by the trapezoidal rule, are too large by (NaN at order 2), the doubt the last change of
+    u at each node.
     """
     n, count, species = x.size, order // 2, z.size
     table, tilt, numbers = np.empty((count, n)), np.empty((count, n)), np.full((count, 7), np.nan)
-    partition = np.empty((count, species))
+    partition, doubt = np.empty((count, species)), np.zeros(n)
     iterations, done, error, status = 0, 0, np.inf, CONVERGED
     fine = x
     for level in range(count):
@@ -526,7 +527,8 @@ def levels(x, length, eps, fixed, r, v, z, amount, closed, u, tol, limit, order)
             partition[k] = (factor * partition[k + 1] - partition[k]) / (factor - 1.0)
             for j in range(3):
                 numbers[k, j] = (factor * numbers[k + 1, j] - numbers[k, j]) / (factor - 1.0)
-        numbers[0, 3] = np.abs(table[done - power - 1] - before).max()
+        doubt = np.abs(table[done - power - 1] - before)
+        numbers[0, 3] = doubt.max()
     excess = np.full(species, np.nan if closed and done == 1 else 0.0)
     if done > 1 or c.shape[1] > n:
         w = boxes(x, length, eps, fixed)[2]
@@ -539,7 +541,7 @@ def levels(x, length, eps, fixed, r, v, z, amount, closed, u, tol, limit, order)
     if closed:
         for s in range(species):
             numbers[0, 6] = max(numbers[0, 6], abs(dot(w, c[s]) / amount[s] - 1.0))
-    return table[0], tilt[0], c, numbers[0], excess, iterations, error, status
+    return table[0], tilt[0], c, numbers[0], excess, doubt, iterations, error, status
 
 
 @_jit
@@ -594,7 +596,7 @@ def levels_each(
     u, slope = np.full((cells, n), np.nan), np.full((cells, n), np.nan)
     c = np.full((cells, z.shape[1], n), np.nan)
     numbers, iterations = np.full((cells, 8), np.nan), np.zeros(cells, np.int64)
-    excess = np.full(z.shape, np.nan)
+    excess, doubt = np.full(z.shape, np.nan), np.zeros((cells, n))
     for k in range(cells):
         if status[k] != CONVERGED:
             continue
@@ -605,6 +607,6 @@ def levels_each(
             x[k], length[k], eps[k], fixed[k], r[k], v[k], z[k], amount[k], closed, first, tol,
             limit, order,
         )  # fmt: skip
-        u[k], slope[k], c[k], numbers[k, :7], excess[k] = found[:5]
-        iterations[k], numbers[k, 7], status[k] = found[5:]
-    return u, slope, c, numbers, excess, iterations
+        u[k], slope[k], c[k], numbers[k, :7], excess[k], doubt[k] = found[:6]
+        iterations[k], numbers[k, 7], status[k] = found[6:]
+    return u, slope, c, numbers, excess, doubt, iterations

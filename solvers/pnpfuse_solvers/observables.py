@@ -17,6 +17,11 @@ def _nothing() -> Array:
     return np.zeros(0)
 
 
+def log_of(c: Array) -> Array:
+    """ln c, finite also where a concentration has underflowed to 0."""
+    return np.log(np.maximum(c, np.finfo(float).tiny))
+
+
 @dataclasses.dataclass(frozen=True)
 class Observables:
     """Quantities that converge smoothly with the mesh, at the nodes of the coarsest one."""
@@ -57,14 +62,14 @@ def observe(cell: Cell, solution: Solution, stride: int = 1) -> Observables:
     )
 
 
-def extrapolate(levels: Sequence[Observables]) -> tuple[Observables, float]:
+def extrapolate(levels: Sequence[Observables]) -> tuple[Observables, Observables | None]:
     """Richardson's extrapolation over meshes of which each halves the spacings of the one before.
 
-    Returns the extrapolated observables and an estimate of the error of u in kB T/e: the last
-    change that a further level made. One level is returned as it is, with an unknown error (NaN).
+    Returns the extrapolated observables and the last change that a further level made, an estimate
+    of their errors. One level is returned as it is, with unknown errors (None).
     """
     table = list(levels)
-    error = float("nan")
+    change = None
     for power in range(1, len(levels)):
         # The error of the scheme is a series in h^2: each sweep removes the next of its terms.
         factor = 4.0**power
@@ -73,8 +78,8 @@ def extrapolate(levels: Sequence[Observables]) -> tuple[Observables, float]:
             _combined(fine, coarse, factor / (factor - 1.0), -1.0 / (factor - 1.0))
             for coarse, fine in zip(table[:-1], table[1:], strict=True)
         ]
-        error = float(np.abs(table[-1].u - before.u).max())
-    return table[-1], error
+        change = _combined(table[-1], before, 1.0, -1.0)
+    return table[-1], change
 
 
 def _combined(fine: Observables, coarse: Observables, p: float, q: float) -> Observables:

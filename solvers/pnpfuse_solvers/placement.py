@@ -6,14 +6,14 @@ import numpy as np
 
 from pnpfuse_solvers import grid
 from pnpfuse_solvers.cell import Cell
-from pnpfuse_solvers.discrete import Solution, discretise
+from pnpfuse_solvers.discrete import Solution, discretise, unit_of
 from pnpfuse_solvers.grid import Array
 
 # Features of fixed charge or permittivity narrower than 1/16384 of the cell may be missed.
 SAMPLES = 16385
 # Share of the nodes that follows the variation of fixed charge and permittivity.
 PROFILE_SHARE = 0.2
-_PIECES = np.linspace(0.0, 1.0, 65)
+_PIECES = np.linspace(0.0, 1.0, 257)
 
 
 class Placement:
@@ -31,7 +31,7 @@ class Placement:
         # Edges of pieces of [0, 1] and how much the profiles vary per length on them.
         self._pieces = np.array([0.0, 1.0])
         self._variation = np.zeros(1)
-        self._fixed = 0.0  # largest fixed charge, elementary charges/m^3
+        self._fixed = 0.0  # largest fixed charge, in the unit of Discrete.amount
         found = np.zeros(0)
         for profile, at, values in (
             (cell.fixed_charge, cell.fixed_charge_at, np.asarray),
@@ -48,6 +48,7 @@ class Placement:
             self._follow(np.where(stepped, 0.0, np.abs(np.diff(values(sampled)))))
         if not callable(cell.fixed_charge):
             self._fixed = abs(cell.fixed_charge)
+        self._fixed *= unit_of(cell)
         self.steps: Array = np.unique(found) / cell.length
 
     def _follow(self, change: Array) -> None:
@@ -71,7 +72,7 @@ class Placement:
         """Mesh on [0, 1] for a cell that is not solved yet: layers at walls and steps."""
         p = discretise(self.cell, np.array([0.0, 0.5, 1.0]) * self.cell.length)
         eps = self.cell.mean_permittivity
-        lengths = grid.wall_layers(eps, self._fixed * p.unit, p.v, p.z, p.amount, p.closed)
+        lengths = grid.wall_layers(eps, self._fixed, p.v, p.z, p.amount, p.closed)
         if self.steps.size == 0:
             mesh = grid.walls(nodes, lengths[0], lengths[1])
         else:
@@ -125,17 +126,12 @@ class Placement:
 
     def _inner_layer(self, ions: float) -> float:
         """Thinnest layer to expect at a step of the fixed charge, in cell lengths."""
-        unit = _unit(self.cell)
-        return float(np.sqrt(self.cell.mean_permittivity / (ions + self._fixed * unit)))
+        return float(np.sqrt(self.cell.mean_permittivity / (ions + self._fixed)))
 
 
 def breakpoints(cell: Cell) -> Array:
     """Return the positions [m] inside the cell where fixed charge or permittivity jumps."""
     return Placement(cell).steps * cell.length
-
-
-def _unit(cell: Cell) -> float:
-    return discretise(cell, np.array([0.0, 0.5, 1.0]) * cell.length).unit
 
 
 def _on(x: Array, edges: Array, values: Array) -> Array:
@@ -154,7 +150,7 @@ def _steps(at, x: Array, values: Array) -> tuple[Array, Array]:
     where = np.flatnonzero(jumps > 1e-6 * np.ptp(values))
     stepped = np.zeros(x.size - 1, bool)
     left, right, jump = x[where], x[where + 1], jumps[where]
-    for _ in range(7):  # 64 pieces each time: to 1/2^42 of the interval
+    for _ in range(5):  # 256 pieces each time: to 1/2^40 of the interval
         if where.size == 0:
             break
         points = left[:, None] + (right - left)[:, None] * _PIECES
@@ -195,23 +191,26 @@ def steady_density(solution: Solution) -> Array:
 
 def _steepest(solution: Solution) -> Array:
     """Largest change of ``z u`` and of ``ln c`` (to a millionth of its maximum) on each edge."""
-    c = np.maximum(solution.c, 1e-6 * solution.c.max(axis=1, keepdims=True))
+    least = np.maximum(1e-6 * solution.c.max(axis=1, keepdims=True), np.finfo(float).tiny)
+    c = np.maximum(solution.c, least)
     changes = np.abs(np.diff(np.log(c), axis=1)).max(axis=0)
     return np.maximum(changes, np.abs(solution.problem.z).max() * np.abs(np.diff(solution.u)))
 
 
-def steady_resolution(solution: Solution) -> float:
+def steady_resolution(solution: Solution, order: int) -> float:
     """How coarse the mesh is for a current-carrying state: above 1 a layer is not resolved.
 
     The largest spacing over the local Debye length where the ions' charge changes from node to
-    node (a neutral stretch may have spacings of any number of Debye lengths), and half the largest
-    change of z u on an edge.
+    node (a neutral stretch may have spacings of any number of Debye lengths). At order 2, where no
+    second mesh tells of an error, also half the largest change of z u on an edge.
     """
     p = solution.problem
-    imbalance = (p.z @ solution.c) / (np.abs(p.z) @ solution.c)
+    ions = np.maximum(np.abs(p.z) @ solution.c, np.finfo(float).tiny)
+    imbalance = (p.z @ solution.c) / ions
     changing = np.abs(np.diff(imbalance)) > 0.1
     c = np.maximum(solution.c[:, :-1], solution.c[:, 1:])
     h = np.diff(p.nodes)
     spacing = h * np.sqrt((p.z**2 @ c) / (p.a * h))
-    drop = 0.5 * np.abs(p.z).max() * np.abs(np.diff(solution.u)).max()
-    return max(float(np.max(spacing * changing, initial=0.0)), float(drop))
+    worst = float(np.max(spacing * changing, initial=0.0))
+    drop = 0.5 * float(np.abs(p.z).max() * np.abs(np.diff(solution.u)).max())
+    return max(worst, drop) if order == 2 else worst

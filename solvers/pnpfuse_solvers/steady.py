@@ -18,7 +18,7 @@ from pnpfuse_solvers.cell import Cell, check_cell
 from pnpfuse_solvers.dataset import solution_dataset
 from pnpfuse_solvers.discrete import Discrete, Solution, discretise
 from pnpfuse_solvers.grid import Array
-from pnpfuse_solvers.observables import Observables, extrapolate, observe
+from pnpfuse_solvers.observables import Observables, extrapolate, log_of, observe
 from pnpfuse_solvers.outcome import Outcome, SolverError, judged
 from pnpfuse_solvers.placement import Placement, steady_density, steady_resolution
 
@@ -90,7 +90,7 @@ def solve_steady(
     # Found on coarse meshes, used on a fine one.
     coarse = min(nodes, max(batch.COARSEST, nodes // batch.COARSE_SHARE) + 4 * placement.steps.size)
     solution, iterations = None, 0
-    for count in (coarse, coarse, nodes):
+    for count in (coarse, nodes):
         if solution is None:
             mesh = placement.steady(count, ends)
         else:
@@ -105,9 +105,11 @@ def solve_steady(
     while len(levels) < order // 2 and levels[-1].outcome.ok:
         levels.append(_solve(cell, grid.halved(levels[-1].problem.x), ends, tol, levels[-1]))
         iterations += levels[-1].iterations
-    resolution = steady_resolution(solution)
+    resolution = steady_resolution(solution, order)
     residual, spread = _gauss_residual(levels[-1]), _flux_spread(cell, levels[-1])
-    observed, error = extrapolate([_observe(cell, s, 2**i) for i, s in enumerate(levels)])
+    observed, change = extrapolate([_observe(cell, s, 2**i) for i, s in enumerate(levels)])
+    error = float(np.abs(change.u).max()) if change else np.nan
+    doubt = 2.0 * np.abs(change.log_c).max(axis=0) if change else None
     outcome = judged(levels[-1].outcome, resolution, max(residual, spread), error, order)
     if throw and not outcome.ok:
         raise SolverError(
@@ -118,12 +120,14 @@ def solve_steady(
     solution = dataclasses.replace(
         solution, u=observed.u, c=np.exp(observed.log_c), outcome=outcome, iterations=iterations
     )
-    return _dataset(cell, solution, observed, residual, spread, error, resolution, tol, order)
+    return _dataset(
+        cell, solution, observed, residual, spread, error, doubt, resolution, tol, order
+    )
 
 
 def _dataset(
     cell: Cell, solution: Solution, observed: Observables, residual: float, spread: float,
-    error: float, resolution: float, tol: float, order: int,
+    error: float, doubt: Array | None, resolution: float, tol: float, order: int,
 ) -> xr.Dataset:  # fmt: skip
     p = solution.problem
     fastest = max(ion.diffusivity for ion in cell.ions)
@@ -148,6 +152,7 @@ def _dataset(
             "tol": tol,
             "order": order,
         },
+        doubt=doubt,
         flux=flux,
         current_density=cell.constants.charge * float(p.z @ flux),
         flux_spread=spread,
@@ -189,8 +194,10 @@ def _solve(cell: Cell, x: Array, ends: Array, tol: float, start: Solution | None
     if start is None:
         return _raise_step_by_step(cell, p, ends * p.unit, tol)
     u = np.interp(p.nodes, start.problem.nodes, start.u)
-    c = np.exp([np.interp(p.nodes, start.problem.nodes, row) for row in np.log(start.c)])
-    return _newton(cell, p, u, c, 1.0, tol)
+    c = np.exp([np.interp(p.nodes, start.problem.nodes, row) for row in log_of(start.c)])
+    found = _newton(cell, p, u, c, 1.0, tol)
+    # A start from a mesh that missed something may lead nowhere.
+    return found if found.outcome.ok else _raise_step_by_step(cell, p, ends * p.unit, tol)
 
 
 def _newton(cell: Cell, p: Discrete, u: Array, c: Array, share: float, tol: float) -> Solution:
@@ -254,7 +261,7 @@ def _observe(cell: Cell, solution: Solution, stride: int) -> Observables:
     h = np.diff(solution.problem.nodes)
     return dataclasses.replace(
         observe(cell, solution, stride),
-        log_c=np.log(solution.c)[:, ::stride],
+        log_c=log_of(solution.c)[:, ::stride],
         flux=_fluxes(cell, solution) @ h,
     )
 
