@@ -169,7 +169,9 @@ def solution_dataset(
         Further variables.
     """
     p = solution.problem
-    found, share = _interface(solution, slopes, attrs["tol"], doubt)
+    found, share = _interface(
+        solution, slopes, attrs["tol"], doubt, more.get("concentration_excess", np.zeros(p.z.size))
+    )
     return _dressed(
         cell,
         {
@@ -276,7 +278,7 @@ def neutrality_note(cell: Cell) -> str:
 
 
 def _interface(
-    solution: Solution, slopes: Array, tol: float, doubt: Array | None
+    solution: Solution, slopes: Array, tol: float, doubt: Array | None, excess: Array
 ) -> tuple[Interface, Array]:
     """The interface on [0, 1] and each species' separation (S,)."""
     p = solution.problem
@@ -287,6 +289,7 @@ def _interface(
             top = int(solution.c[s].argmax())
             boltzmann = log_c[s, top] - z * (solution.u - solution.u[top])
             log_c[s] = np.where(solution.c[s] > 1e-290, log_c[s], boltzmann)
+    log_c -= np.log1p(np.nan_to_num(excess))[:, None]
     profiles = Profiles(p.nodes, log_c, slopes, p.z)
     newton = float(p.z.max() - p.z.min()) * max(tol, 1e-10)
     error = newton if doubt is None else np.maximum(doubt, newton)
