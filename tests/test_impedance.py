@@ -7,7 +7,7 @@ from mpmath import mp, mpf
 
 from pnpfuse_solvers import Cell, Ion, SolverError, capacitance, impedance, solve_transient
 from pnpfuse_solvers.equilibrium import on_placed_mesh
-from pnpfuse_solvers.impedance import elastance
+from pnpfuse_solvers.spectrum import elastance
 
 
 def complex_impedance(found):

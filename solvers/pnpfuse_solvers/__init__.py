@@ -7,10 +7,10 @@
 from pnpfuse_solvers import accessor  # noqa: F401  registers .pnp on xarray.Dataset
 from pnpfuse_solvers.cell import Cell, Constants, Ion
 from pnpfuse_solvers.equilibrium import solve_equilibrium
-from pnpfuse_solvers.impedance import impedance
 from pnpfuse_solvers.many import solve_many
 from pnpfuse_solvers.outcome import Outcome, SolverError
-from pnpfuse_solvers.sensitivity import capacitance, sensitivity
+from pnpfuse_solvers.response import capacitance, sensitivity
+from pnpfuse_solvers.spectrum import impedance
 from pnpfuse_solvers.steady import solve_steady
 from pnpfuse_solvers.transient import solve_transient
 
