@@ -20,7 +20,7 @@ FOUND, ONE_KIND, NOT_FINITE, EVERYWHERE, STRETCH, CATIONS, ANIONS, SEVERAL, NEUT
 
 # None of these calls a kernel of another file (but ``exp``, which does not change).
 _jit = njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
-_nodes, _weights = np.polynomial.legendre.leggauss(4)
+_nodes, _weights = np.polynomial.legendre.leggauss(3)
 _GAUSS_X, _GAUSS_W = tuple(0.5 * (1.0 + _nodes)), tuple(0.5 * _weights)
 
 
@@ -315,7 +315,7 @@ def shares(x, log_c, slope, z, split):
             right[i] = _cut(h[i], tilt[i + 1], last[i] - first[i])
             piece[i] = 0.0
         cut = 0.0
-        for k in range(4):
+        for k in range(3):
             t, weight = _GAUSS_X[k], _GAUSS_W[k]
             for i in range(n - 1):
                 piece[i] += weight * exp(_cubic(t, first[i], left[i], last[i], right[i]))
@@ -337,7 +337,9 @@ def boltzmann_profiles(u, slope, c, excess, z):
     """
     log_c, tilt = np.empty(c.shape), np.empty(c.shape)
     for s in range(z.size):
-        top = np.argmax(c[s])
+        top = 0 if c[s, 0] > c[s, -1] else u.size - 1
+        if c[s, top] < 1e-200:
+            top = np.argmax(c[s])
         level = np.log(c[s, top]) + z[s] * u[top]
         if excess[s] > -1.0:  # not where it is unknown
             level -= np.log1p(excess[s])

@@ -341,20 +341,18 @@ def equilibrium(u, a, w, f, r, v, z, amount, closed, tol, limit):
 def residual_of(u, a, w, f, r, v, z, amount, c):
     """Largest violation of Gauss's law in a node's box, over the largest displacement."""
     n = u.size
-    missing = np.empty(n)
+    missing, flow, series = np.empty(n), np.empty(n - 1), np.empty(n - 1)
     imbalance(u, a, w, f, r, v, z, c, missing)
-    worst = displacement = series = charge = top = 0.0
+    for i in range(n - 1):
+        flow[i] = a[i] * (u[i + 1] - u[i])
+        series[i] = 1.0 / a[i]
+    charge = (np.abs(z) * amount).sum()
     for i in range(n):
-        worst = max(worst, abs(missing[i]))
         charge += abs(f[i]) * w[i]
-        top = max(top, abs(u[i]))
-        if i < n - 1:
-            displacement = max(displacement, abs(a[i] * (u[i + 1] - u[i])))
-            series += 1.0 / a[i]
     # Almost without a field, what is left is the rounding of the ions' charges and of a potential
     # that is large but nearly the same everywhere.
-    charge += (np.abs(z) * amount).sum()
-    return worst / max(displacement, 1e-8 * charge, 1e-3 * top / series)
+    capacitor = largest(u)[0] / largest(series)[1]
+    return largest(missing)[0] / max(largest(flow)[0], 1e-8 * charge, 1e-3 * capacitor)
 
 
 @_jit
@@ -464,7 +462,9 @@ def ideal(u, w, z, amount, closed, c, sum_g):
 def log_partition(u, z, amount, c, out):
     """Fill ``out`` (S,) with ln int exp(-z u) dx, read off Boltzmann concentrations."""
     for s in range(z.size):
-        k = np.argmax(c[s])
+        k = 0 if c[s, 0] > c[s, -1] else u.size - 1
+        if c[s, k] < 1e-200 * amount[s]:
+            k = np.argmax(c[s])
         out[s] = np.log(amount[s] / c[s, k]) - z[s] * u[k]
 
 
