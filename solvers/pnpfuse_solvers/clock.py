@@ -10,14 +10,7 @@ from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.discrete import Discrete, discretise
 from pnpfuse_solvers.elimination import System
 from pnpfuse_solvers.grid import Array
-from pnpfuse_solvers.ledger import (
-    Ledger,
-    dissipation,
-    electrode_charge,
-    layer_resolution,
-    ledger,
-    residual,
-)
+from pnpfuse_solvers.ledger import Ledger, ledger
 from pnpfuse_solvers.outcome import Outcome
 from pnpfuse_solvers.program import SHARES, Program
 
@@ -137,13 +130,12 @@ class Clock:
         energy = np.append(self.now.energy[-1], now.energy)
         if (v == v[0]).all():
             self.energy_rise = max(self.energy_rise, float(np.diff(energy).max()))
-        u, c = middles[:, 0], middles[:, 1:]
+        halfway = ledger(middles[:, 0], middles[:, 1:], v[-1:], self.p.amount, self.system)
         lost = np.append(self.now.dissipation[-1], now.dissipation)
-        halfway = dissipation(u, c, np.log(c), self.system)
         rates = np.zeros((2, 3, tau.size))  # at 0, 1/2 and 1 of each step
-        rates[0] = tau * np.stack([lost[:-1], halfway, lost[1:]])
+        rates[0] = tau * np.stack([lost[:-1], halfway.dissipation, lost[1:]])
         if slopes.any():
-            charge = [self.now.charge[-1], electrode_charge(u, c, self.system)[0], now.charge[-1]]
+            charge = [self.now.charge[-1], halfway.charge[0], now.charge[-1]]
             rates[1, :, 0] = (np.array(charge) * slopes).sum(axis=1)
         cubic = _INTEGRAL @ rates
         sums = self.sums + np.cumsum(cubic.sum(axis=1), axis=1)
@@ -195,12 +187,20 @@ class Clock:
 
     def _certify(self, states: Array, v: Array) -> Ledger:
         """Return the energies of ``states`` (P, K, N) and keep the worst of their certificates."""
-        p, system, u, c = self.p, self.system, states[:, 0], states[:, 1:]
-        self.residual = max(self.residual, residual(u, c, v, p.amount, system))
-        self.resolution = max(self.resolution, layer_resolution(u, c, system))
-        self.mass_error = max(self.mass_error, float(np.abs(c @ p.w / p.amount - 1.0).max()))
-        self.smallest = min(self.smallest, float(c.min()))
-        return ledger(u, c, v, p.amount, system)
+        found = ledger(states[:, 0], states[:, 1:], v, self.p.amount, self.system)
+        self.residual = max(self.residual, found.residual)
+        self.resolution = max(self.resolution, found.resolution)
+        self.mass_error = max(self.mass_error, found.mass_error)
+        self.smallest = min(self.smallest, found.smallest)
+        return found
+
+
+def charge_of(c: Array, p: Discrete) -> Array:
+    """Charge density (T, N) of ions (T, S, N) and fixed charge."""
+    charge = np.tile(p.f, (len(c), 1))
+    for s, z in enumerate(p.z):
+        charge += z * c[:, s]
+    return charge
 
 
 def poisson(p: Discrete, c: Array, v: Array) -> Array:
@@ -208,7 +208,7 @@ def poisson(p: Discrete, c: Array, v: Array) -> Array:
     off, diagonal = -p.a.copy(), np.zeros(p.x.size)
     diagonal[:-1] += p.a
     diagonal[1:] += p.a
-    u = p.w * (np.tensordot(c, p.z, (1, 0)) + p.f)
+    u = p.w * (charge_of(c, p))
     for end, node, edge in ((0, 0, 0), (1, -1, -1)):
         if p.r[end] > 0.0:
             diagonal[node] += p.r[end]

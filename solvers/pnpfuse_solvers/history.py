@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from pnpfuse_solvers.clock import Clock
+from pnpfuse_solvers.clock import Clock, charge_of
 from pnpfuse_solvers.grid import Array
 
 
@@ -38,7 +38,7 @@ def history(clock: Clock) -> History:
     du = np.diff(u)
     flow = -p.a * du
     half = 0.5 * np.diff(p.nodes)
-    charge = np.tensordot(clock.c[: clock.reached], p.z, (1, 0)) + p.f
+    charge = charge_of(clock.c[: clock.reached], p)
     displacement = np.empty_like(u)
     displacement[:, 1:] = flow + charge[:, 1:] * half
     displacement[:, 0] = flow[:, 0] - charge[:, 0] * half[0]

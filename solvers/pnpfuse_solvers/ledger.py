@@ -5,84 +5,101 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numba import njit
 
 from pnpfuse_solvers import transport
 from pnpfuse_solvers.elimination import System
 from pnpfuse_solvers.grid import Array
 
+_jit = njit(cache=True, error_model="numpy")
+
 
 @dataclasses.dataclass(frozen=True)
 class Ledger:
-    """Energies of P states, in units in which kB T, the length and the clock's time are 1."""
+    """P states, in units in which kB T, the length and the clock's time are 1."""
 
     log_c: Array  # (P, S, N)
     energy: Array  # (P,) free energy less the work of the electrodes
     dissipation: Array  # (P,) free energy lost per time
     charge: Array  # (P, 2) of the electrodes
-
-
-def dissipation(u: Array, c: Array, log_c: Array, system: System) -> Array:
-    """Flux times drop of chemical potential over the edges (P,), never negative."""
-    z = system.z
-    flux = np.empty((*c.shape[:2], c.shape[2] - 1))
-    transport.fluxes_of(u, c, system.h, z, system.d, flux)
-    du = np.diff(u)
-    total = np.zeros(len(u))
-    for s in range(z.size):
-        drop = np.diff(log_c[:, s])
-        drop += z[s] * du
-        total -= np.einsum("pe,pe->p", flux[:, s], drop)
-    return total
-
-
-def electrode_charge(u: Array, c: Array, system: System) -> Array:
-    """Charge (P, 2) by Gauss's law in the boxes at the ends."""
-    a, w, f, z = system.a, system.w, system.f, system.z
-    left = a[0] * (u[:, 0] - u[:, 1]) - w[0] * (c[:, :, 0] @ z + f[0])
-    right = a[-1] * (u[:, -1] - u[:, -2]) - w[-1] * (c[:, :, -1] @ z + f[-1])
-    return np.stack([left, right], axis=1)
+    residual: float  # the worst of the states, as all that follows (see `Solution`)
+    resolution: float
+    mass_error: float
+    smallest: float  # concentration
 
 
 def ledger(u: Array, c: Array, v: Array, amount: Array, system: System) -> Ledger:
-    """Return the energies of states ``u`` (P, N), ``c`` (P, S, N) between electrodes at ``v``."""
+    """Read off states ``u`` (P, N), ``c`` (P, S, N) between electrodes at ``v`` (P, 2)."""
     log_c = np.log(c)
-    kinds = log_c - (np.log(amount)[:, None] + 1.0)
-    ideal = np.einsum("psn,psn,n->p", kinds, c, system.w)
-    du = np.diff(u)
-    field = 0.5 * np.einsum("pe,pe,e->p", du, du, system.a)
-    stern = 0.5 * ((u[:, [0, -1]] - v) ** 2 @ system.r)
-    charge = electrode_charge(u, c, system)
-    energy = ideal + field + stern - (charge * v).sum(axis=1)
-    return Ledger(log_c, energy, dissipation(u, c, log_c, system), charge)
+    flux = np.empty((*c.shape[:2], c.shape[2] - 1))
+    transport.fluxes_of(u, c, system.h, system.z, system.d, flux)
+    out = np.empty((8, len(u)))
+    audit(u, c, log_c, flux, np.broadcast_to(v, (len(u), 2)).copy(), amount, system, out)
+    return Ledger(
+        log_c, out[0], out[1], out[2:4].T, out[4].max(), out[5].max(), out[6].max(), out[7].min()
+    )
 
 
-def residual(u: Array, c: Array, v: Array, amount: Array, system: System) -> float:
-    """Largest violation of Gauss's law in a box over the largest displacement (see ``Solution``)."""
-    a, w, f, r, z = system.a, system.w, system.f, system.r, system.z
-    flow = a * np.diff(u)
-    missing = np.tensordot(c, z, (1, 0))
-    missing += f
-    missing *= w
-    missing[:, :-1] += flow
-    missing[:, 1:] -= flow
-    for end in (0, -1):
-        missing[:, end] += r[end] * (v[:, end] - u[:, end])
-        missing[:, end] *= r[end] > 0.0
-    scale = np.maximum(np.abs(flow).max(axis=1), 1e-8 * (np.abs(z) @ amount + np.abs(f) @ w))
-    scale = np.maximum(scale, 1e-3 * np.abs(u).max(axis=1) / (1.0 / a).sum())
-    return float((np.abs(missing).max(axis=1) / scale).max())
+@_jit
+def audit(u, c, log_c, flux, v, amount, system, out):
+    """Fill ``out`` (8, P): energy, dissipation, charges, residual, resolution, mass error, min c.
 
-
-def layer_resolution(u: Array, c: Array, system: System) -> float:
-    """Coarseness of the mesh where ions are, the worst of P states (see ``Solution``)."""
-    a, h, z = system.a, system.h, system.z
-    jumps = np.abs(np.diff(u))
-    worst = 0.0
-    for end in (0, -1):
-        screening = np.sqrt(c[:, :, end] @ z**2 * (h[end] / a[end]))
-        worst = max(worst, float((screening * (jumps[:, end] > 1e-6)).max()))
-    for s in range(z.size):
-        piece = (c[:, s, :-1] + c[:, s, 1:]) * h
-        there = piece > 1e-3 * piece.sum(axis=1, keepdims=True)
-        worst = max(worst, float(abs(z[s]) * (jumps * there).max()))
-    return worst
+    The dissipation is flux times drop of the chemical potential, never negative on any edge.
+    """
+    a, h, w, f, r, z, _d = system
+    n, species = w.size, z.size
+    last = n - 1
+    charge = np.empty(n)
+    capacitance = 1.0 / (1.0 / a).sum()
+    ions = np.abs(f) @ w
+    for s in range(species):
+        ions += abs(z[s]) * amount[s]
+    for j in range(u.shape[0]):
+        charge[:] = f
+        energy, lost, mass_error, resolution = 0.0, 0.0, 0.0, 0.0
+        smallest = np.inf
+        for s in range(species):
+            reference = np.log(amount[s]) + 1.0
+            mass = 0.0
+            for i in range(n):
+                here = w[i] * c[j, s, i]
+                mass += here
+                energy += here * (log_c[j, s, i] - reference)
+                charge[i] += z[s] * c[j, s, i]
+                smallest = min(smallest, c[j, s, i])
+            for i in range(last):
+                jump = u[j, i + 1] - u[j, i]
+                lost -= flux[j, s, i] * (log_c[j, s, i + 1] - log_c[j, s, i] + z[s] * jump)
+                if (c[j, s, i] + c[j, s, i + 1]) * h[i] > 2e-3 * mass:
+                    resolution = max(resolution, abs(z[s] * jump))
+            mass_error = max(mass_error, abs(mass / amount[s] - 1.0))
+        missing, largest, before, top = 0.0, 0.0, 0.0, 0.0
+        for i in range(n):
+            top = max(top, abs(u[j, i]))
+            flow = 0.0
+            if i < last:
+                jump = u[j, i + 1] - u[j, i]
+                flow = a[i] * jump
+                energy += 0.5 * flow * jump
+                largest = max(largest, abs(flow))
+            if 0 < i < last:
+                missing = max(missing, abs(w[i] * charge[i] + (flow - before)))
+            before = flow
+        for end in range(2):
+            i, e = (0, 0) if end == 0 else (last, last - 1)
+            inward = a[e] * (u[j, 1 if end == 0 else last - 1] - u[j, i])
+            on_electrode = -inward - w[i] * charge[i]
+            gap = v[j, end] - u[j, i]
+            energy += 0.5 * r[end] * gap * gap - v[j, end] * on_electrode
+            out[2 + end, j] = on_electrode
+            if r[end] > 0.0:
+                missing = max(missing, abs(r[end] * gap - on_electrode))
+            screening = 0.0
+            for s in range(species):
+                screening += z[s] * z[s] * c[j, s, i]
+            if abs(inward) > 1e-6 * a[e]:
+                resolution = max(resolution, np.sqrt(screening * h[e] / a[e]))
+        scale = max(largest, 1e-8 * ions, 1e-3 * top * capacitance)
+        out[0, j], out[1, j] = energy, lost
+        out[4, j], out[5, j] = missing / scale, resolution
+        out[6, j], out[7, j] = mass_error, smallest

@@ -12,7 +12,7 @@ import xarray as xr
 from pnpfuse_solvers import grid
 from pnpfuse_solvers.arguments import check_nodes, finite_number
 from pnpfuse_solvers.cell import Cell, check_cell
-from pnpfuse_solvers.clock import Clock
+from pnpfuse_solvers.clock import Clock, charge_of
 from pnpfuse_solvers.dataset import build, neutrality_note
 from pnpfuse_solvers.equilibrium import on_placed_mesh
 from pnpfuse_solvers.grid import Array
@@ -137,7 +137,7 @@ def _dataset(
     values = {
         "potential": volt * found.u,
         "reduced_potential": found.u,
-        "charge_density": (np.tensordot(c, p.z, (1, 0)) + p.f) * (k.charge / p.unit),
+        "charge_density": charge_of(c, p) * (k.charge / p.unit),
         "electric_field": found.displacement * (volt / cell.length / cell.permittivity_at(p.x)),
         "free_energy": energy * found.energy,
         "dissipation": energy / shown.unit * found.dissipation,
