@@ -72,8 +72,8 @@ class Clock:
         count = len(times)
         self.c = np.full((count, p.z.size, p.x.size), np.nan)
         self.booked = np.full((2, count), np.nan)
-        # A hundredth of the Debye relaxation time: the fastest thing after a switch.
-        self.first = 1e-2 * cell.mean_permittivity / float((p.z**2 * self.system.d) @ p.amount)
+        # A small part of the Debye relaxation time, the fastest thing after a switch.
+        self.first = 1e-4 * cell.mean_permittivity / float((p.z**2 * self.system.d) @ p.amount)
         self.y = np.empty((p.z.size + 1, p.x.size))
         self.y[1:] = initial.concentrations(start, cell, p)
         self.sums = np.zeros((2, 1))

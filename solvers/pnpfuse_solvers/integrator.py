@@ -30,12 +30,23 @@ def step_of(clock):
 
 
 @_inner
-def add(out, factor, term):
-    """out += factor * term for arrays (K, N)."""
-    if factor != 0.0:
-        for m in range(out.shape[0]):
-            for i in range(out.shape[1]):
-                out[m, i] += factor * term[m, i]
+def mix(out, factors, terms, count):
+    """out += sum over the first ``count`` of factors times terms, for arrays (M,) and (., M).
+
+    Four terms at a time: few passes over memory.
+    """
+    m = 0
+    while m + 4 <= count:
+        f0, f1, f2, f3 = factors[m], factors[m + 1], factors[m + 2], factors[m + 3]
+        t0, t1, t2, t3 = terms[m], terms[m + 1], terms[m + 2], terms[m + 3]
+        for i in range(out.size):
+            out[i] += (f0 * t0[i] + f1 * t1[i]) + (f2 * t2[i] + f3 * t3[i])
+        m += 4
+    while m < count:
+        factor, term = factors[m], terms[m]
+        for i in range(out.size):
+            out[i] += factor * term[i]
+        m += 1
 
 
 @_inner
@@ -46,25 +57,26 @@ def stages(y, tau, v, turn, system, table, factors, k, state, flow, right):
     derivative at the start.
     """
     gamma, alpha, mixed, shift, _dense = table
+    n = y.shape[1]
+    flat = k.reshape(k.shape[0], -1)
     rate = 1.0 / (gamma * tau)
     slopes(y[0], y[1:], system.h, system.z, system.d, factors.p, factors.q, factors.t)
     factorise(rate, system, factors)
     for j in range(k.shape[0]):
         state[:] = y
+        mix(state.reshape(-1), alpha[j], flat, j)
         k[j] = 0.0
-        for m in range(j):
-            add(state, alpha[j, m], k[m])
-            add(k[j, 1:], mixed[j, m] / tau, k[m, 1:])
+        mix(flat[j, n:], mixed[j], flat[:, n:], j)
         imbalance(state[0], state[1:], v[j], system, flow, right)
         for s in range(1, y.shape[0]):
             for i in range(y.shape[1]):
-                k[j, s, i] = right[s, i] + system.w[i] * k[j, s, i]
+                k[j, s, i] = right[s, i] + system.w[i] / tau * k[j, s, i]
         k[j, 0] = right[0]
         for end in range(2):
             weight = system.r[end] if system.r[end] > 0.0 else 1.0
             k[j, 0, -end] += weight * shift[j] * turn[end]
         solve(system.a, factors, k[j])
-    add(state, 1.0, k[k.shape[0] - 1])
+    state += k[k.shape[0] - 1]
 
 
 @_inner
@@ -118,7 +130,7 @@ def _march(stamp):
     def march(
         y, clock, v, turn, rtol, amount, system, table, times, out, passed, middles, ends, limit
     ):
-        """Move ``y`` (K, N) on by steps of Rosenbrock's method, until its end or its room is reached.
+        """Move ``y`` (K, N) on by Rosenbrock steps, until the end or the room is reached.
 
         Parameters
         ----------
@@ -158,8 +170,7 @@ def _march(stamp):
             if wrong <= 1.0:
                 dense[:] = 0.0
                 for m in range(3):
-                    for j in range(8):
-                        add(dense[m], table[4][m, j], k[j])
+                    mix(dense[m].reshape(-1), table[4][m], k.reshape(8, -1), 8)
                 good = lift(state, y, amount, system.w, FLOOR * rtol)
                 between(0.5, y, state, dense, middles[steps])
                 good = good and lift(middles[steps], y, amount, system.w, FLOOR * rtol)

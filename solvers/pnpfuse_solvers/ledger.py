@@ -35,8 +35,11 @@ def ledger(u: Array, c: Array, v: Array, amount: Array, system: System) -> Ledge
     transport.fluxes_of(u, c, system.h, system.z, system.d, flux)
     out = np.empty((8, len(u)))
     audit(u, c, log_c, flux, np.broadcast_to(v, (len(u), 2)).copy(), amount, system, out)
-    worst = out[4:7].max(axis=1, initial=0.0).tolist()
-    return Ledger(log_c, out[0], out[1], out[2:4].T, *worst, out[7].min(initial=np.inf))
+    worst = out[4:7].max(axis=1, initial=0.0)
+    return Ledger(
+        log_c, out[0], out[1], out[2:4].T, float(worst[0]), float(worst[1]), float(worst[2]),
+        float(out[7].min(initial=np.inf)),
+    )  # fmt: skip
 
 
 @_jit

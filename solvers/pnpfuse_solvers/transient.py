@@ -111,7 +111,7 @@ def solve_transient(
         )
     found = [history(level) for level in levels]
     if extrapolate:
-        result, error = extrapolated(*found, finest)
+        result, error = extrapolated(found[0], found[1], finest)
     else:
         result, error = found[0], np.full(len(found[0].u), np.nan)
     return _dataset(
