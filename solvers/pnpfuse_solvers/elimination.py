@@ -19,6 +19,8 @@ from numba import njit
 from pnpfuse_solvers.grid import Array
 
 _jit = njit(cache=True, error_model="numpy")
+# Calls cost more than the few operations on a block: every array that is passed is counted.
+_inline = njit(cache=True, error_model="numpy", inline="always")
 
 
 class System(NamedTuple):
@@ -52,89 +54,124 @@ def room(species, n):
 
 
 @_jit
-def block(i, store, p, q, t, system, x):
+def width(x, few):
+    """K; the compiler knows it where ``few`` is a tuple of K numbers, and unrolls loops."""
+    return len(few) if len(few) > 0 else x.shape[1]
+
+
+@_inline
+def block(i, store, p, q, t, system, x, few):
     """Fill ``x[i]``, a node's own block of the Jacobian of ``store w c`` + outflow and Gauss's law.
 
     Where ``store`` is 0 concentrations are held at the ends; potentials are held where r is 0.
     """
     a, w, z, r = system.a, system.w, system.z, system.r
+    k = width(x, few)
     last = w.size - 1
-    x[i] = 0.0
-    for e in range(max(i - 1, 0), min(i + 1, last)):
-        x[i, 0, 0] += a[e]
-        for s in range(z.size):
-            x[i, 1 + s, 0] -= t[s, e]
-            x[i, 1 + s, 1 + s] += p[s, e] if e == i else q[s, e]
-    for s in range(z.size):
-        x[i, 0, 1 + s] = -w[i] * z[s]
-        x[i, 1 + s, 1 + s] += store * w[i]
-    if i == 0 or i == last:
-        x[i, 0, 0] += r[0 if i == 0 else 1]
-        first = 0 if r[0 if i == 0 else 1] == 0.0 else 1
-        for m in range(first, z.size + 1 if store == 0.0 else 1):
-            x[i, m] = 0.0
-            x[i, m, m] = 1.0
-
-
-@_jit
-def eliminate(i, j, e, out, t, a, gain, x):
-    """Take the node j before i, on the other side of edge e, out of the block of i."""
-    k = x.shape[1]
     for m in range(k):
-        lead = gain[j, 0, m]
-        x[i, 0, m] += a[e] * lead
+        for s in range(k):
+            x[i, m, s] = 0.0
+    for s in range(1, k):
+        x[i, 0, s] = -w[i] * z[s - 1]
+        x[i, s, s] = store * w[i]
+    if i < last:
+        x[i, 0, 0] += a[i]
         for s in range(1, k):
-            x[i, s, m] += out[s - 1, e] * gain[j, s, m] - t[s - 1, e] * lead
+            x[i, s, 0] -= t[s - 1, i]
+            x[i, s, s] += p[s - 1, i]
+    if i > 0:
+        x[i, 0, 0] += a[i - 1]
+        for s in range(1, k):
+            x[i, s, 0] -= t[s - 1, i - 1]
+            x[i, s, s] += q[s - 1, i - 1]
+    if i == 0 or i == last:
+        end = 0 if i == 0 else 1
+        x[i, 0, 0] += r[end]
+        first = 0 if r[end] == 0.0 else 1
+        for m in range(first, k if store == 0.0 else 1):
+            for s in range(k):
+                x[i, m, s] = 1.0 if s == m else 0.0
 
 
-@_jit
-def invert(x):
-    """Invert in place a block (K, K), concentrations first: their pivots are positive."""
-    k = x.shape[0]
+@_inline
+def eliminate(i, j, e, out, t, a, gain, x, few):
+    """Take the node j before i, on the other side of edge e, out of the block of i."""
+    k = width(x, few)
+    for s in range(1, k):
+        own, tilt = out[s - 1, e], t[s - 1, e]
+        for m in range(k):
+            x[i, s, m] += own * gain[j, s, m] - tilt * gain[j, 0, m]
+    for m in range(k):
+        x[i, 0, m] += a[e] * gain[j, 0, m]
+
+
+@_inline
+def invert(i, x, few):
+    """Invert a block in place, concentrations first: their pivots are positive."""
+    k = width(x, few)
     for m in range(1, k + 1):
         c = m % k
-        pivot = 1.0 / x[c, c]
-        x[c, c] = 1.0
+        pivot = 1.0 / x[i, c, c]
+        x[i, c, c] = 1.0
         for j in range(k):
-            x[c, j] *= pivot
-        for i in range(k):
-            if i != c:
-                factor = x[i, c]
-                x[i, c] = 0.0
+            x[i, c, j] *= pivot
+        for s in range(k):
+            if s != c:
+                factor = x[i, s, c]
+                x[i, s, c] = 0.0
                 for j in range(k):
-                    x[i, j] -= factor * x[c, j]
+                    x[i, s, j] -= factor * x[i, c, j]
 
 
-@_jit
-def onward(i, e, into, t, a, free, store, x, gain):
-    """Fill ``gain[i]``: the inverse block times the coupling to the next node, through edge e."""
-    k = x.shape[1]
+@_inline
+def onward(i, e, into, t, a, free, x, gain, few):
+    """Fill ``gain[i]``: the inverse block times the coupling to the next node, through edge e.
+
+    ``free`` says of the potential and of the concentrations of i whether they have an equation.
+    """
+    k = width(x, few)
     for m in range(k):
-        gain[i, m, 0] = -a[e] * x[i, m, 0] if free else 0.0
+        gain[i, m, 0] = -free[0] * a[e] * x[i, m, 0]
         for s in range(1, k):
-            held = store == 0.0 and (i == 0 or i == x.shape[0] - 1)
-            gain[i, m, 0] += 0.0 if held else x[i, m, s] * t[s - 1, e]
-            gain[i, m, s] = 0.0 if held else -x[i, m, s] * into[s - 1, e]
+            part = free[1] * x[i, m, s]
+            gain[i, m, 0] += part * t[s - 1, e]
+            gain[i, m, s] = -part * into[s - 1, e]
 
 
 @_jit
-def chain(side, store, p, q, t, system, x, gain):
+def chain(side, store, factors, system, few):
     """Eliminate the nodes from one end up to the middle."""
+    p, q, t, x, gain = factors
     a = system.a
     n = system.w.size
     middle = n // 2
     out, into = (p, q) if side == 0 else (q, p)
+    free = (1.0 if system.r[side] > 0.0 else 0.0, 1.0 if store != 0.0 else 0.0)
     for j in range(middle if side == 0 else n - 1 - middle):
         i = j if side == 0 else n - 1 - j
         back, ahead = (i - 1, i) if side == 0 else (i, i - 1)
-        block(i, store, p, q, t, system, x)
+        block(i, store, p, q, t, system, x, few)
         if j > 0:
-            eliminate(i, i - 1 if side == 0 else i + 1, back, out, t, a, gain, x)
-        invert(x[i])
-        onward(i, ahead, into, t, a, j > 0 or system.r[side] > 0.0, store, x, gain)
-        if j == 0 and system.z.size == 2:
+            eliminate(i, i - 1 if side == 0 else i + 1, back, out, t, a, gain, x, few)
+        invert(i, x, few)
+        onward(i, ahead, into, t, a, free, x, gain, few)
+        free = (1.0, 1.0)
+        if x.shape[1] == 3:
             chain_of_two(side, store, out, into, t, system, x, gain)
             break
+
+
+@_jit
+def halves(store, factors, system, few):
+    """Eliminate both halves and invert the block of the middle node."""
+    chain(0, store, factors, system, few)
+    chain(1, store, factors, system, few)
+    p, q, t, x, gain = factors
+    i = system.w.size // 2
+    block(i, store, p, q, t, system, x, few)
+    eliminate(i, i - 1, i - 1, p, t, system.a, gain, x, few)
+    eliminate(i, i + 1, i, q, t, system.a, gain, x, few)
+    invert(i, x, few)
 
 
 @_jit
@@ -184,73 +221,88 @@ def factorise(store, system, factors):
 
     Concentrations are held at the ends where ``store`` is 0, potentials where r is 0.
     """
-    p, q, t, x, gain = factors
-    chain(0, store, p, q, t, system, x, gain)
-    chain(1, store, p, q, t, system, x, gain)
-    n = system.w.size
-    i = n // 2
-    block(i, store, p, q, t, system, x)
-    eliminate(i, i - 1, i - 1, p, t, system.a, gain, x)
-    eliminate(i, i + 1, i, q, t, system.a, gain, x)
-    invert(x[i])
+    k = factors.x.shape[1]
+    if k == 2:
+        halves(store, factors, system, (0, 0))
+    elif k == 4:
+        halves(store, factors, system, (0, 0, 0, 0))
+    elif k == 5:
+        halves(store, factors, system, (0, 0, 0, 0, 0))
+    else:
+        halves(store, factors, system, ())
 
 
 @_jit
-def receive(y, i, j, e, out, t, a):
+def receive(y, i, j, e, out, t, a, k):
     """Take what node j passes on through edge e to the right-hand side of node i."""
-    y[0, i] += a[e] * y[0, j]
-    for s in range(1, y.shape[0]):
-        y[s, i] += out[s - 1, e] * y[s, j] - t[s - 1, e] * y[0, j]
+    lead = y[0, j]
+    y[0, i] += a[e] * lead
+    for s in range(1, k):
+        y[s, i] += out[s - 1, e] * y[s, j] - t[s - 1, e] * lead
 
 
 @_jit
-def apply(x, i, y, own):
+def apply(x, i, y, own, k):
     """Multiply the right-hand side of node i by its inverse block; ``own`` (K,) is room."""
-    for m in range(own.size):
-        own[m] = 0.0
-        for s in range(own.size):
-            own[m] += x[i, m, s] * y[s, i]
-    for m in range(own.size):
+    for m in range(k):
+        total = 0.0
+        for s in range(k):
+            total += x[i, m, s] * y[s, i]
+        own[m] = total
+    for m in range(k):
         y[m, i] = own[m]
 
 
 @_jit
-def back(y, i, j, gain):
+def back(y, i, j, gain, k):
     """Take out of node i's solution what it gets from node j."""
-    for m in range(y.shape[0]):
-        for s in range(y.shape[0]):
-            y[m, i] -= gain[i, m, s] * y[s, j]
+    for m in range(k):
+        total = y[m, i]
+        for s in range(k):
+            total -= gain[i, m, s] * y[s, j]
+        y[m, i] = total
+
+
+@_jit
+def sweep(a, factors, y, few):
+    """Solve in place, both halves in one loop: neither waits for the other."""
+    p, q, t, x, gain = factors
+    k = width(x, few)
+    n = y.shape[1]
+    last, middle = n - 1, n // 2
+    own, other = np.empty(k), np.empty(k)
+    for j in range(middle):
+        i = last - j
+        if j > 0:
+            receive(y, j, j - 1, j - 1, p, t, a, k)
+        apply(x, j, y, own, k)
+        if i > middle:
+            if j > 0:
+                receive(y, i, i + 1, i, q, t, a, k)
+            apply(x, i, y, other, k)
+    receive(y, middle, middle - 1, middle - 1, p, t, a, k)
+    receive(y, middle, middle + 1, middle, q, t, a, k)
+    apply(x, middle, y, own, k)
+    for j in range(middle - 1, -1, -1):
+        back(y, j, j + 1, gain, k)
+        if last - j > middle:
+            back(y, last - j, last - j - 1, gain, k)
 
 
 @_jit
 def solve(a, factors, y):
-    """Solve in place for a right-hand side ``y`` (K, N) with what ``factorise`` left.
-
-    Both halves advance in one loop: neither waits for the other.
-    """
-    p, q, t, x, gain = factors
-    k, n = y.shape
-    last, middle = n - 1, n // 2
+    """Solve in place for a right-hand side ``y`` (K, N) with what ``factorise`` left."""
+    k = y.shape[0]
     if k == 3:
         solve_for_two(a, factors, y)
-        return
-    own = np.empty(k)
-    for j in range(middle):
-        if j > 0:
-            receive(y, j, j - 1, j - 1, p, t, a)
-        apply(x, j, y, own)
-        i = last - j
-        if i > middle:
-            if j > 0:
-                receive(y, i, i + 1, i, q, t, a)
-            apply(x, i, y, own)
-    receive(y, middle, middle - 1, middle - 1, p, t, a)
-    receive(y, middle, middle + 1, middle, q, t, a)
-    apply(x, middle, y, own)
-    for j in range(middle - 1, -1, -1):
-        back(y, j, j + 1, gain)
-        if last - j > middle:
-            back(y, last - j, last - j - 1, gain)
+    elif k == 2:
+        sweep(a, factors, y, (0, 0))
+    elif k == 4:
+        sweep(a, factors, y, (0, 0, 0, 0))
+    elif k == 5:
+        sweep(a, factors, y, (0, 0, 0, 0, 0))
+    else:
+        sweep(a, factors, y, ())
 
 
 @_jit
