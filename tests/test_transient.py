@@ -263,6 +263,15 @@ def test_a_run_in_two_halves_is_one_run():
     np.testing.assert_allclose(second.concentration[-1], whole.concentration[-1], rtol=1e-5)
 
 
+def test_discharge_starts_on_a_mesh_for_its_layers():
+    cell = Cell.dimensionless(100.0, 8.0)
+    full = solve_transient(cell, [50 * clock(cell)])
+    times = clock(cell) * np.array([0.0, 50.0])
+    empty = solve_transient(cell.replace(potential=(0.0, 0.0)), times, initial=full)
+    np.testing.assert_allclose(empty.concentration[0], full.concentration[-1], rtol=0.02)
+    assert abs(float(empty.electrode_charge[-1, 0])) < 1e-3 * float(full.electrode_charge[-1, 0])
+
+
 def test_a_voltage_program():
     """Switched on and off again: the ions go back to where they came from."""
     cell = Cell.dimensionless(RATIO, 0.0)
@@ -410,6 +419,7 @@ REST = solve_equilibrium(CELL)
         ({"method": "euler"}, "method: got 'euler'"),
         ({"rtol": 0.0}, "rtol: got 0"),
         ({"nodes": 5}, "nodes: got 5"),
+        ({"order": 6}, "order: got 6"),
         ({"initial": "empty"}, "initial: got 'empty'"),
         ({"initial": 3}, "initial: cannot take"),
         ({"initial": solve_equilibrium(Cell.dimensionless(5, 2))}, "initial: cannot take"),
