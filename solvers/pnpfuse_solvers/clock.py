@@ -14,7 +14,7 @@ from pnpfuse_solvers.ledger import Ledger, ledger
 from pnpfuse_solvers.outcome import Outcome
 from pnpfuse_solvers.program import SHARES, Program
 
-ITERATION_LIMIT = 40
+ITERATION_LIMIT = 200
 STEP_LIMIT = 200_000
 TOLERANCE = 1e-9
 # Numbers in the states that are kept at a time to read energies and certificates off them.

@@ -30,7 +30,7 @@ class Ledger:
 
 def ledger(u: Array, c: Array, v: Array, amount: Array, system: System) -> Ledger:
     """Read off states ``u`` (P, N), ``c`` (P, S, N) between electrodes at ``v`` (P, 2)."""
-    log_c = np.log(c)
+    log_c = np.log(np.maximum(c, np.finfo(float).tiny))
     flux = np.empty((*c.shape[:2], c.shape[2] - 1))
     transport.fluxes_of(u, c, system.h, system.z, system.d, flux)
     out = np.empty((8, len(u)))
