@@ -197,9 +197,8 @@ class Clock:
 
 def charge_of(c: Array, p: Discrete) -> Array:
     """Charge density (T, N) of ions (T, S, N) and fixed charge."""
-    charge = np.tile(p.f, (len(c), 1))
-    for s, z in enumerate(p.z):
-        charge += z * c[:, s]
+    charge = np.einsum("s,tsn->tn", p.z, c)
+    charge += p.f
     return charge
 
 
@@ -208,7 +207,8 @@ def poisson(p: Discrete, c: Array, v: Array) -> Array:
     off, diagonal = -p.a.copy(), np.zeros(p.x.size)
     diagonal[:-1] += p.a
     diagonal[1:] += p.a
-    u = p.w * (charge_of(c, p))
+    u = charge_of(c, p)
+    u *= p.w
     for end, node, edge in ((0, 0, 0), (1, -1, -1)):
         if p.r[end] > 0.0:
             diagonal[node] += p.r[end]

@@ -25,7 +25,7 @@ class History:
 
     def concentrations(self, amount: Array, w: Array) -> Array:
         """Concentrations (R, S, N) whose trapezoidal sums are the amounts."""
-        c = np.exp(self.log_c)
+        c = np.exp(self.log_c)  # (R, S, N)
         c *= (amount / (c @ w))[:, :, None]
         return c
 
@@ -35,13 +35,14 @@ def history(clock: Clock) -> History:
     p = clock.p
     u, states = clock.states()
     heat, shift = clock.booked[:, : clock.reached]
-    du = np.diff(u)
-    flow = -p.a * du
+    flow = np.diff(u)
+    flow *= -p.a
     half = 0.5 * np.diff(p.nodes)
-    charge = charge_of(clock.c[: clock.reached], p)
-    displacement = np.empty_like(u)
-    displacement[:, 1:] = flow + charge[:, 1:] * half
-    displacement[:, 0] = flow[:, 0] - charge[:, 0] * half[0]
+    displacement = charge_of(clock.c[: clock.reached], p)  # from the middle of the edge to the node
+    displacement[:, 1:] *= half
+    displacement[:, 0] *= -half[0]
+    displacement[:, 1:] += flow
+    displacement[:, 0] += flow[:, 0]
     return History(
         u, states.log_c, displacement, states.charge, states.energy, states.dissipation, heat,
         states.energy - clock.origin + heat + shift,
@@ -58,6 +59,7 @@ def extrapolated(fine: History, coarse: History, finest: bool) -> tuple[History,
     Parameters
     ----------
     fine, coarse : History
+        ``fine`` is overwritten: arrays over time and space are large.
     finest : bool
         Report at the nodes of the fine mesh, else at those of the coarse one.
 
@@ -74,14 +76,14 @@ def extrapolated(fine: History, coarse: History, finest: bool) -> tuple[History,
         high, low = getattr(fine, field.name)[:count], getattr(coarse, field.name)[:count]
         nodal = field.name in ("u", "log_c", "displacement")
         at_coarse = high[..., ::2] if nodal else high
-        change = (at_coarse - low) / 3.0
+        change = at_coarse - low
+        change /= 3.0
         if field.name == "u":
-            error = np.abs(change).max(axis=1)
+            error = np.maximum(change.max(axis=1), -change.min(axis=1))
         if nodal and finest:
-            total = high.copy()
-            total[..., ::2] += change
-            total[..., 1::2] += 0.5 * (change[..., :-1] + change[..., 1:])
-            values[field.name] = total
+            high[..., ::2] += change
+            high[..., 1::2] += 0.5 * (change[..., :-1] + change[..., 1:])
+            values[field.name] = high
         else:
             values[field.name] = at_coarse + change
     return History(**values), error

@@ -30,7 +30,8 @@ class Ledger:
 
 def ledger(u: Array, c: Array, v: Array, amount: Array, system: System) -> Ledger:
     """Read off states ``u`` (P, N), ``c`` (P, S, N) between electrodes at ``v`` (P, 2)."""
-    log_c = np.log(np.maximum(c, np.finfo(float).tiny))
+    log_c = np.maximum(c, np.finfo(float).tiny)
+    np.log(log_c, out=log_c)
     flux = np.empty((*c.shape[:2], c.shape[2] - 1))
     transport.fluxes_of(u, c, system.h, system.z, system.d, flux)
     out = np.empty((8, len(u)))

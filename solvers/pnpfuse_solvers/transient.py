@@ -157,8 +157,8 @@ def _dataset(
     values = {
         "potential": volt * found.u,
         "reduced_potential": found.u,
-        "charge_density": charge_of(c, p) * (k.charge / p.unit),
-        "electric_field": found.displacement * (volt / cell.length / cell.permittivity_at(p.x)),
+        "charge_density": charge_of(c, p),
+        "electric_field": found.displacement,
         "free_energy": energy * found.energy,
         "dissipation": energy / shown.unit * found.dissipation,
         "dissipated_energy": energy * found.dissipated,
@@ -168,6 +168,8 @@ def _dataset(
         "ion_count": (c @ p.w) * (cell.length / p.unit),
         "error_estimate": error,
     }
+    values["charge_density"] *= k.charge / p.unit
+    values["electric_field"] *= volt / cell.length / cell.permittivity_at(p.x)
     c /= p.unit
     values["concentration"] = c
     return build(
