@@ -17,6 +17,11 @@ TIMES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 7.0, 10.0)
 FILE = Path(__file__).with_suffix(".json")
 
 
+def clock(cell):
+    """Charging time lambda_D l / D [s] for D = 1e-9 m^2/s."""
+    return cell.debye_length * cell.length / 1e-9
+
+
 def derivative(n):
     """Points and differentiation matrix (n, n) on [0, LENGTH] of Chebyshev (Trefethen 2000)."""
     j = np.arange(n)
