@@ -58,6 +58,12 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "dissipation": (("time",), "W m-2", "free energy that moving ions turn into heat"),
     "ion_count": (("time", "species"), "m-2", "ions per electrode area"),
     "electrode_charge": (("time", "electrode"), "C m-2", "charge of the electrode"),
+    "dissipated_energy": (("time",), "J m-2", "free energy turned into heat since t = 0"),
+    "energy_balance": (
+        ("time",),
+        "J m-2",
+        "free energy gained since t = 0, and dissipated, less the work of electrodes that moved",
+    ),
     "energy_rise": ((), "J m-2", "largest rise of the free energy in a step at fixed potentials"),
     "steps": ((), "1", "accepted steps in time"),
     "iterations": ((), "1", "Newton steps in all"),
@@ -74,7 +80,7 @@ COORDINATES = ("time", "x", "species", "electrode")
 # What a transient reports at every time, beside what only a transient has.
 OVER_TIME = {
     "potential", "reduced_potential", "concentration", "charge_density", "electric_field",
-    "free_energy", "electrode_potential",
+    "free_energy", "electrode_potential", "error_estimate",
 }  # fmt: skip
 
 

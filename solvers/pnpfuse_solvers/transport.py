@@ -1,4 +1,4 @@
-"""Compiled kernels of ions on the move: fluxes, block elimination, Newton, steps in time.
+"""Compiled kernels of ions on the move: fluxes, their balance, Newton's method.
 
 They stand apart from ``kernels`` because neither file calls the other (Numba's cache would not
 notice a change across files). On nodes ``x_0 .. x_{N-1}``, lengths in cell lengths, potential u in
@@ -15,45 +15,125 @@ flows in less what flows out.
 import numpy as np
 from numba import njit
 
+from pnpfuse_solvers import compiled, elimination
+from pnpfuse_solvers.elimination import System, factorise, room, solve
+
 # As in ``kernels``: no fastmath, and a division by 0 gives inf.
 _jit = njit(cache=True, error_model="numpy")
 
 CONVERGED, EXHAUSTED, NOT_FINITE = 0, 1, 2
+# Largest change of u in a Newton step that need not be damped, kB T/e.
+REACH = 4.0
+
+
+# B(x) + x/2 = x/2 coth(x/2) as a series in x^2: Bernoulli's numbers over factorials. Ten of them
+# reach rounding for |x| <= 1.
+C1, C2, C3, C4, C5 = 1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160
+C6, C7, C8 = -691 / 1307674368000, 1 / 74724249600, -3617 / 10670622842880000
+C9, C10 = 43867 / 5109094217170944000, -174611 / 802857662698291200000
+
+
+@_jit
+def even(y):
+    """B(x) + x/2 for y = x^2 <= 1."""
+    high = C6 + y * (C7 + y * (C8 + y * (C9 + y * C10)))
+    return 1.0 + y * (C1 + y * (C2 + y * (C3 + y * (C4 + y * (C5 + y * high)))))
+
+
+@_jit
+def even_slope(y):
+    """Derivative of ``even`` by y."""
+    high = 6 * C6 + y * (7 * C7 + y * (8 * C8 + y * (9 * C9 + y * (10 * C10))))
+    return C1 + y * (2 * C2 + y * (3 * C3 + y * (4 * C4 + y * (5 * C5 + y * high))))
 
 
 @_jit
 def bernoulli(x):
     """B(x) = x/(exp(x) - 1), to rounding on the whole line; B(-x) = B(x) + x."""
-    if x == 0.0:
-        return 1.0
-    if x > 700.0:
-        return x * np.exp(-x)
-    return x / np.expm1(x)
+    p = abs(x)
+    if p < 1.0:
+        return even(p * p) - 0.5 * x
+    if p < 40.0:
+        b = p / np.expm1(p)
+    elif p < 1600.0:
+        half = np.exp(-0.5 * p)  # exp(-p) alone leaves the normal numbers before p exp(-p) does
+        b = (p * half) * half
+    else:
+        b = 0.0
+    return b if x > 0.0 else b + p
 
 
 @_jit
 def bernoulli_slope(x):
-    """B'(x); a series near 0, where the closed form cancels."""
-    if abs(x) < 0.2:
-        y = x * x
-        return -0.5 + x * (
-            1.0 / 6.0
-            - y * (1.0 / 180.0 - y * (1.0 / 5040.0 - y * (1.0 / 151200.0 - y / 4790016.0)))
-        )
-    if x > 700.0:
-        return (1.0 - x) * np.exp(-x)
-    b = x / np.expm1(x)
-    return b * (1.0 - x - b) / x
+    """B'(x), to rounding on the whole line; B'(-x) = -1 - B'(x)."""
+    p = abs(x)
+    if p < 1.0:
+        return 2.0 * x * even_slope(p * p) - 0.5
+    if p < 40.0:
+        b = p / np.expm1(p)
+        slope = b * (1.0 - p - b) / p
+    elif p < 1600.0:
+        half = np.exp(-0.5 * p)
+        slope = ((1.0 - p) * half) * half
+    else:
+        slope = 0.0
+    return slope if x > 0.0 else -1.0 - slope
+
+
+@_jit
+def gentle(u, z):
+    """Whether the series of B holds on every edge: it has no branch and runs in SIMD lanes."""
+    wild = 0
+    for i in range(u.size - 1):
+        wild += abs(z * (u[i + 1] - u[i])) >= 1.0
+    return wild == 0
 
 
 @_jit
 def fluxes(u, c, h, z, d, out):
     """Fill ``out`` (S, N-1) with the flux of each species through each edge."""
     for s in range(z.size):
-        for i in range(h.size):
-            drop = z[s] * (u[i + 1] - u[i])
-            b = bernoulli(drop)
-            out[s, i] = d[s] / h[i] * (b * c[s, i] - (b + drop) * c[s, i + 1])
+        if gentle(u, z[s]):
+            for i in range(h.size):
+                drop = z[s] * (u[i + 1] - u[i])
+                b = even(drop * drop) - 0.5 * drop
+                out[s, i] = d[s] / h[i] * (b * c[s, i] - (b + drop) * c[s, i + 1])
+        else:
+            for i in range(h.size):
+                drop = z[s] * (u[i + 1] - u[i])
+                b = bernoulli(drop)
+                out[s, i] = d[s] / h[i] * (b * c[s, i] - (b + drop) * c[s, i + 1])
+
+
+@_jit
+def fluxes_of(u, c, h, z, d, out):
+    """Fill ``out`` (P, S, N-1) with the ``fluxes`` of P states."""
+    for i in range(u.shape[0]):
+        fluxes(u[i], c[i], h, z, d, out[i])
+
+
+@_jit
+def slopes(u, c, h, z, d, p, q, t):
+    """Fill p, q, t (S, N-1): dJ = p dc_i - q dc_{i+1} + t (du_{i+1} - du_i) on each edge."""
+    for s in range(z.size):
+        if gentle(u, z[s]):
+            for i in range(h.size):
+                g = d[s] / h[i]
+                drop = z[s] * (u[i + 1] - u[i])
+                y = drop * drop
+                b = even(y) - 0.5 * drop
+                slope = 2.0 * drop * even_slope(y) - 0.5
+                p[s, i] = g * b
+                q[s, i] = g * (b + drop)
+                t[s, i] = g * z[s] * (slope * c[s, i] - (slope + 1.0) * c[s, i + 1])
+        else:
+            for i in range(h.size):
+                g = d[s] / h[i]
+                drop = z[s] * (u[i + 1] - u[i])
+                b, slope = bernoulli(drop), bernoulli_slope(drop)
+                p[s, i] = g * b
+                q[s, i] = g * (b + drop)
+                t[s, i] = g * z[s] * (slope * c[s, i] - (slope + 1.0) * c[s, i + 1])
 
 
 @_jit
@@ -177,73 +257,88 @@ def assemble(u, c, known, store, tau, a, h, w, f, r, v, z, d, lower, diagonal, u
 
 
 @_jit
-def newton(u, c, known, store, tau, a, h, w, f, r, v, z, d, tol, limit):
-    """Newton's method from ``u`` (N,), ``c`` (S, N) > 0, in place, damped to keep c positive.
+def imbalance(u, c, v, system, flow, out):
+    """Fill ``out`` (K, N) with what each node's box gains: charge to Gauss's law, then ions.
 
-    Returns ``(iterations, last full step, status)``; the step is the larger of the change of u in
-    kB T/e and that of c, relative to c (to a billionth of its maximum where it is smaller).
+    Where the potential of an end is held, the row of Gauss's law says how far it is from ``v``.
+    ``flow`` (S, N-1) is filled with the fluxes.
     """
+    a, h, w, f, r, z, d = system
     n = u.size
-    species = z.size
-    k = species + 1
-    lower, diagonal, upper = np.empty((n, k, k)), np.empty((n, k, k)), np.empty((n, k, k))
-    right = np.empty((n, k))
-    size = np.inf
-    for iteration in range(1, limit + 1):
-        assemble(u, c, known, store, tau, a, h, w, f, r, v, z, d, lower, diagonal, upper, right)
-        block_thomas(lower, diagonal, upper, right)
-        size = 0.0
-        t = 1.0
+    fluxes(u, c, h, z, d, flow)
+    for i in range(n):
+        out[0, i] = f[i]
+    for s in range(z.size):
         for i in range(n):
-            size = max(size, abs(right[i, 0]))
-            t = min(t, 4.0 / (abs(right[i, 0]) + 1e-300))
-        for s in range(species):
-            floor = 1e-9 * c[s].max()
-            for i in range(n):
-                size = max(size, abs(right[i, 1 + s]) / max(c[s, i], floor))
-                change = right[i, 1 + s] / c[s, i]
-                if change < -0.9:
-                    t = min(t, -0.9 / change)
-        if not np.isfinite(size):
-            return iteration, size, NOT_FINITE
-        for i in range(n):
-            u[i] += t * right[i, 0]
+            out[0, i] += z[s] * c[s, i]
+        out[1 + s, 0] = -flow[s, 0]
+        for i in range(1, n - 1):
+            out[1 + s, i] = flow[s, i - 1] - flow[s, i]
+        out[1 + s, n - 1] = flow[s, n - 2]
+    out[0, 0] = w[0] * out[0, 0] + a[0] * (u[1] - u[0])
+    for i in range(1, n - 1):
+        out[0, i] = w[i] * out[0, i] + (a[i] * (u[i + 1] - u[i]) - a[i - 1] * (u[i] - u[i - 1]))
+    out[0, n - 1] = w[n - 1] * out[0, n - 1] - a[n - 2] * (u[n - 1] - u[n - 2])
+    for end in range(2):
+        gap = v[end] - u[-end]  # u[0] on the left, u[-1] on the right
+        out[0, -end] = gap if r[end] == 0.0 else out[0, -end] + r[end] * gap
+
+
+def _newton(stamp):
+    @_jit
+    def newton(u, c, known, store, tau, a, h, w, f, r, v, z, d, tol, limit):
+        """Newton's method from ``u`` (N,), ``c`` (S, N) > 0, in place, damped to keep c positive.
+
+        A species' residual is ``store w (c - known) + tau (flux out - flux in)``. Steady states
+        have store 0 and concentrations held at the ends, steps in time store 1 and ends that let
+        nothing through. The potential of an end keeps its value where r is 0, else a Stern layer
+        of conductance r leads to the electrode at v.
+
+        Returns ``(iterations, last full step, status)``; the step is the larger of the change of u
+        in kB T/e and that of c, relative to c (to a billionth of its maximum where it is smaller).
+        """
+        _ = stamp
+        system = System(a, h, w, f, r, z, d)
+        n = u.size
+        species = z.size
+        factors = room(species, n)
+        flow, right = np.empty((species, n - 1)), np.empty((species + 1, n))
+        rate = store / tau
+        size = np.inf
+        for iteration in range(1, limit + 1):
+            slopes(u, c, h, z, d, factors.p, factors.q, factors.t)
+            factorise(rate, system, factors)
+            imbalance(u, c, v, system, flow, right)
             for s in range(species):
-                c[s, i] += t * right[i, 1 + s]
-        if t == 1.0 and size <= tol:
-            return iteration, size, CONVERGED
-    return limit, size, EXHAUSTED
+                for i in range(n):
+                    right[1 + s, i] -= rate * w[i] * (c[s, i] - known[s, i])
+            for end in range(2):
+                if r[end] == 0.0:
+                    right[0, -end] = 0.0
+                if store == 0.0:
+                    right[1:, -end] = 0.0
+            solve(a, factors, right)
+            size = 0.0
+            for i in range(n):
+                size = max(size, abs(right[0, i]))
+            t = min(1.0, REACH / (size + 1e-300))
+            for s in range(species):
+                floor = 1e-9 * c[s].max()
+                for i in range(n):
+                    size = max(size, abs(right[1 + s, i]) / max(c[s, i], floor))
+                    if right[1 + s, i] < -0.9 * c[s, i]:
+                        t = min(t, -0.9 * c[s, i] / right[1 + s, i])
+            if not np.isfinite(size) or not np.isfinite(right.sum()):
+                return iteration, size, NOT_FINITE
+            for i in range(n):
+                u[i] += t * right[0, i]
+                for s in range(species):
+                    c[s, i] += t * right[1 + s, i]
+            if t == 1.0 and size <= tol:
+                return iteration, size, CONVERGED
+        return limit, size, EXHAUSTED
+
+    return newton
 
 
-@_jit
-def diagonal_step(u, c, tau, a, h, w, f, r, v, z, d, table, embedded, tol, limit):
-    """One step of a singly diagonally implicit, stiffly accurate Runge-Kutta method, in place.
-
-    ``table`` (K, K) is the lower triangle of the method, ``embedded`` (K,) the weights of a method
-    of lower order, ``v`` (K, 2) the electrodes' potentials at the stages. Every stage is a step of
-    backward Euler from a known state, so amounts are kept exactly. Returns
-    ``(error (S, N), iterations, status)``.
-    """
-    stages = table.shape[0]
-    species, n = c.shape
-    before = c.copy()
-    rates = np.zeros((stages, species, n))  # tau dc/dt
-    iterations = 0
-    for j in range(stages):
-        known = before.copy()
-        for m in range(j):
-            known += table[j, m] * rates[m]
-        for end in range(2):
-            if r[end] == 0.0:
-                u[-end] = v[j, end]
-        used, _, status = newton(
-            u, c, known, 1.0, table[j, j] * tau, a, h, w, f, r, v[j], z, d, tol, limit
-        )
-        iterations += used
-        if status != CONVERGED:
-            return rates[0], iterations, status
-        rates[j] = (c - known) / table[j, j]
-    error = np.zeros((species, n))
-    for j in range(stages):
-        error += (table[stages - 1, j] - embedded[j]) * rates[j]
-    return error, iterations, CONVERGED
+newton = _newton(compiled.stamp(elimination))
