@@ -126,6 +126,7 @@ class Cell:
     fixed_charge: Profile = 0.0
     stern_thickness: tuple[float, float] = (0.0, 0.0)
     constants: Constants = dataclasses.field(default=CODATA, kw_only=True)
+    excess: Any = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -241,6 +242,11 @@ class Cell:
         return unit.replace(length=ratio * unit.debye_length).at_voltage(voltage)
 
     @property
+    def ideal(self) -> bool:
+        """Whether all ions are points and there is no excess chemical potential."""
+        return self.excess is None and not any(ion.diameter > 0.0 for ion in self.ions)
+
+    @property
     def thermal_voltage(self) -> float:
         """kB T/e [V]."""
         return self.constants.boltzmann * self.temperature / self.constants.charge
@@ -323,10 +329,20 @@ class Cell:
         )
 
 
-def check_cell(cell: Any, solver: str) -> None:
-    """Refuse what is no Cell, and ions that are not points."""
+def check_cell(cell: Any, points_only: str = "") -> None:
+    """Refuse what is no Cell and, for a solver that is named, ions that are not points."""
     if not isinstance(cell, Cell):
         raise ValueError(f"cell: got {type(cell).__name__}; give a Cell, for example Cell.fig8(5)")
+    if points_only:
+        _check_points(cell, points_only)
+
+
+def _check_points(cell: Cell, solver: str) -> None:
+    if cell.excess is not None:
+        raise ValueError(
+            f"excess: got {cell.excess}; {solver} treats ions as ideal, give None (only "
+            "solve_equilibrium takes an excess)"
+        )
     for ion in cell.ions:
         if ion.diameter > 0.0:
             raise ValueError(

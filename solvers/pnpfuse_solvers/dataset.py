@@ -45,6 +45,8 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "electrode_potential": (("electrode",), "V", "potential of the electrode"),
     "surface_charge": (("electrode",), "C m-2", "charge of the electrode"),
     "free_energy": ((), "J m-2", "free energy less the work of the electrodes"),
+    "packing": (("x",), "1", "volume fraction of the ions"),
+    "excess_potential": (("species", "x"), "kB T", "excess chemical potential"),
     "flux": (("species",), "m-2 s-1", "number flux to the right"),
     "current_density": ((), "A m-2", "electric current density to the right"),
     "flux_spread": ((), "1", "largest difference of a flux along the cell over its scale"),
@@ -182,8 +184,8 @@ def neutrality_note(cell: Cell) -> str:
 def _interface(solution: Solution, slopes: Array, tol: float) -> tuple[Interface, Array]:
     """The interface on [0, 1] and each species' separation (S,)."""
     p = solution.problem
-    log_c = np.empty_like(solution.c)
-    for s, z in enumerate(p.z):
+    log_c = getattr(solution, "log_c", np.empty_like(solution.c))
+    for s, z in enumerate(p.z if not hasattr(solution, "log_c") else ()):
         # At equilibrium ln c is linear in u, also where c itself underflows.
         top = int(solution.c[s].argmax())
         boltzmann = np.log(solution.c[s, top]) - z * (solution.u - solution.u[top])

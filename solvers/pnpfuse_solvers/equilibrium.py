@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import xarray as xr
 
-from pnpfuse_solvers import grid
+from pnpfuse_solvers import excess, grid
 from pnpfuse_solvers.arguments import check_accuracy, check_nodes
 from pnpfuse_solvers.cell import Cell, check_cell
 from pnpfuse_solvers.dataset import neutrality_note, solution_dataset
@@ -76,9 +76,11 @@ def solve_equilibrium(
     >>> round(float(solution.interface / solution.attrs["length"]), 3)
     0.5
     """
-    check_cell(cell, "solve_equilibrium")
+    check_cell(cell)
     check_nodes(nodes)
     tol = check_accuracy(tol, order)
+    if not cell.ideal:
+        return excess.solve(cell, nodes, tol, throw, order)
     _check_reservoir(cell)
     solution = on_placed_mesh(cell, nodes, tol)
     levels = [solution]

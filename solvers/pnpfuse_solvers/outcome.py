@@ -11,6 +11,7 @@ class Outcome(enum.StrEnum):
     STALLED = "stalled"
     EXHAUSTED = "iterations exhausted"
     NOT_FINITE = "not finite"
+    NOT_CONVEX = "not convex"
 
     @property
     def message(self) -> str:
@@ -43,6 +44,11 @@ _MESSAGES = {
     Outcome.NOT_FINITE: (
         "A concentration or potential left the range of float64: check the units of length, "
         "concentration, fixed_charge and potential, or lower the voltage."
+    ),
+    Outcome.NOT_CONVEX: (
+        "The excess makes the ions' free energy non-convex at concentrations that this cell "
+        "reaches, so that its equilibrium need not be unique (two phases): weaken the attraction, "
+        "give the ions a diameter, or lower the voltage."
     ),
 }
 
