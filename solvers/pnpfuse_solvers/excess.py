@@ -50,6 +50,11 @@ class Mixture:
     log_gamma: float  # ln(1 - Phi) at the given concentrations
     mu: Array  # (S,) chemical potentials at the given concentrations
 
+    @property
+    def points(self) -> float:
+        """Largest charge of an ion whose number nothing limits; 0 where there is none."""
+        return float(np.abs(self.z[self.k == 0.0]).max(initial=0.0))
+
     def state(self, u: Array, mu: Array, log_c: Array, log_gamma: Array) -> tuple[Array, Array]:
         """Concentrations and chi z (S, N) at ``u`` (N,); log_c and log_gamma are filled."""
         c, chi_z = np.empty_like(log_c), np.empty_like(log_c)
@@ -197,7 +202,8 @@ def on_placed_mesh(cell: Cell, ions: Mixture, nodes: int, tol: float) -> Crowded
     solution = _newton(discretise(cell, mesh * cell.length), ions, tol, None)
     iterations = solution.iterations
     for _ in range(MESH_PASSES - 1):
-        if not solution.outcome.ok:
+        # A coarse mesh may hold Newton's method up where a placed one does not.
+        if solution.outcome not in (Outcome.CONVERGED, Outcome.STALLED):
             break
         mesh = follow(cell, solution.problem.nodes, node_density(solution), steps)
         solution = _newton(discretise(cell, mesh * cell.length), ions, tol, solution)
@@ -292,40 +298,45 @@ def _at_potential(solution: CrowdedSolution, u: Array) -> CrowdedSolution:
 
 
 def _start(p: Discrete, ions: Mixture) -> Array:
-    """A straight line for a closed cell; for a reservoir each wall's own half-space.
+    """Each wall's own half-space, or a straight line where a closed cell lacks the ions for that.
 
     The first integral ``eps u'^2 / 2 = P(u) - P(0)``, integrated once more, is exact for a wall by
     itself, whatever the mixture is.
     """
     x, v = p.nodes, p.v
     line = v[0] + (v[1] - v[0]) * x
-    if p.closed:
-        return line
     epsilon = float((p.a * np.diff(x)).mean())
     layers = np.zeros_like(x)
     for wall, distance in ((v[0], x), (v[1], 1.0 - x)):
         if wall != 0.0:
-            layers += _half_space(wall, epsilon, ions, distance)
+            layer, charge = _half_space(wall, epsilon, ions, distance)
+            opposite = np.abs(ions.z * p.amount)[ions.z * wall < 0.0].sum()
+            if p.closed and not charge < 0.5 * opposite:
+                return line
+            layers += layer
     miss = v - layers[[0, -1]]
     return layers + miss[0] + (miss[1] - miss[0]) * x
 
 
-def _half_space(wall: float, epsilon: float, ions: Mixture, distance: Array) -> Array:
-    """Potential at a distance from a wall at the potential ``wall``, without fixed charge."""
-    small = min(1e-3, 1e-3 * abs(wall))
+def _half_space(
+    wall: float, epsilon: float, ions: Mixture, distance: Array
+) -> tuple[Array, float]:
+    """Potential at a distance from a wall at the potential ``wall``, and the wall's charge."""
+    small = 1e-3 * min(1.0, abs(wall))
     even = np.linspace(0.0, abs(wall), int(min(20.0 + 10.0 * abs(wall), 5000.0)))[1:]
     y = np.union1d(np.geomspace(small, abs(wall), 200), even[even > small])
+    if ions.points:
+        y = y[y * ions.points < LARGEST_EXPONENT]
     c, _ = ions.state(np.sign(wall) * y, ions.mu, *ions.start(y.size))
-    charge = np.sign(wall) * (ions.z @ c)
-    neutral = ions.z @ np.exp(ions.log_c)
-    push = np.maximum(np.sign(wall) * neutral - charge, 0.0)  # towards the wall
-    pressure = 0.5 * push[0] * y[0] + np.concatenate(
-        [[0.0], np.cumsum(0.5 * (push[1:] + push[:-1]) * np.diff(y))]
+    pull = np.maximum(np.sign(wall) * (ions.z @ (np.exp(ions.log_c)[:, None] - c)), 0.0)
+    pressure = 0.5 * pull[0] * y[0] + np.concatenate(
+        [[0.0], np.cumsum(0.5 * (pull[1:] + pull[:-1]) * np.diff(y))]
     )
     slope = np.sqrt(2.0 * np.maximum(pressure, 1e-300) / epsilon)
     away = np.cumsum((np.diff(y) * 0.5 * (1.0 / slope[1:] + 1.0 / slope[:-1]))[::-1])
     place = np.concatenate([[0.0], away])
-    return np.sign(wall) * np.interp(distance, place, y[::-1], right=0.0)
+    layer = np.sign(wall) * np.interp(distance, place, y[::-1], right=0.0)
+    return layer, float(epsilon * slope[-1])
 
 
 def _observe(cell: Cell, solution: CrowdedSolution, stride: int) -> Observables:
@@ -369,12 +380,10 @@ def _convex_between(cell: Cell, solution: CrowdedSolution) -> bool:
 
 def _check_reservoir(cell: Cell, ions: Mixture) -> None:
     """Points have no saturation: their number grows like exp(|z u|)."""
-    points = np.abs(ions.z[ions.k == 0.0])
-    if cell.contact == "reservoir" and points.size and not ions.user:
-        u = max(abs(p) for p in cell.potential) / cell.thermal_voltage
-        if u * points.max() > LARGEST_EXPONENT:
-            raise ValueError(
-                f"potential: got {u:.3g} kB T/e, which against a reservoir raises concentrations "
-                f"of ions without a diameter exp({u * points.max():.3g}) times; stay below "
-                f"exp({LARGEST_EXPONENT:g})"
-            )
+    u = max(abs(p) for p in cell.potential) / cell.thermal_voltage
+    if cell.contact == "reservoir" and u * ions.points > LARGEST_EXPONENT:
+        raise ValueError(
+            f"potential: got {u:.3g} kB T/e, which against a reservoir raises concentrations of "
+            f"ions without a diameter exp({u * ions.points:.3g}) times; stay below "
+            f"exp({LARGEST_EXPONENT:g})"
+        )

@@ -515,7 +515,8 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
             status = NOT_FINITE
             break
         sure = reach * size <= sure_step
-        share = 1.0
+        # Where everything is packed or empty nothing screens, and the whole step is astronomic.
+        share = min(1.0, 3.0 * (top + 10.0) / size) if size > 0.0 else 1.0
         start[:] = mu
         old_log_c[:] = log_c
         old_log_gamma[:] = log_gamma
@@ -548,7 +549,7 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
             share *= max(0.1, min(0.5, descent / (descent - ahead)))
         u[:] = trial
         # Rounding floor: small steps that no longer shrink cannot be improved in float64.
-        floor = sure and size <= 1e-9 * top and size > 0.25 * previous
+        floor = sure and size <= 1e-11 * top and size > 0.25 * previous
         if sure and share == 1.0 and ((size <= tol and unsettled <= 1e-9) or floor):
             status = CONVERGED if size <= 100.0 * tol else STALLED
             break
