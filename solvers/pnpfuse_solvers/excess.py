@@ -57,7 +57,7 @@ class Mixture:
 
     def state(self, u: Array, mu: Array, log_c: Array, log_gamma: Array) -> tuple[Array, Array]:
         """Concentrations and chi z (S, N) at ``u`` (N,); log_c and log_gamma are filled."""
-        c, chi_z = np.empty_like(log_c), np.empty_like(log_c)
+        c, chi_z = np.full_like(log_c, np.nan), np.full_like(log_c, np.nan)
         sums = np.empty((self.z.size, self.z.size))
         steric.state(
             u, mu, np.ones_like(u), self.z, self.k, self.log_v, self.inv_v0, self.excess,
@@ -139,6 +139,7 @@ def mixture(cell: Cell) -> Mixture:
     )
 
 
+@np.errstate(all="ignore")  # what is not finite ends in an outcome
 def solve(cell: Cell, nodes: int, tol: float, throw: bool, order: int) -> xr.Dataset:
     """Return what `solve_equilibrium` returns, for a cell whose ions are no points."""
     ions = mixture(cell)
@@ -282,7 +283,7 @@ def _at_potential(solution: CrowdedSolution, u: Array) -> CrowdedSolution:
     p, ions = solution.problem, solution.mixture
     mu, log_c, log_gamma = solution.mu.copy(), solution.log_c.copy(), solution.log_gamma.copy()
     if p.closed:
-        c, chi_z = np.empty_like(log_c), np.empty_like(log_c)
+        c, chi_z = np.full_like(log_c, np.nan), np.full_like(log_c, np.nan)
         steric.settle(
             u, mu, p.w, p.z, ions.k, ions.log_v, ions.inv_v0, ions.excess, ions.user, ions.unit,
             p.amount, log_c, log_gamma, c, chi_z, np.empty((p.z.size, p.z.size)), 1e-9,
@@ -311,7 +312,8 @@ def _start(p: Discrete, ions: Mixture) -> Array:
         if wall != 0.0:
             layer, charge = _half_space(wall, epsilon, ions, distance)
             opposite = np.abs(ions.z * p.amount)[ions.z * wall < 0.0].sum()
-            if p.closed and not charge < 0.5 * opposite:
+            lacking = p.closed and charge > 0.5 * opposite
+            if lacking or not np.isfinite(layer).all():
                 return line
             layers += layer
     miss = v - layers[[0, -1]]

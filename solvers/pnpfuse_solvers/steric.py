@@ -474,7 +474,8 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
     down to rounding. Returns ``(c, chi_z (S, N), iterations, last full step, status)``.
     """
     n, species = u.size, z.size
-    c, chi_z, sums = np.empty((species, n)), np.empty((species, n)), np.empty((species, species))
+    c, chi_z = np.full((species, n), np.nan), np.full((species, n), np.nan)
+    sums = np.empty((species, species))
     g, step, trial, start = np.empty(n), np.empty(n), np.empty(n), np.empty(species)
     gap, change = np.zeros(species), np.zeros(species)
     old_log_c, old_log_gamma = log_c.copy(), log_gamma.copy()
