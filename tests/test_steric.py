@@ -60,7 +60,7 @@ def test_each_ion_packs_by_its_own_size(contact):
     sizes = (0.02, 0.3)
     solution = solve_equilibrium(crowded(50, 60, sizes, contact))
     largest = solution.concentration.values.max(axis=1)
-    assert (largest * sizes < DENSITY).all()
+    assert (largest * sizes <= DENSITY * (1 + 1e-12)).all()
     np.testing.assert_allclose(largest * sizes / DENSITY, 1.0, rtol=1e-6)
     assert solution.concentration[1, 0] > solution.concentration[1, -1]  # anions at +
 
@@ -111,8 +111,7 @@ def slow_equilibrium(p, volume, u):
             return free_energy_density(c, volume) - c @ s
 
         guess = np.minimum(s, np.log(0.2 / np.maximum(volume, 1e-3)))
-        options = {"xatol": 1e-11, "fatol": 1e-13, "maxiter": 4000}
-        best = scipy.optimize.minimize(negative, guess, method="Nelder-Mead", options=options)
+        best = scipy.optimize.minimize(negative, guess, method="BFGS", options={"gtol": 1e-9})
         return -best.fun, np.exp(best.x)
 
     mu = np.log(p.amount) - volume / volume[volume > 0].mean() * np.log1p(-volume @ p.amount)
@@ -203,12 +202,14 @@ def test_energy_agrees_with_charge_and_potential(contact):
 @pytest.mark.parametrize("contact", ["closed", "reservoir"])
 def test_order_of_convergence(contact, order, rate):
     cell = crowded(8, 15, (0.1, 0.25), contact)
-    exact = solve_equilibrium(cell, nodes=1601, order=6)
-    error = []
-    for nodes in (51, 101, 201):
-        found = solve_equilibrium(cell, nodes=nodes, order=order)
-        error.append(abs(float(found.surface_charge[0] / exact.surface_charge[0]) - 1))
-    assert np.log2(error[0] / error[2]) / 2 > rate
+
+    def found(nodes, order):
+        solution = solve_equilibrium(cell, nodes=nodes, order=order)
+        return np.array([*solution.surface_charge.values, float(solution.free_energy)])
+
+    exact = found(1601, 6)
+    coarse, fine = (np.abs(found(n, order) / exact - 1).max() for n in (51, 101))
+    assert np.log2(coarse / fine) > rate
 
 
 cells = st.fixed_dictionaries(
@@ -266,7 +267,8 @@ def test_any_cell_converges_with_certificates_or_says_why(drawn):
         np.testing.assert_allclose(mean, density, rtol=1e-12)
     sized = [i for i, ion in enumerate(ions) if ion.diameter > 0]
     fill = sum(ions[i].diameter ** 3 * solution.concentration.values[i] for i in sized)
-    assert np.max(fill, initial=0.0) <= 1.0 + 1e-12
+    # Potentials of 1e6 kB T/e, which packed long cells reach, are known to 1e-10 and so is this.
+    assert np.max(fill, initial=0.0) <= 1.0 + 1e-9
 
 
 def test_overfull_cells_are_refused():

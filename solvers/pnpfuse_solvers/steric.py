@@ -304,6 +304,7 @@ def settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c, log
     status = state(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, log_c, log_gamma, c, chi_z,
                    sums)  # fmt: skip
     gap, step, start, matrix = np.empty(n), np.empty(n), np.empty(n), np.empty((n, n))
+    last = np.inf
     for _ in range(60):
         if status != CONVERGED:
             break
@@ -319,8 +320,9 @@ def settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c, log
             for q in range(n):
                 matrix[s, q] = sums[s, q]
             matrix[s, s] += 1e-12 * mass
-        if not worst > level:
+        if not worst > level or (worst < 1e-9 and worst > 0.25 * last):
             break
+        last = worst
         solve_small(matrix, step)
         for s in range(n):
             descent += gap[s] * step[s]
@@ -555,6 +557,8 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
             status = CONVERGED if size <= 100.0 * tol else STALLED
             break
     if closed:
+        settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c, log_gamma, c,
+               chi_z, sums, 1e-13)  # fmt: skip
         for s in range(species):
             mass = 0.0
             for i in range(n):
