@@ -22,6 +22,8 @@ from pnpfuse_solvers.outcome import Outcome, SolverError
 from pnpfuse_solvers.placement import EVEN_SHARE, breakpoints, first_mesh, follow
 
 MESH_PASSES = 4
+# Step from one temperature to the next where a cell is solved hot first.
+COOLING = 4.0
 LARGEST_EXPONENT = 600.0
 LARGEST_RESIDUAL = 1e-6
 # A mixture that is not convex may jump between two phases: looked for at these shares of an edge.
@@ -200,8 +202,13 @@ def on_placed_mesh(cell: Cell, ions: Mixture, nodes: int, tol: float) -> Crowded
     """Solve on a mesh made for the cell, then on meshes placed after the solution."""
     steps = breakpoints(cell) / cell.length
     mesh = first_mesh(cell, nodes, steps)
-    solution = _newton(discretise(cell, mesh * cell.length), ions, tol, None)
-    iterations = solution.iterations
+    p = discretise(cell, mesh * cell.length)
+    layers = _layers(p, ions)
+    solution = None if layers is None else _newton(p, ions, tol, _fresh(p, ions, layers))
+    iterations = 0 if solution is None else solution.iterations
+    if solution is None or not solution.outcome.ok:
+        solution = _cooled(cell, ions, mesh, steps, tol)
+        iterations += solution.iterations
     for _ in range(MESH_PASSES - 1):
         # A coarse mesh may hold Newton's method up where a placed one does not.
         if solution.outcome not in (Outcome.CONVERGED, Outcome.STALLED):
@@ -209,6 +216,42 @@ def on_placed_mesh(cell: Cell, ions: Mixture, nodes: int, tol: float) -> Crowded
         mesh = follow(cell, solution.problem.nodes, node_density(solution), steps)
         solution = _newton(discretise(cell, mesh * cell.length), ions, tol, solution)
         iterations += solution.iterations
+    return dataclasses.replace(solution, iterations=iterations)
+
+
+def _cooled(cell: Cell, ions: Mixture, mesh: Array, steps: Array, tol: float) -> CrowdedSolution:
+    """Solve the cell hot, where nothing is packed, and cool it down with the mesh following.
+
+    The edges of packed layers are as thin as kB T over the field there. At a temperature of
+    ``heat`` times the cell's own they are wide, and each stage is a good start for the next.
+    """
+
+    def stage(heat: float, near: CrowdedSolution | None) -> CrowdedSolution:
+        p = discretise(cell, mesh * cell.length)
+        hot = dataclasses.replace(p, a=heat * p.a, r=heat * p.r, v=p.v / heat)
+        start = near or _fresh(hot, ions, hot.v[0] + (hot.v[1] - hot.v[0]) * mesh)
+        return _newton(hot, ions, tol if heat == 1.0 else 1e-3, start)
+
+    p = discretise(cell, mesh * cell.length)
+    charge = np.abs(p.z) @ p.amount + np.abs(p.f) @ p.w
+    packed = charge * (1.0 / p.a).sum() / 8.0
+    heat = max(1.0, (np.abs(p.v).max() + packed) / 4.0)
+    solution = stage(heat, None)
+    iterations = solution.iterations
+    factor = COOLING
+    while solution.outcome.ok and heat > 1.0 and factor > 1.1:
+        mesh = follow(cell, solution.problem.nodes, node_density(solution), steps)
+        colder = max(1.0, heat / factor)
+        rise = heat / colder
+        mu = solution.mu * rise if p.closed else solution.mu
+        tried = stage(colder, dataclasses.replace(solution, u=solution.u * rise, mu=mu))
+        iterations += tried.iterations
+        if tried.outcome.ok:
+            solution, heat = tried, colder
+        else:
+            factor = np.sqrt(factor)
+    if heat > 1.0:
+        solution = tried if iterations > solution.iterations else solution
     return dataclasses.replace(solution, iterations=iterations)
 
 
@@ -249,22 +292,16 @@ def node_density(solution: CrowdedSolution) -> Array:
 
 
 def _newton(
-    p: Discrete, ions: Mixture, tol: float, near: CrowdedSolution | None
+    p: Discrete, ions: Mixture, tol: float, near: CrowdedSolution
 ) -> CrowdedSolution:
-    """Newton's method from a solution on another mesh, or from a naive start."""
-    log_c, log_gamma = ions.start(p.x.size)
-    mu = ions.mu.copy()
-    if near is None:
-        u = _start(p, ions)
-        if p.closed:
-            exponent = np.log(p.w) - np.outer(p.z, u)
-            mu += np.log(p.amount) - np.logaddexp.reduce(exponent, axis=1) - ions.log_c
+    """Newton's method from a solution on the same or on another mesh."""
+    if p is near.problem:
+        u, log_c, log_gamma = near.u.copy(), near.log_c.copy(), near.log_gamma.copy()
     else:
         u = np.interp(p.nodes, near.problem.nodes, near.u)
-        mu = near.mu.copy()
-        if ions.user:
-            log_c = np.array([np.interp(p.nodes, near.problem.nodes, row) for row in near.log_c])
-            log_gamma = np.interp(p.nodes, near.problem.nodes, near.log_gamma)
+        log_c = np.array([np.interp(p.nodes, near.problem.nodes, row) for row in near.log_c])
+        log_gamma = np.interp(p.nodes, near.problem.nodes, near.log_gamma)
+    mu = near.mu.copy()
     for end in (0, -1):
         if p.r[end] == 0.0:
             u[end] = p.v[end]
@@ -278,6 +315,19 @@ def _newton(
     )  # fmt: skip
 
 
+def _fresh(p: Discrete, ions: Mixture, u: Array) -> CrowdedSolution:
+    """A start at the potential ``u``: the given composition, amounts as for points."""
+    log_c, log_gamma = ions.start(u.size)
+    mu = ions.mu
+    if p.closed:
+        exponent = np.log(p.w) - np.outer(p.z, u)
+        mu = mu + np.log(p.amount) - np.logaddexp.reduce(exponent, axis=1) - ions.log_c
+    c = np.exp(log_c)
+    return CrowdedSolution(
+        p, u, c, 0, np.inf, Outcome.EXHAUSTED, ions, mu, log_c, log_gamma, c * ions.z[:, None]
+    )
+
+
 def _at_potential(solution: CrowdedSolution, u: Array) -> CrowdedSolution:
     """The ions of a solution at another potential; a closed cell's amounts are kept exactly."""
     p, ions = solution.problem, solution.mixture
@@ -286,7 +336,7 @@ def _at_potential(solution: CrowdedSolution, u: Array) -> CrowdedSolution:
         c, chi_z = np.full_like(log_c, np.nan), np.full_like(log_c, np.nan)
         steric.settle(
             u, mu, p.w, p.z, ions.k, ions.log_v, ions.inv_v0, ions.excess, ions.user, ions.unit,
-            p.amount, log_c, log_gamma, c, chi_z, np.empty((p.z.size, p.z.size)), 1e-13,
+            p.amount, log_c, log_gamma, c, chi_z, np.empty((p.z.size, p.z.size)), 1e-13, 60,
         )  # fmt: skip
         scale = p.amount / (c @ p.w)
         c *= scale[:, None]
@@ -298,14 +348,13 @@ def _at_potential(solution: CrowdedSolution, u: Array) -> CrowdedSolution:
     )
 
 
-def _start(p: Discrete, ions: Mixture) -> Array:
-    """Each wall's own half-space, or a straight line where a closed cell lacks the ions for that.
+def _layers(p: Discrete, ions: Mixture) -> Array | None:
+    """Potential of each wall's own half-space; None where a closed cell lacks the ions for that.
 
     The first integral ``eps u'^2 / 2 = P(u) - P(0)``, integrated once more, is exact for a wall by
     itself, whatever the mixture is.
     """
     x, v = p.nodes, p.v
-    line = v[0] + (v[1] - v[0]) * x
     epsilon = float((p.a * np.diff(x)).mean())
     layers = np.zeros_like(x)
     for wall, distance in ((v[0], x), (v[1], 1.0 - x)):
@@ -314,7 +363,7 @@ def _start(p: Discrete, ions: Mixture) -> Array:
             opposite = np.abs(ions.z * p.amount)[ions.z * wall < 0.0].sum()
             lacking = p.closed and charge > 0.5 * opposite
             if lacking or not np.isfinite(layer).all():
-                return line
+                return None
             layers += layer
     miss = v - layers[[0, -1]]
     return layers + miss[0] + (miss[1] - miss[0]) * x

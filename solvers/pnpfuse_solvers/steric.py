@@ -283,7 +283,7 @@ def solve_small(matrix, rhs):
 
 @_jit
 def settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c, log_gamma, c, chi_z,
-           sums, level):  # fmt: skip
+           sums, level, most):  # fmt: skip
     """Bring ``mu`` (S,), in place, to where a closed cell at ``u`` holds its amounts to ``level``.
 
     A convex problem in S unknowns. Newton's method in the logarithms of the amounts, exact for
@@ -305,7 +305,9 @@ def settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c, log
                    sums)  # fmt: skip
     gap, step, start, matrix = np.empty(n), np.empty(n), np.empty(n), np.empty((n, n))
     last = np.inf
-    for _ in range(60):
+    spread = u.max() - u.min()
+    tries = 0
+    while tries < most:
         if status != CONVERGED:
             break
         worst = 0.0
@@ -339,10 +341,14 @@ def settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c, log
         if not np.isfinite(descent):
             return NOT_FINITE
         start[:] = mu
+        # Where the amount hardly answers to mu, no step beyond the range of the potential.
         share = 1.0
+        for s in range(n):
+            share = min(share, (4.0 + 0.5 * abs(z[s]) * spread) / max(abs(step[s]), 1e-300))
         while True:
             for s in range(n):
                 mu[s] = max(start[s] + share * step[s], least[s])
+            tries += 1
             status = state(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, log_c, log_gamma, c,
                            chi_z, sums)  # fmt: skip
             ahead = 0.0
@@ -352,7 +358,7 @@ def settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c, log
                     for i in range(u.size):
                         mass += w[i] * c[s, i]
                     ahead += (amount[s] - mass) * step[s]
-                if ahead >= -0.5 * descent or share < 1e-10:
+                if ahead >= -0.5 * descent or tries >= most:
                     break
                 share *= max(0.1, min(0.5, descent / (descent - ahead)))
             else:
@@ -487,7 +493,7 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
     iteration = 0
     if closed:
         status = settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c,
-                        log_gamma, c, chi_z, sums, 1e-3)  # fmt: skip
+                        log_gamma, c, chi_z, sums, 1e-3, 40)  # fmt: skip
     else:
         status = state(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, log_c, log_gamma, c,
                        chi_z, sums)  # fmt: skip
@@ -530,7 +536,7 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
                 for s in range(species):
                     mu[s] = start[s] + share * change[s]
                 found = settle(trial, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount,
-                               log_c, log_gamma, c, chi_z, sums, 1e-3)  # fmt: skip
+                               log_c, log_gamma, c, chi_z, sums, 1e-3, 40)  # fmt: skip
             else:
                 found = state(trial, mu, w, z, k, log_v, inv_v0, excess, user, unit, log_c,
                               log_gamma, c, chi_z, sums)  # fmt: skip
@@ -558,7 +564,7 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
             break
     if closed:
         settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c, log_gamma, c,
-               chi_z, sums, 1e-13)  # fmt: skip
+               chi_z, sums, 1e-13, 20)  # fmt: skip
         for s in range(species):
             mass = 0.0
             for i in range(n):
