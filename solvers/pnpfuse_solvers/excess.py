@@ -26,6 +26,8 @@ MESH_PASSES = 4
 COOLING = 4.0
 LARGEST_EXPONENT = 600.0
 LARGEST_RESIDUAL = 1e-6
+# Share of the nodes that follows each species alike: one that carries little charge has layers too.
+MINOR_SHARE = 0.2
 # A mixture that is not convex may jump between two phases: looked for at these shares of an edge.
 BETWEEN = np.linspace(0.0, 1.0, 9)[1:-1]
 _STATUS = {
@@ -267,7 +269,7 @@ def node_density(solution: CrowdedSolution) -> Array:
     middle = 0.5 * (x[:-1] + x[1:])
     screening = 0.5 * (p.z @ (solution.chi_z[:, :-1] + solution.chi_z[:, 1:])) / (p.a * h)
     green = 1.0 / np.sqrt(screening + 1.0 / np.minimum(middle, 1.0 - middle) ** 2)
-    wanted = np.zeros(h.size)
+    wanted, each = np.zeros(h.size), np.zeros(h.size)
     for s, z in enumerate(p.z):
         c = solution.c[s]
         slope = np.diff(c) / h
@@ -276,19 +278,24 @@ def node_density(solution: CrowdedSolution) -> Array:
         # Differences of concentrations that differ by rounding are no layers.
         bend[1:-1][bend[1:-1] < 1e-12 * c[1:-1] / np.minimum(h[:-1], h[1:]) ** 2] = 0.0
         bend[[0, -1]] = bend[[1, -2]]
-        second = np.maximum(bend[:-1], bend[1:])
+        own = np.maximum(bend[:-1], bend[1:])
         if p.closed:
             held = 0.5 * (c[:-1] + c[1:]) * h
-            mean = held @ green / held.sum()
-            wanted += max(abs(z), 1e-3) * (second * mean + 2.0 * np.abs(slope))
+            own = own * (held @ green / held.sum()) + 2.0 * np.abs(slope)
+            wanted += abs(z) * own
+            own = np.cbrt(own)
         else:
-            wanted += np.sqrt(np.sqrt(second))
+            own = np.sqrt(np.sqrt(own))
+            wanted += own
+        if (count := own @ h) > 0.0:
+            each += own / count / p.z.size
     if p.closed:
         wanted = np.cbrt(wanted)
     total = wanted @ h
     if not total > 0.0:
         return np.ones(h.size)
-    return EVEN_SHARE + (1.0 - EVEN_SHARE) * wanted / total
+    minor = MINOR_SHARE if p.z.size > 1 else 0.0
+    return EVEN_SHARE + (1.0 - EVEN_SHARE - minor) * wanted / total + minor * each
 
 
 def _newton(
