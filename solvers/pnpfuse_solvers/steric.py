@@ -490,7 +490,7 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
     reach = np.abs(z).max()
     sure_step = 1e-3 if user else 0.2
     size = np.inf
-    iteration = 0
+    iteration = short = 0
     if closed:
         status = settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c,
                         log_gamma, c, chi_z, sums, 1e-3, 40)  # fmt: skip
@@ -553,10 +553,16 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
             ahead = 0.0
             for i in range(n):
                 ahead += g[i] * step[i]
-            if ahead >= -0.5 * descent or share < 1e-10:
+            if ahead >= -0.5 * descent:
+                break
+            if share < 1e-5:
+                short += 1
                 break
             share *= max(0.1, min(0.5, descent / (descent - ahead)))
         u[:] = trial
+        if short > 2:
+            status = STALLED
+            break
         # Rounding floor: small steps that no longer shrink cannot be improved in float64.
         floor = sure and size <= 1e-11 * top and size > 0.25 * previous
         if sure and share == 1.0 and ((size <= tol and unsettled <= 1e-9) or floor):
