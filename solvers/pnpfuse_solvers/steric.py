@@ -165,6 +165,7 @@ def relax(target, t, k, log_v, inv_v0, excess, unit, log_c, chi):
     for s in range(n):
         step[s] = target[s] - t[s] - mu[s]
         miss += step[s] * step[s]
+    settled = False
     for _ in range(100):
         if not np.isfinite(miss):
             return g, NOT_FINITE
@@ -174,7 +175,7 @@ def relax(target, t, k, log_v, inv_v0, excess, unit, log_c, chi):
                 slope[s, q] /= unit
         if not with_slope(c, k, math.exp(g) * inv_v0, slope, chi):
             return g, NOT_CONVEX
-        if miss <= (1e-14 * reach) ** 2:
+        if settled or miss <= (1e-14 * reach) ** 2:
             break
         change = slope @ (chi @ step)
         share = 1.0
@@ -194,17 +195,15 @@ def relax(target, t, k, log_v, inv_v0, excess, unit, log_c, chi):
                 break
             share *= 0.5
         t[:] = trial
+        floor = 1e-14 * reach
         for s in range(n):
             step[s] = target[s] - t[s] - mu[s]
-        if not miss < before:
-            if before <= (1e-11 * reach) ** 2:  # the floor of rounding
-                for s in range(n):
-                    c[s] *= unit
-                    for q in range(n):
-                        slope[s, q] /= unit
-                ok = with_slope(c, k, math.exp(g) * inv_v0, slope, chi)
-                return g, CONVERGED if ok else NOT_CONVEX
-            return g, NOT_CONVEX if np.isfinite(miss) else NOT_FINITE
+            # What the rounding of c alone does to mu: much, next to a pole such as close packing.
+            for q in range(n):
+                floor = max(floor, 1e-15 * abs(slope[s, q]) * c[q])
+        if not miss < before and not before <= n * (100.0 * floor) ** 2:
+            return g, STALLED if np.isfinite(miss) else NOT_FINITE
+        settled = not miss < before
     return g, CONVERGED
 
 

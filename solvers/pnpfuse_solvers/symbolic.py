@@ -371,7 +371,7 @@ def _value(name: str, value: Any) -> Any:
 def _condition(name: str, value: Any) -> Any:
     import sympy
 
-    if not isinstance(value, sympy.logic.boolalg.Boolean):
+    if isinstance(value, sympy.Expr) or not isinstance(value, sympy.logic.boolalg.Boolean):
         raise ValueError(f"{name}: got {value} where a condition is wanted, such as x < 1e-9")
     return value
 
@@ -383,6 +383,9 @@ def _printed(name: str, expression: Any) -> str:
     class Printer(StrPrinter):
         def _print_Float(self, expr: Any) -> str:
             return repr(float(expr))
+
+        def _print_Integer(self, expr: Any) -> str:
+            return str(expr) if abs(expr) < 2**53 else repr(float(expr))
 
     return Printer().doprint(expression)
 
