@@ -181,7 +181,7 @@ def solve(cell: Cell, nodes: int, tol: float, throw: bool, order: int) -> xr.Dat
         cell,
         solution,
         observed,
-        -solution.chi_z / np.maximum(solution.c, 1e-300) * slope,
+        np.nan_to_num(-solution.chi_z / np.maximum(solution.c, 1e-300) * slope),
         {
             "residual": residual,
             "error_estimate": error,
@@ -245,8 +245,7 @@ def _cooled(cell: Cell, ions: Mixture, mesh: Array, steps: Array, tol: float) ->
         mesh = follow(cell, solution.problem.nodes, node_density(solution), steps)
         colder = max(1.0, heat / factor)
         rise = heat / colder
-        mu = solution.mu * rise if p.closed else solution.mu
-        tried = stage(colder, dataclasses.replace(solution, u=solution.u * rise, mu=mu))
+        tried = stage(colder, _colder(solution, rise))
         iterations += tried.iterations
         if tried.outcome.ok:
             solution, heat = tried, colder
@@ -255,6 +254,18 @@ def _cooled(cell: Cell, ions: Mixture, mesh: Array, steps: Array, tol: float) ->
     if heat > 1.0:
         solution = tried if iterations > solution.iterations else solution
     return dataclasses.replace(solution, iterations=iterations)
+
+
+def _colder(solution: CrowdedSolution, rise: float) -> CrowdedSolution:
+    """The start for a stage at which the same energies are ``rise`` times as many kB T."""
+    ions, mu = solution.mixture, solution.mu
+    if solution.problem.closed:
+        # Exponents above close packing are energies and grow; below it they say how many ions
+        # there are, which the stage keeps.
+        deepest = (-np.outer(ions.z, solution.u)).max(axis=1)
+        packed = np.where(ions.k > 0.0, np.maximum(mu + deepest + ions.log_v, 0.0), 0.0)
+        mu = mu + packed * (rise - 1.0) - deepest * (rise - 1.0)
+    return dataclasses.replace(solution, u=solution.u * rise, mu=mu)
 
 
 def node_density(solution: CrowdedSolution) -> Array:

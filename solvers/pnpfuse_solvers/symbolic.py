@@ -229,12 +229,15 @@ class Excess:
                     )
 
 
-# Gauss-Legendre on the ray, in its cube root: the integrand may have a root or a log at c = 0.
-_GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(40)
-_RAY = (
-    (0.5 * (1.0 + _GAUSS_X)) ** 3,
-    1.5 * _GAUSS_W * (0.5 * (1.0 + _GAUSS_X)) ** 2,
-)
+def _ray() -> tuple[Array, Array]:
+    """Points and weights of the tanh-sinh rule on [0, 1]: roots and logs at both ends are fine."""
+    t = np.linspace(-3.2, 3.2, 81)
+    at = 0.5 * np.pi * np.sinh(t)
+    weight = 0.25 * np.pi * np.cosh(t) / np.cosh(at) ** 2
+    return 1.0 / (1.0 + np.exp(-2.0 * at)), weight * (t[1] - t[0])
+
+
+_RAY = _ray()
 
 
 def _text(value: Any) -> Any:
