@@ -55,6 +55,11 @@ class Mixture:
     mu: Array  # (S,) chemical potentials at the given concentrations
 
     @property
+    def kernel(self) -> tuple:
+        """The argument ``ions`` of the kernels."""
+        return self.z, self.k, self.log_v, self.inv_v0, self.excess, self.user, self.unit
+
+    @property
     def points(self) -> float:
         """Largest charge of an ion whose number nothing limits; 0 where there is none."""
         return float(np.abs(self.z[self.k == 0.0]).max(initial=0.0))
@@ -64,8 +69,7 @@ class Mixture:
         c, chi_z = np.full_like(log_c, np.nan), np.full_like(log_c, np.nan)
         sums = np.empty((self.z.size, self.z.size))
         steric.state(
-            u, mu, np.ones_like(u), self.z, self.k, self.log_v, self.inv_v0, self.excess,
-            self.user, self.unit, log_c, log_gamma, c, chi_z, sums,
+            u, mu, np.ones_like(u), self.kernel, (log_c, log_gamma, c, chi_z, sums)
         )  # fmt: skip
         return c, chi_z
 
@@ -324,8 +328,8 @@ def _newton(
         if p.r[end] == 0.0:
             u[end] = p.v[end]
     c, chi_z, iterations, step, status = steric.equilibrium(
-        u, mu, log_c, log_gamma, p.a, p.w, p.f, p.r, p.v, p.z, ions.k, ions.log_v, ions.inv_v0,
-        ions.excess, ions.user, ions.unit, p.amount, p.closed, tol, ITERATION_LIMIT,
+        u, mu, log_c, log_gamma, p.a, p.w, p.f, p.r, p.v, ions.kernel, p.amount, p.closed, tol,
+        ITERATION_LIMIT,
     )  # fmt: skip
     return CrowdedSolution(
         p, u, c, int(iterations), float(step), _STATUS[int(status)], ions, mu, log_c, log_gamma,
@@ -353,8 +357,8 @@ def _at_potential(solution: CrowdedSolution, u: Array) -> CrowdedSolution:
     if p.closed:
         c, chi_z = np.full_like(log_c, np.nan), np.full_like(log_c, np.nan)
         steric.settle(
-            u, mu, p.w, p.z, ions.k, ions.log_v, ions.inv_v0, ions.excess, ions.user, ions.unit,
-            p.amount, log_c, log_gamma, c, chi_z, np.empty((p.z.size, p.z.size)), 1e-13, 60,
+            u, mu, p.w, ions.kernel, p.amount,
+            (log_c, log_gamma, c, chi_z, np.empty((p.z.size, p.z.size))), 1e-13, 60,
         )  # fmt: skip
         scale = p.amount / (c @ p.w)
         c *= scale[:, None]

@@ -20,7 +20,9 @@ chemical potentials of a closed cell together minimise the convex function
                - sum_s mu_s m_s + 1/2 sum_ends r_end (u_end - v_end)^2
 
 (symbols as in ``kernels``; against a reservoir mu is given). Arrays as there; all kernels that call
-each other stand in this one file, because Numba's cache is blind to callees elsewhere.
+each other stand in this one file, because Numba's cache is blind to callees elsewhere. Two tuples
+go through them: ``ions`` = (z, k, log_v, inv_v0, excess, user, unit), see `mixture.Mixture`, and
+``held`` = (log_c (S, N), log_gamma (N,), c (S, N), chi_z (S, N), sums (S, S)), what `state` fills.
 """
 
 import math
@@ -145,12 +147,13 @@ def with_slope(c, k, e, slope, chi):
 
 
 @_jit
-def relax(target, t, k, log_v, inv_v0, excess, unit, log_c, chi):
+def relax(target, t, ions, log_c, chi):
     """Solve ``t + mu_user(c(t)) = target`` for ``t`` (S,), in place, by damped Newton steps.
 
     Fills ``log_c`` and ``chi`` on the way; returns (ln Gamma, status). Working on t keeps every
     concentration positive and below close packing.
     """
+    _, k, log_v, inv_v0, excess, _, unit = ions
     n = t.size
     c, mu, step, trial = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     slope = np.empty((n, n))
@@ -208,12 +211,14 @@ def relax(target, t, k, log_v, inv_v0, excess, unit, log_c, chi):
 
 
 @_jit
-def state(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, log_c, log_gamma, c, chi_z, sums):
-    """Fill the ions' state at potential ``u`` (N,) and chemical potentials ``mu`` (S,).
+def state(u, mu, w, ions, held):
+    """Fill ``held`` at potential ``u`` (N,) and chemical potentials ``mu`` (S,); return a status.
 
-    ``log_c``, ``c``, ``chi_z`` = chi z (S, N), ``log_gamma`` (N,), ``sums`` (S, S) = sum w chi;
-    ``log_c`` and ``log_gamma`` come in as the start of `relax`. Returns a status.
+    ``chi_z`` is chi z, ``sums`` the sum of w chi; ``log_c`` and ``log_gamma`` come in as the start
+    of `relax`.
     """
+    z, k, log_v, inv_v0, _, user, _ = ions
+    log_c, log_gamma, c, chi_z, sums = held
     n = z.size
     t, target, part, own = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     chi = np.empty((n, n))
@@ -224,33 +229,32 @@ def state(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, log_c, log_gamma, c
         if user:
             for s in range(n):
                 t[s] = log_c[s, i] - k[s] * log_gamma[i]
-            g, status = relax(target, t, k, log_v, inv_v0, excess, unit, part, chi)
+            g, status = relax(target, t, ions, part, chi)
             if status != CONVERGED:
                 return status
         else:
             g = pack(target, k, log_v, part)
         log_gamma[i] = g
+        e = math.exp(g) * inv_v0
+        crowd = e
         for s in range(n):
             log_c[s, i] = part[s]
             own[s] = math.exp(part[s])
             c[s, i] = own[s]
-        if user:
-            for s in range(n):
-                chi_z[s, i] = 0.0
-                for q in range(n):
-                    chi_z[s, i] += chi[s, q] * z[q]
-        else:
-            e = math.exp(g) * inv_v0
+            crowd += own[s] * k[s] * k[s]
+        if not user:
             susceptibility(own, k, e, chi)
-            crowd = e
-            for s in range(n):
-                crowd += own[s] * k[s] * k[s]
-            for s in range(n):
+        for s in range(n):
+            if user:
+                value = 0.0
+                for q in range(n):
+                    value += chi[s, q] * z[q]
+                chi_z[s, i] = value
+            else:
                 value = z[s] * e
                 for q in range(n):
                     value += own[q] * k[q] * (z[s] * k[q] - z[q] * k[s])
                 chi_z[s, i] = own[s] * (value / crowd)
-        for s in range(n):
             for q in range(n):
                 sums[s, q] += w[i] * chi[s, q]
     return CONVERGED
@@ -281,89 +285,65 @@ def solve_small(matrix, rhs):
 
 
 @_jit
-def settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c, log_gamma, c, chi_z,
-           sums, level, most):  # fmt: skip
+def least_mu(u, w, z, amount):
+    """Chemical potentials (S,) of point ions; ions with a size need at least as much."""
+    mu = np.empty(z.size)
+    for s in range(z.size):
+        top = (-z[s] * u).max()
+        mu[s] = math.log(amount[s] / (w @ np.exp(-z[s] * u - top))) - top
+    return mu
+
+
+@_jit
+def settle(u, mu, w, ions, amount, held, level, most):
     """Bring ``mu`` (S,), in place, to where a closed cell at ``u`` holds its amounts to ``level``.
 
     A convex problem in S unknowns. Newton's method in the logarithms of the amounts, exact for
-    point ions; the derivative along the step decides how far to go. Returns a status.
+    point ions; the derivative along the step decides how far to go, at most ``most`` times.
+    Returns a status.
     """
+    z, user = ions[0], ions[5]
+    c, sums = held[2], held[4]
     n = z.size
     least = np.full(n, -np.inf)
-    if not user:  # ions with a size need at least the chemical potential of points
-        for s in range(n):
-            top = -z[s] * u[0]
-            for i in range(1, u.size):
-                top = max(top, -z[s] * u[i])
-            mass = 0.0
-            for i in range(u.size):
-                mass += w[i] * math.exp(-z[s] * u[i] - top)
-            least[s] = math.log(amount[s] / mass) - top
-            mu[s] = max(mu[s], least[s])
-    status = state(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, log_c, log_gamma, c, chi_z,
-                   sums)  # fmt: skip
-    gap, step, start, matrix = np.empty(n), np.empty(n), np.empty(n), np.empty((n, n))
-    last = np.inf
+    if not user:
+        least = least_mu(u, w, z, amount)
+        mu[:] = np.maximum(mu, least)
+    status = state(u, mu, w, ions, held)
     spread = u.max() - u.min()
+    last = np.inf
     tries = 0
-    while tries < most:
-        if status != CONVERGED:
-            break
-        worst = 0.0
-        descent = 0.0
-        for s in range(n):
-            mass = 0.0
-            for i in range(u.size):
-                mass += w[i] * c[s, i]
-            gap[s] = amount[s] - mass
-            step[s] = mass * math.log(amount[s] / mass)
-            worst = max(worst, abs(gap[s] / amount[s]))
-            for q in range(n):
-                matrix[s, q] = sums[s, q]
-            matrix[s, s] += 1e-12 * mass
+    while status == CONVERGED and tries < most:
+        mass = c @ w
+        gap = amount - mass
+        worst = np.abs(gap / amount).max()
         if not worst > level or (worst < 1e-9 and worst > 0.25 * last):
             break
         last = worst
-        solve_small(matrix, step)
-        for s in range(n):
-            descent += gap[s] * step[s]
-        if not descent > 0.0:
-            step[:] = gap
-            for s in range(n):
-                for q in range(n):
-                    matrix[s, q] = sums[s, q]
-                matrix[s, s] += 1e-12 * amount[s]
-            solve_small(matrix, step)
-            descent = 0.0
-            for s in range(n):
-                descent += gap[s] * step[s]
+        step = mass * np.log(amount / mass)
+        solve_small(sums + np.diag(1e-12 * mass), step)
+        if not gap @ step > 0.0:
+            step = gap.copy()
+            solve_small(sums + np.diag(1e-12 * amount), step)
+        descent = gap @ step
         if not np.isfinite(descent):
             return NOT_FINITE
-        start[:] = mu
         # Where the amount hardly answers to mu, no step beyond the range of the potential.
-        share = 1.0
-        for s in range(n):
-            share = min(share, (4.0 + 0.5 * abs(z[s]) * spread) / max(abs(step[s]), 1e-300))
+        share = min(1.0, ((4.0 + 0.5 * np.abs(z) * spread) / (np.abs(step) + 1e-300)).min())
+        start = mu.copy()
         while True:
-            for s in range(n):
-                mu[s] = max(start[s] + share * step[s], least[s])
+            mu[:] = np.maximum(start + share * step, least)
             tries += 1
-            status = state(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, log_c, log_gamma, c,
-                           chi_z, sums)  # fmt: skip
-            ahead = 0.0
-            if status == CONVERGED:
-                for s in range(n):
-                    mass = 0.0
-                    for i in range(u.size):
-                        mass += w[i] * c[s, i]
-                    ahead += (amount[s] - mass) * step[s]
-                if ahead >= -0.5 * descent or tries >= most:
-                    break
-                share *= max(0.1, min(0.5, descent / (descent - ahead)))
-            else:
+            status = state(u, mu, w, ions, held)
+            if status != CONVERGED:
                 share *= 0.25
                 if share < 1e-6:
                     return status
+                continue
+            ahead = (amount - c @ w) @ step
+            if ahead >= -0.5 * descent or tries >= most:
+                break
+            share *= max(0.1, min(0.5, descent / (descent - ahead)))
     return status
 
 
@@ -471,8 +451,15 @@ def direction(a, w, r, z, chi_z, sums, closed, g, gap, step, change):
 
 
 @_jit
-def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, excess, user, unit,
-                amount, closed, tol, limit):  # fmt: skip
+def relaxed(u, mu, w, ions, amount, closed, held):
+    """`settle` for a closed cell, `state` against a reservoir."""
+    if closed:
+        return settle(u, mu, w, ions, amount, held, 1e-3, 40)
+    return state(u, mu, w, ions, held)
+
+
+@_jit
+def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, ions, amount, closed, tol, limit):
     """Minimise J from ``u`` (N,) and ``mu`` (S,), in place; ``log_c`` and ``log_gamma`` likewise.
 
     In a closed cell mu is settled at every trial, so that the search runs on the convex function
@@ -480,65 +467,42 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
     positive and more than half of what it was in front: a test on derivatives, which stays sharp
     down to rounding. Returns ``(c, chi_z (S, N), iterations, last full step, status)``.
     """
+    z, user = ions[0], ions[5]
     n, species = u.size, z.size
     c, chi_z = np.full((species, n), np.nan), np.full((species, n), np.nan)
     sums = np.empty((species, species))
-    g, step, trial, start = np.empty(n), np.empty(n), np.empty(n), np.empty(species)
+    held = (log_c, log_gamma, c, chi_z, sums)
+    g, step = np.empty(n), np.empty(n)
     gap, change = np.zeros(species), np.zeros(species)
-    old_log_c, old_log_gamma = log_c.copy(), log_gamma.copy()
-    reach = np.abs(z).max()
     sure_step = 1e-3 if user else 0.2
     size = np.inf
     iteration = short = 0
-    if closed:
-        status = settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c,
-                        log_gamma, c, chi_z, sums, 1e-3, 40)  # fmt: skip
-    else:
-        status = state(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, log_c, log_gamma, c,
-                       chi_z, sums)  # fmt: skip
+    status = relaxed(u, mu, w, ions, amount, closed, held)
     if status != CONVERGED:
         return c, chi_z, iteration, size, status
     status = EXHAUSTED
     while iteration < limit:
         iteration += 1
         imbalance(u, a, w, f, r, v, z, c, g)
-        unsettled = 0.0
         if closed:
-            for s in range(species):
-                mass = 0.0
-                for i in range(n):
-                    mass += w[i] * c[s, i]
-                gap[s] = amount[s] - mass
-                unsettled = max(unsettled, abs(gap[s]) / amount[s])
+            gap = amount - c @ w
         direction(a, w, r, z, chi_z, sums, closed, g, gap, step, change)
         previous = size
-        size = 0.0
-        top = 1.0
-        descent = 0.0
-        for i in range(n):
-            size = max(size, abs(step[i]))
-            top = max(top, abs(u[i]))
-            descent += g[i] * step[i]
+        size = np.abs(step).max()
+        top = max(1.0, np.abs(u).max())
+        descent = g @ step
         if not np.isfinite(size + descent):
             status = NOT_FINITE
             break
-        sure = reach * size <= sure_step
+        sure = np.abs(z).max() * size <= sure_step
         # Where everything is packed or empty nothing screens, and the whole step is astronomic.
         share = min(1.0, 3.0 * (top + 10.0) / size) if size > 0.0 else 1.0
-        start[:] = mu
-        old_log_c[:] = log_c
-        old_log_gamma[:] = log_gamma
+        unsettled = np.abs(gap / amount).max()
+        start, old_log_c, old_log_gamma = mu.copy(), log_c.copy(), log_gamma.copy()
         while True:
-            for i in range(n):
-                trial[i] = u[i] + share * step[i]
-            if closed:
-                for s in range(species):
-                    mu[s] = start[s] + share * change[s]
-                found = settle(trial, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount,
-                               log_c, log_gamma, c, chi_z, sums, 1e-3, 40)  # fmt: skip
-            else:
-                found = state(trial, mu, w, z, k, log_v, inv_v0, excess, user, unit, log_c,
-                              log_gamma, c, chi_z, sums)  # fmt: skip
+            trial = u + share * step
+            mu[:] = start + share * change
+            found = relaxed(trial, mu, w, ions, amount, closed, held)
             if found != CONVERGED:
                 share *= 0.25
                 if share < 1e-6:
@@ -549,9 +513,7 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
             if sure:
                 break
             imbalance(trial, a, w, f, r, v, z, c, g)
-            ahead = 0.0
-            for i in range(n):
-                ahead += g[i] * step[i]
+            ahead = g @ step
             if ahead >= -0.5 * descent:
                 break
             if share < 1e-5:
@@ -568,13 +530,9 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, z, k, log_v, inv_v0, exc
             status = CONVERGED if size <= 100.0 * tol else STALLED
             break
     if closed:
-        settle(u, mu, w, z, k, log_v, inv_v0, excess, user, unit, amount, log_c, log_gamma, c,
-               chi_z, sums, 1e-13, 20)  # fmt: skip
+        settle(u, mu, w, ions, amount, held, 1e-13, 20)
         for s in range(species):
-            mass = 0.0
-            for i in range(n):
-                mass += w[i] * c[s, i]
-            for i in range(n):
-                c[s, i] *= amount[s] / mass
-                log_c[s, i] += math.log(amount[s] / mass)
+            scale = amount[s] / (c[s] @ w)
+            c[s] *= scale
+            log_c[s] += math.log(scale)
     return c, chi_z, iteration, size, status
