@@ -358,7 +358,7 @@ def _at_potential(solution: CrowdedSolution, u: Array) -> CrowdedSolution:
         c, chi_z = np.full_like(log_c, np.nan), np.full_like(log_c, np.nan)
         steric.settle(
             u, mu, p.w, ions.kernel, p.amount,
-            (log_c, log_gamma, c, chi_z, np.empty((p.z.size, p.z.size))), 1e-13, 60,
+            (log_c, log_gamma, c, chi_z, np.empty((p.z.size, p.z.size))), 1e-13,
         )  # fmt: skip
         scale = p.amount / (c @ p.w)
         c *= scale[:, None]

@@ -33,6 +33,8 @@ from numba import cfunc, njit, types
 _jit = njit(cache=True, error_model="numpy")
 # What a user's excess looks like to the kernels: (c (S,) [1/m^3], mu (S,), d mu/d c (S, S)).
 EXCESS = types.void(types.float64[::1], types.float64[::1], types.float64[:, ::1])
+# Evaluations of all nodes to settle a closed cell's chemical potentials; 2 or 3 are usual.
+MOST_TRIES = 40
 CONVERGED, STALLED, EXHAUSTED, NOT_FINITE, NOT_CONVEX = 0, 1, 2, 3, 4
 
 
@@ -88,6 +90,16 @@ def susceptibility(c, k, e, chi):
 
 
 @_jit
+def multiply(first, second, out):
+    """Fill ``out`` with the product of two small matrices."""
+    for i in range(first.shape[0]):
+        for j in range(second.shape[1]):
+            out[i, j] = 0.0
+            for q in range(second.shape[0]):
+                out[i, j] += first[i, q] * second[q, j]
+
+
+@_jit
 def with_slope(c, k, e, slope, chi):
     """Fill ``chi`` (S, S) with the inverse of (steric chi)^-1 + ``slope``; False if not convex.
 
@@ -112,8 +124,9 @@ def with_slope(c, k, e, slope, chi):
             for q in range(s + 1, n):
                 factor[q, s] = -(w / root) * (c[q] * k[q] / rest)
         rest = after
-    half = slope @ factor
-    bracket = factor.T @ half
+    half, bracket = np.empty((n, n)), np.empty((n, n))
+    multiply(slope, factor, half)
+    multiply(factor.T.copy(), half, bracket)
     for i in range(n):
         bracket[i, i] += 1.0
     for i in range(n):
@@ -156,7 +169,7 @@ def relax(target, t, ions, log_c, chi):
     _, k, log_v, inv_v0, excess, _, unit = ions
     n = t.size
     c, mu, step, trial = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    slope = np.empty((n, n))
+    slope, product = np.empty((n, n)), np.empty((n, n))
     reach = 1.0
     for s in range(n):
         reach = max(reach, abs(target[s]))
@@ -180,13 +193,15 @@ def relax(target, t, ions, log_c, chi):
             return g, NOT_CONVEX
         if settled or miss <= (1e-14 * reach) ** 2:
             break
-        change = slope @ (chi @ step)
+        multiply(slope, chi, product)
         share = 1.0
         before = miss
         kept = t.copy()
         while True:
             for s in range(n):
-                trial[s] = kept[s] + share * (step[s] - change[s])
+                trial[s] = kept[s] + share * step[s]
+                for q in range(n):
+                    trial[s] -= share * product[s, q] * step[q]
             g = pack(trial, k, log_v, log_c)
             for s in range(n):
                 c[s] = math.exp(log_c[s]) / unit
@@ -295,12 +310,11 @@ def least_mu(u, w, z, amount):
 
 
 @_jit
-def settle(u, mu, w, ions, amount, held, level, most):
+def settle(u, mu, w, ions, amount, held, level):
     """Bring ``mu`` (S,), in place, to where a closed cell at ``u`` holds its amounts to ``level``.
 
     A convex problem in S unknowns. Newton's method in the logarithms of the amounts, exact for
-    point ions; the derivative along the step decides how far to go, at most ``most`` times.
-    Returns a status.
+    point ions; the derivative along the step decides how far to go. Returns a status.
     """
     z, user = ions[0], ions[5]
     c, sums = held[2], held[4]
@@ -313,7 +327,7 @@ def settle(u, mu, w, ions, amount, held, level, most):
     spread = u.max() - u.min()
     last = np.inf
     tries = 0
-    while status == CONVERGED and tries < most:
+    while status == CONVERGED and tries < MOST_TRIES:
         mass = c @ w
         gap = amount - mass
         worst = np.abs(gap / amount).max()
@@ -341,7 +355,7 @@ def settle(u, mu, w, ions, amount, held, level, most):
                     return status
                 continue
             ahead = (amount - c @ w) @ step
-            if ahead >= -0.5 * descent or tries >= most:
+            if ahead >= -0.5 * descent or tries >= MOST_TRIES:
                 break
             share *= max(0.1, min(0.5, descent / (descent - ahead)))
     return status
@@ -454,7 +468,7 @@ def direction(a, w, r, z, chi_z, sums, closed, g, gap, step, change):
 def relaxed(u, mu, w, ions, amount, closed, held):
     """`settle` for a closed cell, `state` against a reservoir."""
     if closed:
-        return settle(u, mu, w, ions, amount, held, 1e-3, 40)
+        return settle(u, mu, w, ions, amount, held, 1e-3)
     return state(u, mu, w, ions, held)
 
 
@@ -530,7 +544,7 @@ def equilibrium(u, mu, log_c, log_gamma, a, w, f, r, v, ions, amount, closed, to
             status = CONVERGED if size <= 100.0 * tol else STALLED
             break
     if closed:
-        settle(u, mu, w, ions, amount, held, 1e-13, 20)
+        settle(u, mu, w, ions, amount, held, 1e-13)
         for s in range(species):
             scale = amount[s] / (c[s] @ w)
             c[s] *= scale
