@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import scipy.optimize
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pnpfuse_solvers import Cell, Ion, Outcome, solve_equilibrium, solve_steady
-from pnpfuse_solvers.excess import mixture, on_placed_mesh
+from pnpfuse_solvers.crowded import on_placed_mesh
+from pnpfuse_solvers.mixture import mixture
 
 DENSITY = 1e20  # of Cell.dimensionless
 

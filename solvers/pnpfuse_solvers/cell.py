@@ -11,7 +11,8 @@ import numpy as np
 import scipy.constants
 
 from pnpfuse_solvers.arguments import finite_number, listed, pair, positive
-from pnpfuse_solvers.symbolic import Excess, Expression, is_expression
+from pnpfuse_solvers.excess import Excess
+from pnpfuse_solvers.symbolic import Expression, is_expression
 
 Profile = float | Callable[[np.ndarray], Any]
 CONTACTS = ("closed", "reservoir")
