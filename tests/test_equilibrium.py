@@ -62,7 +62,8 @@ def test_error_estimate_is_on_the_safe_side(ratio, voltage):
         solution = solve_equilibrium(Cell.dimensionless(ratio, voltage), nodes=101, order=order)
         found = error(ratio, voltage, 101, order)
         assert found < float(solution.error_estimate) < 1e4 * found
-    assert np.isnan(solve_equilibrium(Cell.dimensionless(ratio, voltage)).error_estimate)
+    solution = solve_equilibrium(Cell.dimensionless(ratio, voltage), order=2)
+    assert np.isnan(solution.error_estimate)
 
 
 def test_higher_orders_reach_charge_interface_and_separation():
@@ -187,7 +188,7 @@ def test_manufactured_potential_is_found_to_second_order():
 
     errors = []
     for nodes in (51, 101, 201):
-        solution = solve_equilibrium(cell.replace(fixed_charge=fixed), nodes=nodes)
+        solution = solve_equilibrium(cell.replace(fixed_charge=fixed), nodes=nodes, order=2)
         errors.append(np.abs(solution.reduced_potential - u(positions(solution))).max().item())
     assert errors[-1] < 1e-3
     assert np.log2(errors[0] / errors[2]) / 2 == pytest.approx(2.0, abs=0.25)
@@ -250,7 +251,7 @@ def test_identities_of_a_closed_cell(ratio, left, right, valences, stern):
 def test_free_energy_is_least_at_equilibrium():
     """Any other distribution of the same ions, with its own Poisson field, costs more."""
     cell = Cell.dimensionless(4.0, 5.0)
-    solution = solve_equilibrium(cell, nodes=201)
+    solution = solve_equilibrium(cell, nodes=201, order=2)
     x, c = solution.x.values, solution.concentration.values
     least = grand_energy(cell, x, c)
     assert least == pytest.approx(float(solution.free_energy), rel=1e-9)
@@ -346,7 +347,7 @@ def test_a_cell_that_is_not_neutral_is_allowed_and_said():
         ({"tol": 1.0}, "tol: got 1"),
         ({"tol": "small"}, "tol: got 'small'"),
         ({"order": 3}, "order: got 3; give one of 2, 4, 6"),
-        ({"cell": Cell(1e-8, (Ion("K+", 1, 1e20, diameter=3e-10), SALT[1]))}, "diameter of ion"),
+        ({"cell": Cell(1e-8, (Ion("K+", 1, 1e20, diameter=3e-7), SALT[1]))}, "diameter: got ions that fill 2.7"),
         ({"cell": Cell(1e-8, SALT, potential=(30.0, 0.0), contact="reservoir")}, "potential: got"),
         ({"cell": Cell(1e-8, SALT, fixed_charge=lambda x: x / 0 * 0)}, "fixed_charge: got"),
         ({"cell": Cell(1e-8, SALT, relative_permittivity=lambda x: x - 1)}, "relative_permitt"),

@@ -62,8 +62,8 @@ def test_derivative():
         "open('a')", "'a'", "1j", "[1]", "f'{x}'", "x := 1", "y + 1", "exp", "exp(x, 2)",
         "sqrt(x=1)", "max(x, 1)", "True", "x < 1", "Piecewise(1)", "Piecewise((1, x))", "", "1 +",
         "9**9**9", "x**1000", "(10**100)**100", "10**100*10**99*10**99*10**99",
-        "exp(exp(exp(100)))", "exp(1000)", "1e400", "log(-1)", "1/0", "0**-1", "-" * 3000 + "x", "(" * 300 + "x",
-        "a" * 5000, "x^2", "gamma(x)", "Symbol('x')", "*x", "x; x", "x @ x", "x // 2",
+        "exp(exp(exp(100)))", "exp(1000)", "1e400", "log(-1)", "1/0", "0**-1",
+        "-" * 3000 + "x", "(" * 300 + "x", "a" * 5000, "x^2", "gamma(x)", "Symbol('x')", "*x", "x; x", "x @ x", "x // 2",
     ],
 )  # fmt: skip
 def test_what_is_refused(text):
@@ -140,7 +140,7 @@ def test_order_of_equilibrium(kind, shape, order, rate):
     made = manufactured.equilibrium(Cell(1e-8, ions, **fields), SHAPES[shape])
     errors = []
     for nodes in (61, 121, 241):
-        found = solve_equilibrium(made.cell, nodes=nodes, order=order, tol=1e-12)
+        found = solve_equilibrium(made.cell, nodes=nodes, order=order, tol=1e-12, throw=False)
         exact = made.at(made.u, found.x.values)
         errors.append(np.abs(found.reduced_potential.values - exact).max())
     # Extrapolation ends where rounding begins.

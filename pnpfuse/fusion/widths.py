@@ -79,7 +79,8 @@ def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Width
                 f"{'raise' if width < 2 else 'lower'} n"
             )
         expanded[name] = width
-        boundary[name] = min(max(math.floor(ratio * width), 1), width - 1)
+        # A ratio that means a whole number of channels, 0.29 of 100, may miss it by rounding.
+        boundary[name] = min(max(math.floor(ratio * width + 1e-9), 1), width - 1)
     return Widths(dims, min(dims.values()), expanded, boundary)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -290,8 +290,10 @@ class Cell:
     @property
     def net_charge(self) -> float:
         """Mean charge density of the given concentrations and the fixed charge [e/m^3]."""
-        x = (np.arange(2000) + 0.5) / 2000 * self.length
         mobile = sum(ion.valence * ion.concentration for ion in self.ions)
+        if not callable(self.fixed_charge):
+            return mobile + self.fixed_charge
+        x = (np.arange(2000) + 0.5) / 2000 * self.length
         return float(mobile + np.mean(self.fixed_charge_at(x)))
 
     def at_voltage(self, voltage: float) -> Cell:
@@ -332,15 +334,14 @@ class Cell:
                 return profile.text
             return f"function {getattr(profile, '__qualname__', repr(profile))}"
 
-        fields: Mapping[str, Any] = dataclasses.asdict(
-            self.replace(relative_permittivity=1.0, fixed_charge=0.0, excess=None)
-        )
-        return dict(
-            fields,
-            relative_permittivity=plain(self.relative_permittivity),
-            fixed_charge=plain(self.fixed_charge),
-            excess=None if self.excess is None else self.excess.plain(),
-        )
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return fields | {
+            "ions": [vars(ion).copy() for ion in self.ions],
+            "relative_permittivity": plain(self.relative_permittivity),
+            "fixed_charge": plain(self.fixed_charge),
+            "constants": vars(self.constants).copy(),
+            "excess": None if self.excess is None else self.excess.plain(),
+        }
 
 
 def check_cell(cell: Any, points_only: str = "") -> None:

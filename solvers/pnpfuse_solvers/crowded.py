@@ -24,14 +24,15 @@ from pnpfuse_solvers.mixture import (
     newton,
 )
 from pnpfuse_solvers.observables import Observables, extrapolate, observe
-from pnpfuse_solvers.outcome import Outcome, SolverError
-from pnpfuse_solvers.placement import EVEN_SHARE, breakpoints, first_mesh, follow
+from pnpfuse_solvers.outcome import Outcome, SolverError, judged
+from pnpfuse_solvers.placement import Placement
 
 MESH_PASSES = 4
 # Step from one temperature to the next where a cell is solved hot first.
 COOLING = 4.0
 LARGEST_EXPONENT = 600.0
-LARGEST_RESIDUAL = 1e-6
+# Share of the nodes that is spread evenly, whatever the solution wants.
+EVEN_SHARE = 0.05
 # Share of the nodes that follows each species alike: one that carries little charge has layers too.
 MINOR_SHARE = 0.2
 # A mixture that is not convex may jump between two phases: looked for at these shares of an edge.
@@ -49,20 +50,19 @@ def solve(cell: Cell, nodes: int, tol: float, throw: bool, order: int) -> xr.Dat
         finer = discretise(cell, grid.halved(levels[-1].problem.x))
         levels.append(newton(finer, ions, tol, levels[-1]))
     residual, resolution = levels[-1].residual(), solution.layer_resolution()
-    outcome = levels[-1].outcome
-    if outcome.ok and not _convex_between(cell, levels[-1]):
-        outcome = Outcome.NOT_CONVEX
-    elif outcome.ok and not resolution <= 1.0:
-        outcome = Outcome.UNRESOLVED_LAYER
-    elif outcome.ok and not residual <= LARGEST_RESIDUAL:
-        outcome = Outcome.STALLED
+    observed, change = extrapolate([_observe(cell, s, 2**i) for i, s in enumerate(levels)])
+    error = float(np.abs(change.u).max()) if change else np.nan
+    # What fails on a finer mesh is a layer that none resolves, if the coarse one does not.
+    ended = levels[0 if resolution > 1.0 else -1].outcome
+    if ended.ok and not _convex_between(cell, levels[-1]):
+        ended = Outcome.NOT_CONVEX
+    outcome = judged(ended, resolution, residual, error, order)
     if throw and not outcome.ok:
         raise SolverError(
             outcome,
             f"(nodes {nodes}, last step {levels[-1].step:.2g} kB T/e, "
             f"layer_resolution {resolution:.3g}, residual {residual:.2g})",
         )
-    observed, error = extrapolate([_observe(cell, s, 2**i) for i, s in enumerate(levels)])
     if len(levels) > 1:
         solution = at_potential(solution, observed.u)
     solution = dataclasses.replace(
@@ -90,6 +90,7 @@ def solve(cell: Cell, nodes: int, tol: float, throw: bool, order: int) -> xr.Dat
             "tol": tol,
             "order": order,
         },
+        doubt=(p.z.max() - p.z.min()) * np.abs(change.u) if change else None,
         packing=-np.expm1(solution.log_gamma),
         excess_potential=excess,
     )
@@ -97,26 +98,28 @@ def solve(cell: Cell, nodes: int, tol: float, throw: bool, order: int) -> xr.Dat
 
 def on_placed_mesh(cell: Cell, ions: Mixture, nodes: int, tol: float) -> CrowdedSolution:
     """Solve on a mesh made for the cell, then on meshes placed after the solution."""
-    steps = breakpoints(cell) / cell.length
-    mesh = first_mesh(cell, nodes, steps)
+    placement = Placement(cell)
+    mesh = placement.first(nodes)
     p = discretise(cell, mesh * cell.length)
     layers = _layers(p, ions)
     solution = None if layers is None else newton(p, ions, tol, fresh(p, ions, layers))
     iterations = 0 if solution is None else solution.iterations
     if solution is None or not solution.outcome.ok:
-        solution = _cooled(cell, ions, mesh, steps, tol)
+        solution = _cooled(cell, ions, mesh, placement, tol)
         iterations += solution.iterations
     for _ in range(MESH_PASSES - 1):
         # A coarse mesh may hold Newton's method up where a placed one does not.
         if solution.outcome not in (Outcome.CONVERGED, Outcome.STALLED):
             break
-        mesh = follow(cell, solution.problem.nodes, node_density(solution), steps)
+        mesh = placement.follow(solution.problem.nodes, node_density(solution), nodes)
         solution = newton(discretise(cell, mesh * cell.length), ions, tol, solution)
         iterations += solution.iterations
     return dataclasses.replace(solution, iterations=iterations)
 
 
-def _cooled(cell: Cell, ions: Mixture, mesh: Array, steps: Array, tol: float) -> CrowdedSolution:
+def _cooled(
+    cell: Cell, ions: Mixture, mesh: Array, placement: Placement, tol: float
+) -> CrowdedSolution:
     """Solve the cell hot, where nothing is packed, and cool it down with the mesh following.
 
     The edges of packed layers are as thin as kB T over the field there. At a temperature of
@@ -137,7 +140,7 @@ def _cooled(cell: Cell, ions: Mixture, mesh: Array, steps: Array, tol: float) ->
     iterations = solution.iterations
     factor = COOLING
     while solution.outcome.ok and heat > 1.0 and factor > 1.1:
-        mesh = follow(cell, solution.problem.nodes, node_density(solution), steps)
+        mesh = placement.follow(solution.problem.nodes, node_density(solution), mesh.size)
         colder = max(1.0, heat / factor)
         rise = heat / colder
         tried = stage(colder, _colder(solution, rise))

@@ -14,10 +14,13 @@ import xarray as xr
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.interface import Interface, Profiles, locate, separation
+from pnpfuse_solvers.observables import log_of
 
 if TYPE_CHECKING:
+    from pnpfuse_solvers.batch import Equilibria
     from pnpfuse_solvers.discrete import Solution
     from pnpfuse_solvers.observables import Observables
+    from pnpfuse_solvers.outcome import Outcome
 
 # name: (dims, units, long name). What a result holds is said here and nowhere else.
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
@@ -38,7 +41,7 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "interface_uncertainty": (
         (),
         "m",
-        "half the length over which the balance lies below the error of Newton's method",
+        "half the length over which the balance lies below its error (at order 2 Newton's alone)",
     ),
     "interface_width": ((), "m", "length from 10 % to 90 % of one kind of ions, cut at the walls"),
     "separation": (("species",), "1", "share of the species on its own side of the interface"),
@@ -60,6 +63,11 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "steps": ((), "1", "accepted steps in time"),
     "iterations": ((), "1", "Newton steps in all"),
     "mass_error": ((), "1", "largest relative error of an amount that the cell keeps"),
+    "concentration_excess": (
+        ("species",),
+        "1",
+        "share by which concentration, of exact amounts by the trapezoidal rule, is too large",
+    ),
     "layer_resolution": ((), "1", "mesh spacing over layer thickness where ions are"),
     "minimum_concentration": ((), "m-3", "smallest number density of any species"),
 }
@@ -72,7 +80,7 @@ OVER_TIME = {
 
 
 @functools.cache
-def _version() -> str:
+def package_version() -> str:
     return importlib.metadata.version("pnpfuse")
 
 
@@ -80,21 +88,55 @@ def build(
     values: Mapping[str, Any], attrs: Mapping[str, Any], over_time: bool = False
 ) -> xr.Dataset:
     """Return a Dataset of named values, dressed as ``VARIABLES`` says."""
-
-    def dressed(name: str) -> tuple:
+    variables: dict[str, xr.Variable] = {}
+    indexes: dict[str, Any] = {}
+    for name, value in values.items():
         dims, units, long_name = VARIABLES[name]
         if over_time and name in OVER_TIME:
             dims = ("time", *dims)
-        return dims, values[name], {"units": units, "long_name": long_name}
+        if name in COORDINATES:
+            named = isinstance(value, tuple)
+            index, variable = _names(name, value) if named else _coordinate(name, value)
+            indexes[name], variable = index, variable.copy(deep=False)
+        else:
+            variable = xr.Variable(dims, np.asarray(value), fastpath=True)
+        variable.attrs = {"units": units, "long_name": long_name}
+        variables[name] = variable
+    return _assembled(
+        variables, indexes, {"package": "pnpfuse", "version": package_version(), **attrs}
+    )
 
+
+def _coordinate(name: str, value: Array) -> tuple[Any, xr.Variable]:
+    index = xr.indexes.PandasIndex(value, name)
+    return index, index.create_variables({name: xr.Variable((name,), value, fastpath=True)})[name]
+
+
+@functools.lru_cache(maxsize=256)
+def _names(name: str, value: tuple[str, ...]) -> tuple[Any, xr.Variable]:
+    return _coordinate(name, np.array(value))
+
+
+def _assembled(
+    variables: Mapping[str, xr.Variable], indexes: Mapping[str, Any], attrs: Mapping[str, Any]
+) -> xr.Dataset:
+    """A Dataset of variables that are known to fit together.
+
+    The public constructor aligns them all first, which takes longer than solving for them; it is
+    used where xarray does not have the direct one.
+    """
+    direct = getattr(xr.Dataset, "_construct_direct", None)
+    if direct is not None:
+        # Every dimension of a result has a coordinate.
+        sizes = {name: index.index.size for name, index in indexes.items()}
+        return direct(
+            variables=dict(variables), coord_names=set(indexes), dims=sizes, attrs=dict(attrs),
+            indexes=dict(indexes),
+        )  # fmt: skip
     return xr.Dataset(
-        {name: dressed(name) for name in values if name not in COORDINATES},
-        coords={name: dressed(name) for name in values if name in COORDINATES},
-        attrs={
-            "package": "pnpfuse",
-            "version": _version(),
-            **attrs,
-        },
+        {name: variable for name, variable in variables.items() if name not in indexes},
+        coords={name: variables[name] for name in indexes},
+        attrs=attrs,
     )
 
 
@@ -105,6 +147,8 @@ def solution_dataset(
     slopes: Array,
     certificates: Mapping[str, float],
     attrs: Mapping[str, Any],
+    *,
+    doubt: Array | None = None,
     **more: Any,
 ) -> xr.Dataset:
     """Return a solution in SI units with its interface, energy and certificates.
@@ -119,47 +163,97 @@ def solution_dataset(
         residual, error_estimate, mass_error, layer_resolution.
     attrs : dict
         title, tol and what else explains the result.
+    doubt : array (N,), optional
+        Error of the difference of two ln c, where it is known.
     **more
         Further variables.
     """
     p = solution.problem
-    c = solution.c / p.unit
-    found, share = _interface(solution, slopes, attrs["tol"])
-    return build(
+    found, share = _interface(solution, slopes, attrs["tol"], doubt)
+    return _dressed(
+        cell,
         {
             "x": p.x,
-            "species": np.array([ion.name for ion in cell.ions]),
-            "electrode": np.array(["left", "right"]),
-            "potential": solution.u * cell.thermal_voltage,
             "reduced_potential": solution.u,
-            "concentration": c,
-            "charge_density": cell.constants.charge * solution.charge / p.unit,
+            "concentration": solution.c / p.unit,
+            "charge_density": cell.constants.charge / p.unit * solution.charge,
             "electric_field": observed.field,
-            "valence": p.z,
-            "length": cell.length,
-            "debye_length": cell.debye_length,
-            "length_ratio": cell.length_ratio,
-            "interface": found.position * cell.length,
-            "interface_reason": found.reason,
-            "interface_uncertainty": found.uncertainty * cell.length,
-            "interface_width": found.width * cell.length,
-            "separation": share,
-            "electrode_potential": np.array(cell.potential),
             "surface_charge": observed.surface_charge,
             "free_energy": observed.free_energy,
             "iterations": solution.iterations,
-            "minimum_concentration": c.min(),
+            "separation": share,
             **certificates,
             **more,
         },
-        {
-            "outcome": solution.outcome.value,
-            "message": solution.outcome.message,
-            "length": cell.length,
-            "nodes": p.x.size,
-            "parameters": json.dumps(cell.describe()),
-            **attrs,
+        found,
+        {**attrs, "outcome": solution.outcome},
+    )
+
+
+def _dressed(
+    cell: Cell, values: dict[str, Any], found: Interface, attrs: Mapping[str, Any]
+) -> xr.Dataset:
+    """What every solution reports, beside ``values``."""
+    length, outcome = cell.length, attrs["outcome"]
+    return build(
+        values
+        | {
+            "species": tuple(ion.name for ion in cell.ions),
+            "electrode": ("left", "right"),
+            "potential": values["reduced_potential"] * cell.thermal_voltage,
+            "valence": np.array([ion.valence for ion in cell.ions]),
+            "length": length,
+            "debye_length": (debye_length := cell.debye_length),
+            "length_ratio": length / debye_length,
+            "interface": found.position * length,
+            "interface_reason": found.reason,
+            "interface_uncertainty": found.uncertainty * length,
+            "interface_width": found.width * length,
+            "electrode_potential": np.array(cell.potential),
+            "minimum_concentration": values["concentration"].min(),
         },
+        {
+            **attrs,
+            "outcome": outcome.value,
+            "message": outcome.message,
+            "length": length,
+            "nodes": values["x"].size,
+            "parameters": json.dumps(cell.describe()),
+        },
+    )
+
+
+def equilibrium_dataset(
+    cell: Cell, found: Equilibria, outcome: Outcome, attrs: Mapping[str, Any]
+) -> xr.Dataset:
+    """Return the first cell of a batch in SI units; arguments as of `solution_dataset`."""
+    b = found.batch
+    x, u, slope, c = found.x[0], found.u[0], found.slope[0], found.c[0]
+    unit, to_field = b.unit[0], cell.thermal_voltage / cell.length
+    left, right, energy, error, residual, resolution, mass, _ = found.numbers[0].tolist()
+    displacement = cell.constants.permittivity * to_field
+    charge = b.z[0] @ c + b.fixed[0]
+    position, uncertainty, width, split, first, last = found.interface[0].tolist()
+    return _dressed(
+        cell,
+        {
+            "x": x,
+            "reduced_potential": u,
+            "concentration": c / unit,
+            "charge_density": charge * (cell.constants.charge / unit),
+            "electric_field": slope * -to_field,
+            "surface_charge": np.array([-left * displacement, right * displacement]),
+            "free_energy": energy * displacement * cell.thermal_voltage,
+            "iterations": found.iterations[0],
+            "separation": found.separation[0],
+            "residual": residual,
+            "error_estimate": error,
+            "mass_error": mass,
+            "concentration_excess": found.excess[0],
+            "layer_resolution": resolution,
+        },
+        Interface(position, uncertainty, width, split, found.why(0)),
+        {**attrs, "outcome": outcome},
     )
 
 
@@ -181,17 +275,28 @@ def neutrality_note(cell: Cell) -> str:
     )
 
 
-def _interface(solution: Solution, slopes: Array, tol: float) -> tuple[Interface, Array]:
+def _boltzmann(solution: Solution) -> Array:
+    """ln c (S, N) of point ions."""
+    log_c = log_of(solution.c)
+    for s, z in enumerate(solution.problem.z):
+        if solution.c[s].min() < 1e-290:
+            # At equilibrium ln c is linear in u, also where c itself underflows.
+            top = int(solution.c[s].argmax())
+            boltzmann = log_c[s, top] - z * (solution.u - solution.u[top])
+            log_c[s] = np.where(solution.c[s] > 1e-290, log_c[s], boltzmann)
+    return log_c
+
+
+def _interface(
+    solution: Solution, slopes: Array, tol: float, doubt: Array | None
+) -> tuple[Interface, Array]:
     """The interface on [0, 1] and each species' separation (S,)."""
     p = solution.problem
-    log_c = getattr(solution, "log_c", np.empty_like(solution.c))
-    for s, z in enumerate(p.z if not hasattr(solution, "log_c") else ()):
-        # At equilibrium ln c is linear in u, also where c itself underflows.
-        top = int(solution.c[s].argmax())
-        boltzmann = np.log(solution.c[s, top]) - z * (solution.u - solution.u[top])
-        kept = np.maximum(solution.c[s], np.finfo(float).tiny)
-        log_c[s] = np.where(solution.c[s] > 1e-290, np.log(kept), boltzmann)
+    log_c = getattr(solution, "log_c", None)
+    if log_c is None:
+        log_c = _boltzmann(solution)
     profiles = Profiles(p.nodes, log_c, slopes, p.z)
-    error = float(p.z.max() - p.z.min()) * max(tol, 1e-10)
+    newton = float(p.z.max() - p.z.min()) * max(tol, 1e-10)
+    error = newton if doubt is None else np.maximum(doubt, newton)
     found = locate(profiles, error)
     return found, separation(profiles, found.split)

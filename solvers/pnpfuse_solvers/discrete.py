@@ -35,11 +35,17 @@ class Discrete:
     amount: Array  # e^2 l^2 c / (eps0 kB T): the squared inverse Debye length of each species
     unit: float  # what 1/m^3 is in the unit of ``amount``
     closed: bool
+    halves: Array  # (2, N-1) mean fixed charge of each edge's first and second half
 
     @property
     def nodes(self) -> Array:
         """Nodes on [0, 1]."""
         return self.x / self.x[-1]
+
+    def start(self) -> Array:
+        """A potential (N,) to start from: see ``kernels.start``."""
+        eps = 1.0 / (1.0 / self.a).sum()
+        return kernels.start(self.x, self.x[-1], eps, self.v, self.z, self.amount, self.closed)
 
     def solve(self, start: Array, tol: float) -> Solution:
         """Run Newton's method from ``start`` (N,)."""
@@ -47,7 +53,7 @@ class Discrete:
         for end in (0, -1):
             if self.r[end] == 0.0:
                 u[end] = self.v[end]
-        c, iterations, step, status = kernels.equilibrium(
+        c, _, iterations, step, status = kernels.equilibrium(
             u, self.a, self.w, self.f, self.r, self.v, self.z, self.amount, self.closed,
             tol, ITERATION_LIMIT,
         )  # fmt: skip
@@ -76,18 +82,17 @@ class Solution:
         """Charge density (N,), ions and fixed charge, in the unit of ``amount``."""
         return self.problem.z @ self.c + self.problem.f
 
+    def log_partition(self) -> Array:
+        """ln of the mean of exp(-z u) of each species (S,), from its Boltzmann profile."""
+        p = self.problem
+        out = np.empty(p.z.size)
+        kernels.log_partition(self.u, p.z, p.amount, self.c, out)
+        return out
+
     def residual(self) -> float:
         """Largest violation of Gauss's law in a node's box, over the largest displacement."""
         p = self.problem
-        imbalance = np.empty_like(self.u)
-        kernels.imbalance(self.u, p.a, p.w, p.f, p.r, p.v, p.z, self.c, imbalance)
-        displacement = np.abs(p.a * np.diff(self.u)).max()
-        # Almost without a field, what is left is the rounding of the ions' charges and of a
-        # potential that is large but nearly the same everywhere.
-        charge = np.abs(p.z) @ p.amount + np.abs(p.f) @ p.w
-        capacitor = np.abs(self.u).max() / (1.0 / p.a).sum()
-        scale = max(displacement, 1e-8 * charge, 1e-3 * capacitor)
-        return float(np.abs(imbalance).max() / scale)
+        return kernels.residual_of(self.u, p.a, p.w, p.f, p.r, p.v, p.z, p.amount, self.c)
 
     def layer_resolution(self) -> float:
         """How coarse the mesh is where ions are: above 1 a layer is not resolved.
@@ -96,54 +101,59 @@ class Solution:
         of ln c across an interval that holds more than a thousandth of a species.
         """
         p = self.problem
-        h = np.diff(p.nodes)
-        jumps = np.abs(np.diff(self.u))
-        screening = np.sqrt((p.z**2 @ self.c)[[0, -1]] / (p.a * h)[[0, -1]])
-        layered = jumps[[0, -1]] > 1e-6
-        worst = float(np.max(h[[0, -1]] * screening * layered))
-        for s, z in enumerate(p.z):
-            piece = 0.5 * (self.c[s, :-1] + self.c[s, 1:]) * h
-            steps = abs(z) * jumps[piece > 1e-3 * piece.sum()]
-            worst = max(worst, float(np.max(steps, initial=0.0)))
-        return worst
+        return kernels.resolution_of(self.u, np.diff(p.nodes), p.a, p.z, self.c)
+
+
+def unit_of(cell: Cell) -> float:
+    """What 1/m^3 is in the unit of ``Discrete.amount``: e^2 l^2 / (eps0 kB T)."""
+    k = cell.constants
+    return k.charge**2 * cell.length**2 / (k.permittivity * k.boltzmann * cell.temperature)
 
 
 def discretise(cell: Cell, x: Array) -> Discrete:
     """Return the cell's equations on the nodes ``x`` [m]."""
-    k = cell.constants
     # Spacings from the stored coordinates, so that whoever integrates over x finds the same mass.
-    h = np.diff(x) / cell.length
-    points = x[:-1, None] + 0.5 * np.diff(x)[:, None] * (1.0 + _GAUSS_X)
-    # Harmonic mean of the permittivity: exact for the potential drop across the edge.
-    a = 1.0 / (h * (0.5 * (1.0 / cell.permittivity_at(points)) @ _GAUSS_W))
+    h = (x[1:] - x[:-1]) / cell.length
+    if callable(cell.relative_permittivity):
+        points = x[:-1, None] + 0.5 * np.diff(x)[:, None] * (1.0 + _GAUSS_X)
+        # Harmonic mean of the permittivity: exact for the potential drop across the edge.
+        a = 1.0 / (h * (0.5 * (1.0 / cell.permittivity_at(points)) @ _GAUSS_W))
+    else:
+        a = cell.relative_permittivity / h
     w = grid.trapezoid_weights(h)
-    unit = k.charge**2 * cell.length**2 / (k.permittivity * k.boltzmann * cell.temperature)
-    wall = cell.permittivity_at(x[[0, -1]])
-    stern = np.array(cell.stern_thickness) / cell.length
-    r = np.divide(wall, stern, out=np.zeros(2), where=stern > 0.0)
+    unit = unit_of(cell)
+    r = np.zeros(2)
+    for end, thickness in enumerate(cell.stern_thickness):
+        if thickness > 0.0:
+            r[end] = cell.permittivity_at(x[[-end]])[0] * cell.length / thickness
+    halves = _half_means(cell, x)
+    if callable(cell.fixed_charge):
+        boxes = np.zeros(x.size)  # a jump may fall between two nodes
+        boxes[:-1] += 0.5 * h * halves[0]
+        boxes[1:] += 0.5 * h * halves[1]
+        boxes /= w
+    else:
+        boxes = np.full(x.size, float(cell.fixed_charge))
     return Discrete(
         x=x,
         a=a,
         w=w,
-        f=unit * _box_means(cell, x, w),
+        f=unit * boxes,
         r=r,
         v=np.array(cell.potential) / cell.thermal_voltage,
         z=np.array([ion.valence for ion in cell.ions]),
         amount=unit * np.array([ion.concentration for ion in cell.ions]),
         unit=unit,
         closed=cell.contact == "closed",
+        halves=unit * halves,
     )
 
 
-def _box_means(cell: Cell, x: Array, w: Array) -> Array:
-    """Means of the fixed charge over the nodes' boxes: a jump may fall between two nodes."""
+def _half_means(cell: Cell, x: Array) -> Array:
+    """Means of the fixed charge over the first and the second half of each edge (2, N-1)."""
     if not callable(cell.fixed_charge):
-        return np.full(x.size, float(cell.fixed_charge))
-    edges = np.sort(np.concatenate([x, 0.5 * (x[:-1] + x[1:])]))
-    half = np.diff(edges)
-    points = edges[:-1, None] + 0.5 * half[:, None] * (1.0 + _GAUSS_X)
-    integral = 0.5 * half * (cell.fixed_charge_at(points) @ _GAUSS_W) / cell.length
-    boxes = np.zeros(x.size)
-    boxes[:-1] += integral[0::2]
-    boxes[1:] += integral[1::2]
-    return boxes / w
+        return np.full((2, x.size - 1), float(cell.fixed_charge))
+    middle = 0.5 * (x[:-1] + x[1:])
+    edges = np.stack([x[:-1], middle, x[1:]])
+    points = edges[:-1, :, None] + 0.5 * np.diff(edges, axis=0)[:, :, None] * (1.0 + _GAUSS_X)
+    return 0.5 * cell.fixed_charge_at(points) @ _GAUSS_W

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from pnpfuse_solvers import crowded, grid
+from pnpfuse_solvers import batch, crowded, grid
 from pnpfuse_solvers.arguments import check_accuracy, check_nodes
 from pnpfuse_solvers.cell import Cell, check_cell
-from pnpfuse_solvers.dataset import neutrality_note, solution_dataset
-from pnpfuse_solvers.discrete import Discrete, Solution, discretise
-from pnpfuse_solvers.grid import Array
+from pnpfuse_solvers.dataset import equilibrium_dataset, neutrality_note, solution_dataset
+from pnpfuse_solvers.discrete import Solution, discretise
 from pnpfuse_solvers.observables import extrapolate, observe
-from pnpfuse_solvers.outcome import Outcome, SolverError
-from pnpfuse_solvers.placement import breakpoints, first_mesh, follow, node_density
+from pnpfuse_solvers.outcome import Outcome, SolverError, judged
+from pnpfuse_solvers.placement import Placement
 
-# Solve, place the nodes after the solution, solve again: the second pass moves nodes only a little.
-MESH_PASSES = 3
 # Point ions against a reservoir grow like exp(|z u|), which leaves float64 near 700.
 LARGEST_EXPONENT = 600.0
-# Gauss's law must hold this well, relative to the largest displacement; 1e-12 is usual.
-LARGEST_RESIDUAL = 1e-6
 
 
 def solve_equilibrium(
-    cell: Cell, *, nodes: int = 401, tol: float = 1e-10, throw: bool = True, order: int = 2
+    cell: Cell, *, nodes: int = 401, tol: float = 1e-10, throw: bool = True, order: int = 4
 ) -> xr.Dataset:
     """Return the equilibrium (zero flux) of a cell.
 
@@ -85,6 +81,37 @@ def solve_equilibrium(
     if not cell.ideal:
         return crowded.solve(cell, nodes, tol, throw, order)
     _check_reservoir(cell)
+    attrs = {
+        "title": f"equilibrium of a {cell.contact} cell",
+        "contact": cell.contact,
+        "notes": neutrality_note(cell),
+        "tol": tol,
+        "order": order,
+    }
+    if callable(cell.fixed_charge) or callable(cell.relative_permittivity):
+        return _with_profiles(cell, nodes, tol, order, throw, attrs)
+    found = batch.solve(batch.gather(cell), nodes, tol, order)
+    residual, resolution, _, error = found.numbers[0, 4:]
+    outcome = found.outcomes(order)[0]
+    if throw and not outcome.ok:
+        raise _error(outcome, nodes, error, resolution, residual)
+    return equilibrium_dataset(cell, found, outcome, attrs)
+
+
+def _error(
+    outcome: Outcome, nodes: int, error: float, resolution: float, residual: float
+) -> SolverError:
+    return SolverError(
+        outcome,
+        f"(nodes {nodes}, last step {error:.2g} kB T/e, layer_resolution {resolution:.3g}, "
+        f"residual {residual:.2g})",
+    )
+
+
+def _with_profiles(
+    cell: Cell, nodes: int, tol: float, order: int, throw: bool, attrs: dict[str, Any]
+) -> xr.Dataset:
+    """The equilibrium of a cell whose fixed charge or permittivity is a function of x."""
     solution = on_placed_mesh(cell, nodes, tol)
     levels = [solution]
     while len(levels) < order // 2 and levels[-1].outcome.ok:
@@ -93,18 +120,13 @@ def solve_equilibrium(
         start = np.interp(finer.nodes, coarse.problem.nodes, coarse.u)
         levels.append(finer.solve(start, tol))
     residual, resolution = levels[-1].residual(), solution.layer_resolution()
-    outcome = levels[-1].outcome
-    if outcome.ok and not resolution <= 1.0:
-        outcome = Outcome.UNRESOLVED_LAYER
-    elif outcome.ok and not residual <= LARGEST_RESIDUAL:
-        outcome = Outcome.STALLED
+    observed, change = extrapolate([observe(cell, s, 2**i) for i, s in enumerate(levels)])
+    error = float(np.abs(change.u).max()) if change else np.nan
+    # What fails on a finer mesh is a layer that none resolves, if the coarse one does not.
+    ended = levels[0 if resolution > 1.0 else -1].outcome
+    outcome = judged(ended, resolution, residual, error, order)
     if throw and not outcome.ok:
-        raise SolverError(
-            outcome,
-            f"(nodes {nodes}, last step {levels[-1].step:.2g} kB T/e, "
-            f"layer_resolution {resolution:.3g}, residual {residual:.2g})",
-        )
-    observed, error = extrapolate([observe(cell, s, 2**i) for i, s in enumerate(levels)])
+        raise _error(outcome, nodes, levels[-1].step, resolution, residual)
     if len(levels) > 1:
         solution = solution.problem.at_potential(observed.u, solution)
     solution = dataclasses.replace(
@@ -113,6 +135,12 @@ def solve_equilibrium(
     p = solution.problem
     slope = -observed.field * cell.length / cell.thermal_voltage  # of u, from Gauss's law
     amounts = np.abs(solution.c @ p.w / p.amount - 1.0)
+    excess = np.zeros(p.z.size)
+    if p.closed and len(levels) > 1:
+        beyond = observed.log_partition - solution.log_partition()
+        excess = np.expm1(np.clip(beyond, -700.0, 700.0))
+    elif p.closed:
+        excess[:] = np.nan
     return solution_dataset(
         cell,
         solution,
@@ -124,30 +152,29 @@ def solve_equilibrium(
             "mass_error": amounts.max() if p.closed else 0.0,
             "layer_resolution": resolution,
         },
-        {
-            "title": f"equilibrium of a {cell.contact} cell",
-            "contact": cell.contact,
-            "notes": neutrality_note(cell),
-            "tol": tol,
-            "order": order,
-        },
+        attrs,
+        doubt=(p.z.max() - p.z.min()) * np.abs(change.u) if change else None,
+        concentration_excess=excess,
     )
 
 
 def on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
-    """Solve on a mesh made for the cell, then on meshes placed after the solution."""
-    steps = breakpoints(cell) / cell.length
-    mesh = first_mesh(cell, nodes, steps)
-    problem = discretise(cell, mesh * cell.length)
-    solution = problem.solve(_start(problem), tol)
-    iterations = solution.iterations
-    for _ in range(MESH_PASSES - 1):
+    """Solve on a mesh placed after the solution: found on coarse meshes, used on a fine one."""
+    placement = Placement(cell)
+    coarse = min(nodes, max(batch.COARSEST, nodes // batch.COARSE_SHARE) + 4 * placement.steps.size)
+    solution, iterations = None, 0
+    for count in (coarse, coarse, nodes):
+        if solution is None:
+            problem = discretise(cell, placement.first(count) * cell.length)
+            start = problem.start()
+        else:
+            problem = discretise(cell, placement.after(solution, count) * cell.length)
+            start = np.interp(problem.nodes, solution.problem.nodes, solution.u)
+        solution = problem.solve(start, tol if count == nodes else max(tol, batch.COARSE_TOL))
+        iterations += solution.iterations
         if not solution.outcome.ok:
             break
-        mesh = follow(cell, problem.nodes, node_density(solution), steps)
-        problem = discretise(cell, mesh * cell.length)
-        solution = problem.solve(np.interp(problem.nodes, solution.problem.nodes, solution.u), tol)
-        iterations += solution.iterations
+    assert solution is not None
     return dataclasses.replace(solution, iterations=iterations)
 
 
@@ -160,21 +187,3 @@ def _check_reservoir(cell: Cell) -> None:
                 f"potential: got {u:.3g} kB T/e, which against a reservoir raises concentrations "
                 f"exp({exponent:.3g}) times; stay below exp({LARGEST_EXPONENT:g})"
             )
-
-
-def _start(problem: Discrete) -> Array:
-    """A straight line for a closed cell; Gouy-Chapman layers of both walls for a reservoir."""
-    x = problem.nodes
-    v = problem.v
-    line = v[0] + (v[1] - v[0]) * x
-    if problem.closed:
-        return line
-    z = max(float(np.abs(problem.z).max()), 1e-3)
-    rate = np.sqrt((problem.z**2) @ problem.amount / (problem.a * np.diff(x)).mean())
-    layers = np.zeros_like(x)
-    for wall, distance in ((v[0], x), (v[1], 1.0 - x)):
-        layers += (
-            4.0 / z * np.arctanh(np.tanh(0.25 * z * wall) * np.exp(-rate * distance) * (1 - 1e-15))
-        )
-    miss = v - layers[[0, -1]]
-    return layers + miss[0] + (miss[1] - miss[0]) * x

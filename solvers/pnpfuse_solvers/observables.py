@@ -17,6 +17,11 @@ def _nothing() -> Array:
     return np.zeros(0)
 
 
+def log_of(c: Array) -> Array:
+    """ln c, finite also where a concentration has underflowed to 0."""
+    return np.log(np.maximum(c, np.finfo(float).tiny))
+
+
 @dataclasses.dataclass(frozen=True)
 class Observables:
     """Quantities that converge smoothly with the mesh, at the nodes of the coarsest one."""
@@ -25,6 +30,7 @@ class Observables:
     field: Array  # (N,) electric field [V/m]
     surface_charge: Array  # (2,) charge of the electrodes [C/m^2]
     free_energy: float  # [J/m^2]
+    log_partition: Array  # (S,) ln int exp(-z u) dx, cell lengths
     # Of a state with flux only; at equilibrium concentrations follow from u.
     log_c: Array = dataclasses.field(default_factory=_nothing)  # (S, N)
     flux: Array = dataclasses.field(default_factory=_nothing)  # (S,) of largest D, unit, length 1
@@ -41,8 +47,10 @@ def observe(cell: Cell, solution: Solution, stride: int = 1) -> Observables:
     displacement = -p.a * np.diff(solution.u)  # eps_r E on the edges
     half = 0.5 * np.diff(p.nodes)
     at_node = np.empty(p.x.size)
-    at_node[1:] = displacement + solution.charge[1:] * half
-    at_node[0] = displacement[0] - solution.charge[0] * half[0]
+    ions = p.z @ solution.c
+    # Only the half of a box that lies on the edge: a step of the fixed charge may be at the node.
+    at_node[1:] = displacement + (ions[1:] + p.halves[1]) * half
+    at_node[0] = displacement[0] - (ions[0] + p.halves[0, 0]) * half[0]
     surface = cell.constants.permittivity * to_field * at_node[[0, -1]] * np.array([1.0, -1.0])
     field = at_node * to_field / cell.permittivity_at(p.x)
     return Observables(
@@ -50,17 +58,18 @@ def observe(cell: Cell, solution: Solution, stride: int = 1) -> Observables:
         field[::stride],
         surface,
         free_energy(cell, p.w, p.a, p.r, solution.u, solution.c / p.unit, surface),
+        solution.log_partition(),
     )
 
 
-def extrapolate(levels: Sequence[Observables]) -> tuple[Observables, float]:
+def extrapolate(levels: Sequence[Observables]) -> tuple[Observables, Observables | None]:
     """Richardson's extrapolation over meshes of which each halves the spacings of the one before.
 
-    Returns the extrapolated observables and an estimate of the error of u in kB T/e: the last
-    change that a further level made. One level is returned as it is, with an unknown error (NaN).
+    Returns the extrapolated observables and the last change that a further level made, an estimate
+    of their errors. One level is returned as it is, with unknown errors (None).
     """
     table = list(levels)
-    error = float("nan")
+    change = None
     for power in range(1, len(levels)):
         # The error of the scheme is a series in h^2: each sweep removes the next of its terms.
         factor = 4.0**power
@@ -69,8 +78,8 @@ def extrapolate(levels: Sequence[Observables]) -> tuple[Observables, float]:
             _combined(fine, coarse, factor / (factor - 1.0), -1.0 / (factor - 1.0))
             for coarse, fine in zip(table[:-1], table[1:], strict=True)
         ]
-        error = float(np.abs(table[-1].u - before.u).max())
-    return table[-1], error
+        change = _combined(table[-1], before, 1.0, -1.0)
+    return table[-1], change
 
 
 def _combined(fine: Observables, coarse: Observables, p: float, q: float) -> Observables:

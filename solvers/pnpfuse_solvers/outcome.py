@@ -2,6 +2,10 @@
 
 import enum
 
+# The equations must hold this well, relative to the largest displacement or flux; 1e-12 is usual.
+LARGEST_VIOLATION = 1e-6
+LARGEST_ERROR = 0.1
+
 
 class Outcome(enum.StrEnum):
     """How a solve ended: a string that files keep; ``.message`` says what to do."""
@@ -11,6 +15,7 @@ class Outcome(enum.StrEnum):
     STALLED = "stalled"
     EXHAUSTED = "iterations exhausted"
     NOT_FINITE = "not finite"
+    OUT_OF_RANGE = "out of range"
     NOT_CONVEX = "not convex"
 
     @property
@@ -28,8 +33,8 @@ _MESSAGES = {
     Outcome.CONVERGED: "The solve converged and the mesh resolves every layer that holds ions.",
     Outcome.UNRESOLVED_LAYER: (
         "The equations were solved, but the mesh is too coarse for a boundary layer "
-        "(layer_resolution above 1), so that the profile there is not to be trusted: raise nodes, "
-        "or lower the voltage or the cell length."
+        "(layer_resolution above 1, or 1/2 at order 2, or error_estimate above 0.1), so that the "
+        "profile there is not to be trusted: raise nodes, or lower the voltage or the cell length."
     ),
     Outcome.STALLED: (
         "Newton's steps stopped shrinking before tol, or Gauss's law holds too badly: rounding "
@@ -44,6 +49,10 @@ _MESSAGES = {
     Outcome.NOT_FINITE: (
         "A concentration or potential left the range of float64: check the units of length, "
         "concentration, fixed_charge and potential, or lower the voltage."
+    ),
+    Outcome.OUT_OF_RANGE: (
+        "The values of this cell contradict each other or leave the range of float64, so that it "
+        "was not solved: check them and their units."
     ),
     Outcome.NOT_CONVEX: (
         "The excess makes the ions' free energy non-convex at concentrations that this cell "
@@ -65,3 +74,28 @@ class SolverError(RuntimeError):
     def __init__(self, outcome: Outcome, detail: str = ""):
         self.outcome = outcome
         super().__init__(f"{outcome.message} {detail}".strip())
+
+
+def judged(
+    outcome: Outcome, resolution: float, violation: float, error: float, order: int
+) -> Outcome:
+    """What became of a solve whose iteration ended so, from its certificates.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of the iteration.
+    resolution : float
+        layer_resolution. At order 2 no second mesh tells of an error: half as much is allowed.
+    violation : float
+        Relative violation of the equations: residual, flux_spread.
+    error : float
+        error_estimate [kB T/e]; NaN at order 2.
+    order : int
+        Order of accuracy.
+    """
+    if not outcome.ok:
+        return outcome
+    if not resolution <= (0.5 if order == 2 else 1.0) or error > LARGEST_ERROR:
+        return Outcome.UNRESOLVED_LAYER
+    return outcome if violation <= LARGEST_VIOLATION else Outcome.STALLED

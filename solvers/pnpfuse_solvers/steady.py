@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from pnpfuse_solvers import grid, transport
+from pnpfuse_solvers import batch, grid, transport
 from pnpfuse_solvers.arguments import (
     check_accuracy,
     check_nodes,
@@ -18,15 +18,13 @@ from pnpfuse_solvers.cell import Cell, check_cell
 from pnpfuse_solvers.dataset import solution_dataset
 from pnpfuse_solvers.discrete import Discrete, Solution, discretise
 from pnpfuse_solvers.grid import Array
-from pnpfuse_solvers.observables import Observables, extrapolate, observe
-from pnpfuse_solvers.outcome import Outcome, SolverError
-from pnpfuse_solvers.placement import breakpoints, follow, steady_density, steady_mesh
+from pnpfuse_solvers.observables import Observables, extrapolate, log_of, observe
+from pnpfuse_solvers.outcome import Outcome, SolverError, judged
+from pnpfuse_solvers.placement import Placement, steady_density, steady_resolution
 
 ITERATION_LIMIT = 60
-MESH_PASSES = 2
 # Continuation: the share of voltage and fixed charge that a single step must not fall below.
 SMALLEST_SHARE = 1e-3
-LARGEST_SPREAD = 1e-6
 _STATUS = {
     transport.CONVERGED: Outcome.CONVERGED,
     transport.EXHAUSTED: Outcome.EXHAUSTED,
@@ -42,7 +40,7 @@ def solve_steady(
     nodes: int = 401,
     tol: float = 1e-10,
     throw: bool = True,
-    order: int = 2,
+    order: int = 4,
 ) -> xr.Dataset:
     """Return the steady state between two solutions, with its fluxes and current.
 
@@ -88,44 +86,48 @@ def solve_steady(
     tol = check_accuracy(tol, order)
     _check_stern(cell)
     ends = np.array([_held("left", left, cell), _held("right", right, cell)])  # (2, S)
-    steps = breakpoints(cell) / cell.length
-    mesh = steady_mesh(cell, nodes, steps, ends)
-    solution = _solve(cell, mesh * cell.length, ends, tol, None)
-    iterations = solution.iterations
-    for _ in range(MESH_PASSES):
+    placement = Placement(cell)
+    # Found on coarse meshes, used on a fine one.
+    coarse = min(nodes, max(batch.COARSEST, nodes // batch.COARSE_SHARE) + 4 * placement.steps.size)
+    solution, iterations = None, 0
+    for count in (coarse, nodes):
+        if solution is None:
+            mesh = placement.steady(count, ends)
+        else:
+            mesh = placement.follow(solution.problem.nodes, steady_density(solution), count)
+        allowed = tol if count == nodes else max(tol, batch.COARSE_TOL)
+        solution = _solve(cell, mesh * cell.length, ends, allowed, solution)
+        iterations += solution.iterations
         if not solution.outcome.ok:
             break
-        density = steady_density(solution)
-        mesh = follow(cell, solution.problem.nodes, density, steps)
-        solution = _solve(cell, mesh * cell.length, ends, tol, solution)
-        iterations += solution.iterations
+    assert solution is not None
     levels = [solution]
     while len(levels) < order // 2 and levels[-1].outcome.ok:
         levels.append(_solve(cell, grid.halved(levels[-1].problem.x), ends, tol, levels[-1]))
         iterations += levels[-1].iterations
-    resolution = _layer_resolution(solution)
+    resolution = steady_resolution(solution, order)
     residual, spread = _gauss_residual(levels[-1]), _flux_spread(cell, levels[-1])
-    outcome = levels[-1].outcome
-    if outcome.ok and not resolution <= 1.0:
-        outcome = Outcome.UNRESOLVED_LAYER
-    elif outcome.ok and not max(residual, spread) <= LARGEST_SPREAD:
-        outcome = Outcome.STALLED
+    observed, change = extrapolate([_observe(cell, s, 2**i) for i, s in enumerate(levels)])
+    error = float(np.abs(change.u).max()) if change else np.nan
+    doubt = 2.0 * np.abs(change.log_c).max(axis=0) if change else None
+    outcome = judged(levels[-1].outcome, resolution, max(residual, spread), error, order)
     if throw and not outcome.ok:
         raise SolverError(
             outcome,
             f"(nodes {nodes}, last step {levels[-1].step:.2g}, layer_resolution {resolution:.3g}, "
             f"residual {residual:.2g}, flux_spread {spread:.2g})",
         )
-    observed, error = extrapolate([_observe(cell, s, 2**i) for i, s in enumerate(levels)])
     solution = dataclasses.replace(
         solution, u=observed.u, c=np.exp(observed.log_c), outcome=outcome, iterations=iterations
     )
-    return _dataset(cell, solution, observed, residual, spread, error, resolution, tol, order)
+    return _dataset(
+        cell, solution, observed, residual, spread, error, doubt, resolution, tol, order
+    )
 
 
 def _dataset(
     cell: Cell, solution: Solution, observed: Observables, residual: float, spread: float,
-    error: float, resolution: float, tol: float, order: int,
+    error: float, doubt: Array | None, resolution: float, tol: float, order: int,
 ) -> xr.Dataset:  # fmt: skip
     p = solution.problem
     fastest = max(ion.diffusivity for ion in cell.ions)
@@ -150,6 +152,7 @@ def _dataset(
             "tol": tol,
             "order": order,
         },
+        doubt=doubt,
         flux=flux,
         current_density=cell.constants.charge * float(p.z @ flux),
         flux_spread=spread,
@@ -191,8 +194,10 @@ def _solve(cell: Cell, x: Array, ends: Array, tol: float, start: Solution | None
     if start is None:
         return _raise_step_by_step(cell, p, ends * p.unit, tol)
     u = np.interp(p.nodes, start.problem.nodes, start.u)
-    c = np.exp([np.interp(p.nodes, start.problem.nodes, row) for row in np.log(start.c)])
-    return _newton(cell, p, u, c, 1.0, tol)
+    c = np.exp([np.interp(p.nodes, start.problem.nodes, row) for row in log_of(start.c)])
+    found = _newton(cell, p, u, c, 1.0, tol)
+    # A start from a mesh that missed something may lead nowhere.
+    return found if found.outcome.ok else _raise_step_by_step(cell, p, ends * p.unit, tol)
 
 
 def _newton(cell: Cell, p: Discrete, u: Array, c: Array, share: float, tol: float) -> Solution:
@@ -256,7 +261,7 @@ def _observe(cell: Cell, solution: Solution, stride: int) -> Observables:
     h = np.diff(solution.problem.nodes)
     return dataclasses.replace(
         observe(cell, solution, stride),
-        log_c=np.log(solution.c)[:, ::stride],
+        log_c=log_of(solution.c)[:, ::stride],
         flux=_fluxes(cell, solution) @ h,
     )
 
@@ -274,16 +279,3 @@ def _gauss_residual(solution: Solution) -> float:
     missing = np.diff(flow) + p.w[1:-1] * solution.charge[1:-1]
     scale = max(np.abs(flow).max(), 1e-8 * (np.abs(p.z) @ solution.c).max())
     return float(np.abs(missing).max() / scale)
-
-
-def _layer_resolution(solution: Solution) -> float:
-    """Largest spacing over the local Debye length where the ions' charge changes from node to node.
-
-    A neutral stretch needs no resolution: there spacings may be any number of Debye lengths.
-    """
-    p = solution.problem
-    imbalance = (p.z @ solution.c) / (np.abs(p.z) @ solution.c)
-    changing = np.abs(np.diff(imbalance)) > 0.1
-    c = np.maximum(solution.c[:, :-1], solution.c[:, 1:])
-    spacing = np.diff(p.nodes) * np.sqrt((p.z**2 @ c) / (p.a * np.diff(p.nodes)))
-    return float(np.max(spacing * changing, initial=0.0))
