@@ -63,7 +63,8 @@ def test_derivative():
         "sqrt(x=1)", "max(x, 1)", "True", "x < 1", "Piecewise(1)", "Piecewise((1, x))", "", "1 +",
         "9**9**9", "x**1000", "(10**100)**100", "10**100*10**99*10**99*10**99",
         "exp(exp(exp(100)))", "exp(1000)", "1e400", "log(-1)", "1/0", "0**-1",
-        "-" * 3000 + "x", "(" * 300 + "x", "a" * 5000, "x^2", "gamma(x)", "Symbol('x')", "*x", "x; x", "x @ x", "x // 2",
+        "-" * 3000 + "x", "(" * 300 + "x", "a" * 5000, "x^2", "gamma(x)",
+        "Symbol('x')", "*x", "x; x", "x @ x", "x // 2",
     ],
 )  # fmt: skip
 def test_what_is_refused(text):
@@ -320,7 +321,11 @@ def test_bad_excess(excess, match):
         solve_equilibrium(Cell(1e-8, SALT, excess=excess))
 
 
-def test_names_that_cannot_be_told_apart():
+def test_cells_with_an_excess_compare_and_name_their_ions():
+    cell = Cell(1e-8, SALT, excess={"Na+": "1e-28*c_Na"})
+    assert pickle.loads(pickle.dumps(cell)) == cell != cell.replace(excess=None)
+    assert hash(cell) == hash(Cell(1e-8, SALT, excess={"Na+": 1e-28 * sp.Symbol("c_Na")}))
+    assert cell.replace(length=2e-8).excess == cell.excess
     with pytest.raises(ValueError, match="would all be called c_Fe"):
         Cell(1e-8, (Ion("Fe+", 1, 1e25), Ion("Fe-", -1, 1e25)), excess={"Fe+": "c_Fe"})
 
