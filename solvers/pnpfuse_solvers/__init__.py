@@ -9,6 +9,8 @@ from pnpfuse_solvers.cell import Cell, Constants, Ion
 from pnpfuse_solvers.equilibrium import solve_equilibrium
 from pnpfuse_solvers.many import solve_many
 from pnpfuse_solvers.outcome import Outcome, SolverError
+from pnpfuse_solvers.response import capacitance, sensitivity
+from pnpfuse_solvers.spectrum import impedance
 from pnpfuse_solvers.steady import solve_steady
 from pnpfuse_solvers.transient import solve_transient
 
@@ -18,6 +20,9 @@ __all__ = [
     "Ion",
     "Outcome",
     "SolverError",
+    "capacitance",
+    "impedance",
+    "sensitivity",
     "solve_equilibrium",
     "solve_many",
     "solve_steady",

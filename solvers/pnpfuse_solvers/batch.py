@@ -76,7 +76,9 @@ class Equilibria:
         crossed: Array = np.empty(0)
         if self.reason[k] == interface.SEVERAL:
             z, x = self.batch.z[k], self.x[k] / self.batch.length[k]
-            profiles = interface.boltzmann_profiles(self.u[k], self.slope[k], self.c[k], z)
+            profiles = interface.boltzmann_profiles(
+                self.u[k], self.slope[k], self.c[k], self.excess[k], z
+            )
             crossed = interface.places_of(x, profiles[0], profiles[1], z)
         first, last = self.interface[k, 4:]
         return interface.explain(int(self.reason[k]), first, last, crossed)
@@ -126,6 +128,6 @@ def solve(batch: Batch, nodes: int, tol: float, order: int) -> Equilibria:
     )  # fmt: skip
     iterations += used
     reason, place, share = interface.find_each(
-        x / length, u, slope, c, b.z, np.maximum(doubt, max(tol, 1e-10))
+        x / length, u, slope, c, excess, b.z, np.maximum(doubt, max(tol, 1e-10))
     )
     return Equilibria(b, x, u, slope, c, numbers, excess, iterations, status, reason, place, share)

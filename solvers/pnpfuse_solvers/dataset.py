@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from pnpfuse_solvers.cell import Cell
@@ -108,8 +109,9 @@ def build(
 
 
 def _coordinate(name: str, value: Array) -> tuple[Any, xr.Variable]:
-    index = xr.indexes.PandasIndex(value, name)
-    return index, index.create_variables({name: xr.Variable((name,), value, fastpath=True)})[name]
+    labels = pd.Index(value, copy=False, name=name)
+    index = xr.indexes.PandasIndex(labels, name, coord_dtype=value.dtype)
+    return index, index.create_variables()[name]
 
 
 @functools.lru_cache(maxsize=256)
@@ -169,7 +171,9 @@ def solution_dataset(
         Further variables.
     """
     p = solution.problem
-    found, share = _interface(solution, slopes, attrs["tol"], doubt)
+    found, share = _interface(
+        solution, slopes, attrs["tol"], doubt, more.get("concentration_excess", np.zeros(p.z.size))
+    )
     return _dressed(
         cell,
         {
@@ -288,13 +292,14 @@ def _boltzmann(solution: Solution) -> Array:
 
 
 def _interface(
-    solution: Solution, slopes: Array, tol: float, doubt: Array | None
+    solution: Solution, slopes: Array, tol: float, doubt: Array | None, excess: Array
 ) -> tuple[Interface, Array]:
     """The interface on [0, 1] and each species' separation (S,)."""
     p = solution.problem
     log_c = getattr(solution, "log_c", None)
     if log_c is None:
         log_c = _boltzmann(solution)
+    log_c = log_c - np.log1p(np.nan_to_num(excess))[:, None]
     profiles = Profiles(p.nodes, log_c, slopes, p.z)
     newton = float(p.z.max() - p.z.min()) * max(tol, 1e-10)
     error = newton if doubt is None else np.maximum(doubt, newton)

@@ -330,12 +330,17 @@ def shares(x, log_c, slope, z, split):
 
 
 @_jit
-def boltzmann_profiles(u, slope, c, z):
-    """ln c and its slope (S, N) at equilibrium: linear in u, also where c underflows."""
+def boltzmann_profiles(u, slope, c, excess, z):
+    """ln c and its slope (S, N) at equilibrium: linear in u, also where c underflows.
+
+    ``excess`` (S,) is what c is too large by (see ``kernels.levels``), as far as it is known.
+    """
     log_c, tilt = np.empty(c.shape), np.empty(c.shape)
     for s in range(z.size):
         top = np.argmax(c[s])
         level = np.log(c[s, top]) + z[s] * u[top]
+        if excess[s] > -1.0:  # not where it is unknown
+            level -= np.log1p(excess[s])
         for i in range(u.size):
             log_c[s, i] = level - z[s] * u[i]
             tilt[s, i] = -z[s] * slope[i]
@@ -343,7 +348,7 @@ def boltzmann_profiles(u, slope, c, z):
 
 
 @_jit
-def find_each(x, u, slope, c, z, error):
+def find_each(x, u, slope, c, excess, z, error):
     """`find` and `shares` for each of C equilibria: codes (C,), numbers (C, 6), shares (C, S).
 
     ``error`` (C, N) is that of u. Cells whose u is NaN are left out.
@@ -354,7 +359,7 @@ def find_each(x, u, slope, c, z, error):
     for k in range(cells):
         if np.isnan(u[k, 0]):
             continue
-        log_c, tilt = boltzmann_profiles(u[k], slope[k], c[k], z[k])
+        log_c, tilt = boltzmann_profiles(u[k], slope[k], c[k], excess[k], z[k])
         found = find(x[k], log_c, tilt, z[k], error[k] * (z[k].max() - z[k].min()))
         codes[k] = found[0]
         numbers[k] = found[1:]

@@ -167,9 +167,9 @@ def _steps(at, x: Array, values: Array) -> tuple[Array, Array]:
 def steady_density(solution: Solution) -> Array:
     """Wanted nodes per length on each edge of a current-carrying state.
 
-    Two fifths of the nodes are spread evenly, two fifths follow the local length of the ions'
-    charge, ``|rho''|^(-1/4)`` in these units, and one fifth the steepest of u and ln c: a neutral
-    profile, too, has a thin layer where ions are drawn from a dilute end.
+    A fifth of the nodes is spread evenly, two fifths follow the local length of the ions' charge,
+    ``|rho''|^(-1/4)`` in these units, and two fifths the steepest of u and ln c: a neutral profile,
+    too, has a thin layer where ions are drawn from a dilute end.
     """
     p = solution.problem
     h = np.diff(p.nodes)
@@ -182,8 +182,8 @@ def steady_density(solution: Solution) -> Array:
     bend[1:-1][bend[1:-1] < noise] = 0.0
     layers = np.sqrt(np.sqrt(np.maximum(bend[:-1], bend[1:])))
     steep = _steepest(solution) / h
-    wanted = np.full(h.size, 0.4)
-    for share, density in ((0.4, layers), (0.2, steep)):
+    wanted = np.full(h.size, 0.2)
+    for share, density in ((0.4, layers), (0.4, steep)):
         total = density @ h
         wanted += share * (density / total if total > 0.0 else 1.0)
     return wanted
