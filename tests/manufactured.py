@@ -5,6 +5,7 @@ charge makes that an exact solution. Everything here is symbolic but the means o
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import scipy.integrate
@@ -13,6 +14,11 @@ import sympy as sp
 from pnpfuse_solvers import Cell
 
 X = sp.Symbol("x", real=True)
+
+
+@functools.cache
+def _function(expression: sp.Expr):
+    return sp.lambdify(X, expression)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Manufactured:
     c: tuple[sp.Expr, ...]  # 1/m^3
 
     def at(self, expression: sp.Expr, x: np.ndarray) -> np.ndarray:
-        return sp.lambdify(X, expression)(x) + 0.0 * x
+        return _function(expression)(x) + 0.0 * x
 
     def surface_charge(self) -> list[float]:
         """Charge of the electrodes [C/m^2], from the chosen potential."""

@@ -1,5 +1,6 @@
 """Expressions: what may be written, what is compiled from it, and manufactured solutions."""
 
+import functools
 import json
 import pickle
 import subprocess
@@ -131,14 +132,19 @@ CELLS = {
 IONS = (("Ca2+", 2, 2e25), ("Na+", 1, 3e25), ("Cl-", -1, 7e25))
 
 
+@functools.cache
+def manufactured_cell(kind, shape):
+    fields = {"relative_permittivity": 78.0, **CELLS[kind]}
+    diameter = fields.pop("diameter", 0.0)
+    ions = tuple(Ion(*ion, diameter=diameter) for ion in IONS)
+    return manufactured.equilibrium(Cell(1e-8, ions, **fields), SHAPES[shape])
+
+
 @pytest.mark.parametrize("order, rate", [(2, 1.8), (4, 3.6), (6, 5.2)])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", CELLS)
 def test_order_of_equilibrium(kind, shape, order, rate):
-    fields = {"relative_permittivity": 78.0, **CELLS[kind]}
-    diameter = fields.pop("diameter", 0.0)
-    ions = tuple(Ion(*ion, diameter=diameter) for ion in IONS)
-    made = manufactured.equilibrium(Cell(1e-8, ions, **fields), SHAPES[shape])
+    made = manufactured_cell(kind, shape)
     errors = []
     for nodes in (61, 121, 241):
         found = solve_equilibrium(made.cell, nodes=nodes, order=order, tol=1e-12, throw=False)
