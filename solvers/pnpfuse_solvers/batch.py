@@ -21,8 +21,8 @@ STATUS = {
     kernels.EXHAUSTED: Outcome.EXHAUSTED,
     kernels.NOT_FINITE: Outcome.NOT_FINITE,
 }
-# Nodes and tolerance of the solves that only tell where nodes are wanted.
-COARSEST, COARSE_SHARE, COARSE_TOL = 41, 8, 1e-3
+# Least nodes, share of the nodes and tolerance of the solve that only tells where nodes are wanted.
+COARSEST, COARSE_SHARE, COARSE_TOL = 61, 8, 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,27 +106,22 @@ def gather(cell: Cell) -> Batch:
 
 
 def solve(batch: Batch, nodes: int, tol: float, order: int) -> Equilibria:
-    """Solve every cell on a mesh of its own: found on coarse meshes, used on a fine one."""
+    """Solve every cell on a mesh of its own: found on a coarse mesh, used on a fine one."""
     b = batch
     length = b.length[:, None]
     coarse = min(nodes, max(COARSEST, nodes // COARSE_SHARE))
     status = np.zeros(b.length.size, np.int64)
-    iterations = np.zeros(b.length.size, np.int64)
-    x = grid.first_each(coarse, b.eps, b.fixed, b.v, b.z, b.amount, b.closed) * length
-    old_x = u = np.empty((b.length.size, 0))
-    for following in (coarse, nodes):
-        u, c, used = kernels.coarse_each(
-            x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed, old_x, u,
-            max(tol, COARSE_TOL), ITERATION_LIMIT, status,
-        )  # fmt: skip
-        iterations += used
-        old_x = x
-        x = grid.after_each(following, x / length, u, c, b.eps, b.fixed, b.z, b.closed) * length
-    u, slope, c, numbers, excess, doubt, used = kernels.levels_each(
+    old_x = grid.first_each(coarse, b.eps, b.fixed, b.v, b.z, b.amount, b.closed) * length
+    u, c, before = kernels.coarse_each(
+        old_x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed,
+        max(tol, COARSE_TOL), ITERATION_LIMIT, status,
+    )  # fmt: skip
+    x = grid.after_each(nodes, old_x / length, u, c, b.eps, b.fixed, b.z, b.closed) * length
+    u, slope, c, numbers, excess, doubt, after = kernels.levels_each(
         x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed, old_x, u,
         tol, ITERATION_LIMIT, order, status,
     )  # fmt: skip
-    iterations += used
+    iterations = before + after
     reason, place, share = interface.find_each(
         x / length, u, slope, c, excess, b.z, np.maximum(doubt, max(tol, 1e-10))
     )

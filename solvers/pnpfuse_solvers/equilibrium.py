@@ -163,7 +163,7 @@ def on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
     placement = Placement(cell)
     coarse = min(nodes, max(batch.COARSEST, nodes // batch.COARSE_SHARE) + 4 * placement.steps.size)
     solution, iterations = None, 0
-    for count in (coarse, coarse, nodes):
+    for count in (coarse, nodes):
         if solution is None:
             problem = discretise(cell, placement.first(count) * cell.length)
             start = problem.start()

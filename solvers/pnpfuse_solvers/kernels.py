@@ -545,10 +545,8 @@ def levels(x, length, eps, fixed, r, v, z, amount, closed, u, tol, limit, order)
 
 
 @_jit
-def first_guess(x, length, eps, v, z, amount, closed, old_x, old_u):
-    """A start on ``x``: interpolated from ``old_u`` on ``old_x``, or made where that is empty."""
-    if old_x.size == 0:
-        return start(x, length, eps, v, z, amount, closed)
+def interpolate(x, old_x, old_u):
+    """``old_u`` on ``old_x``, straight between them, at the increasing points ``x``."""
     u = np.empty(x.size)
     edge = 0
     for i in range(x.size):
@@ -560,10 +558,8 @@ def first_guess(x, length, eps, v, z, amount, closed, old_x, old_u):
 
 
 @_jit
-def coarse_each(
-    x, length, eps, fixed, r, v, z, amount, closed, old_x, old_u, tol, limit, status
-):  # fmt: skip
-    """Potentials (C, N) and concentrations (C, S, N) of C cells: `levels_each` without the rest."""
+def coarse_each(x, length, eps, fixed, r, v, z, amount, closed, tol, limit, status):
+    """Potentials (C, N) and concentrations (C, S, N) of C cells that are not solved yet."""
     cells, n = x.shape
     u, c = np.full((cells, n), np.nan), np.empty((cells, z.shape[1], n))
     iterations = np.zeros(cells, np.int64)
@@ -571,9 +567,7 @@ def coarse_each(
         if status[k] != CONVERGED:
             continue
         _, a, w, f = boxes(x[k], length[k], eps[k], fixed[k])
-        u[k] = first_guess(
-            x[k], length[k], eps[k], v[k], z[k], amount[k], closed, old_x[k], old_u[k]
-        )
+        u[k] = start(x[k], length[k], eps[k], v[k], z[k], amount[k], closed)
         for end in range(2):
             if r[k, end] == 0.0:
                 u[k, -end] = v[k, end]
@@ -589,8 +583,8 @@ def levels_each(
 ):  # fmt: skip
     """`levels` for each of C cells, rows of the arguments; ``status`` (C,) in and out.
 
-    Starts are interpolated from ``old_u`` on ``old_x`` (C, M), or made for M = 0. A cell that has
-    failed before is left out, its results NaN.
+    Starts are interpolated from ``old_u`` on ``old_x`` (C, M). A cell that has failed before is
+    left out, its results NaN.
     """
     cells, n = x.shape
     u, slope = np.full((cells, n), np.nan), np.full((cells, n), np.nan)
@@ -600,9 +594,7 @@ def levels_each(
     for k in range(cells):
         if status[k] != CONVERGED:
             continue
-        first = first_guess(
-            x[k], length[k], eps[k], v[k], z[k], amount[k], closed, old_x[k], old_u[k]
-        )
+        first = interpolate(x[k], old_x[k], old_u[k])
         found = levels(
             x[k], length[k], eps[k], fixed[k], r[k], v[k], z[k], amount[k], closed, first, tol,
             limit, order,

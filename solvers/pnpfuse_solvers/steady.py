@@ -87,7 +87,7 @@ def solve_steady(
     _check_stern(cell)
     ends = np.array([_held("left", left, cell), _held("right", right, cell)])  # (2, S)
     placement = Placement(cell)
-    # Found on coarse meshes, used on a fine one.
+    # Found on a coarse mesh, used on a fine one.
     coarse = min(nodes, max(batch.COARSEST, nodes // batch.COARSE_SHARE) + 4 * placement.steps.size)
     solution, iterations = None, 0
     for count in (coarse, nodes):
