@@ -90,6 +90,11 @@ class Expression:
         """The expression as SymPy has it."""
         return read(self.name, self.text, self.variables)
 
+    @property
+    def smooth(self) -> bool:
+        """Whether nothing in it can jump."""
+        return not any(name in self.text for name in ("Heaviside", "sign", "Piecewise"))
+
     def derivative(self, variable: str = "x") -> Expression:
         """The derivative by a variable; a step contributes nothing to it."""
         import sympy
