@@ -347,7 +347,7 @@ def test_a_cell_that_is_not_neutral_is_allowed_and_said():
         ({"tol": 1.0}, "tol: got 1"),
         ({"tol": "small"}, "tol: got 'small'"),
         ({"order": 3}, "order: got 3; give one of 2, 4, 6"),
-        ({"cell": Cell(1e-8, (Ion("K+", 1, 1e20, diameter=3e-10), SALT[1]))}, "diameter of ion"),
+        ({"cell": Cell(1e-8, (Ion("K+", 1, 1e20, diameter=3e-7), SALT[1]))}, "diameter: got ions"),
         ({"cell": Cell(1e-8, SALT, potential=(30.0, 0.0), contact="reservoir")}, "potential: got"),
         ({"cell": Cell(1e-8, SALT, fixed_charge=lambda x: x / 0 * 0)}, "fixed_charge: got"),
         ({"cell": Cell(1e-8, SALT, relative_permittivity=lambda x: x - 1)}, "relative_permitt"),

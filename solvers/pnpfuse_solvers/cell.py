@@ -11,6 +11,8 @@ import numpy as np
 import scipy.constants
 
 from pnpfuse_solvers.arguments import finite_number, listed, pair, positive
+from pnpfuse_solvers.excess import Excess
+from pnpfuse_solvers.symbolic import Expression, is_expression
 
 Profile = float | Callable[[np.ndarray], Any]
 CONTACTS = ("closed", "reservoir")
@@ -96,20 +98,25 @@ class Cell:
         The species, at least one, with different names.
     temperature : float
         Absolute temperature [K].
-    relative_permittivity : float or callable
-        A number, or a function of x [m] (array in, array out); positive.
+    relative_permittivity : float, callable, str or SymPy expression
+        A number, a function of x [m] (array in, array out), or an expression in x [m] such as
+        "2 + 76*tanh(x/1e-9)" (see `Expression`); positive.
     potential : (float, float)
         Electrode potentials on the side of x = 0 and of x = length [V]. Without a Stern layer that
         is the potential at x = 0 and x = length, with one it is that of the metal behind it.
     contact : {"closed", "reservoir"}
         "closed" keeps each ion's mean concentration, "reservoir" fixes it where u = 0.
-    fixed_charge : float or callable
-        Immobile charge [elementary charges/m^3], a number or a function of x [m].
+    fixed_charge : float, callable, str or SymPy expression
+        Immobile charge [elementary charges/m^3], a number, a function of or an expression in x [m].
     stern_thickness : (float, float)
         Thickness of an ion-free layer between each electrode and the ions [m], of the permittivity
         that the cell has at that end; 0 is none.
     constants : Constants
         Physical constants; CODATA unless a source's own are wanted.
+    excess : {ion name: str or SymPy expression}, str or SymPy expression
+        Excess chemical potentials [kB T] in the ions' concentrations [1/m^3], called ``c_Na`` for
+        "Na+" and so on, or one expression for the excess free energy density [kB T/m^3]; what
+        diameters give is added to it. None for none. See `Excess`.
 
     Raises
     ------
@@ -126,6 +133,7 @@ class Cell:
     fixed_charge: Profile = 0.0
     stern_thickness: tuple[float, float] = (0.0, 0.0)
     constants: Constants = dataclasses.field(default=CODATA, kw_only=True)
+    excess: Any = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -135,6 +143,8 @@ class Cell:
         put(self, "potential", pair("potential", self.potential, "V"))
         if not isinstance(self.contact, str) or self.contact not in CONTACTS:
             raise ValueError(f"contact: got {self.contact!r}; give one of {', '.join(CONTACTS)}")
+        for name in ("relative_permittivity", "fixed_charge"):
+            put(self, name, _profile(name, getattr(self, name)))
         if not callable(self.relative_permittivity):
             value = positive("relative_permittivity", self.relative_permittivity, "units of eps0")
             put(self, "relative_permittivity", value)
@@ -147,6 +157,8 @@ class Cell:
         put(self, "stern_thickness", stern)
         if not isinstance(self.constants, Constants):
             raise ValueError(f"constants: got {self.constants!r}; give Constants")
+        if self.excess is not None:
+            put(self, "excess", Excess(self.excess, tuple(ion.name for ion in self.ions)))
         self._check_scales()
 
     def _check_scales(self) -> None:
@@ -241,6 +253,11 @@ class Cell:
         return unit.replace(length=ratio * unit.debye_length).at_voltage(voltage)
 
     @property
+    def ideal(self) -> bool:
+        """Whether all ions are points and there is no excess chemical potential."""
+        return self.excess is None and not any(ion.diameter > 0.0 for ion in self.ions)
+
+    @property
     def thermal_voltage(self) -> float:
         """kB T/e [V]."""
         return self.constants.boltzmann * self.temperature / self.constants.charge
@@ -313,6 +330,8 @@ class Cell:
         def plain(profile: Profile) -> float | str:
             if not callable(profile):
                 return profile
+            if isinstance(profile, Expression):
+                return profile.text
             return f"function {getattr(profile, '__qualname__', repr(profile))}"
 
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -321,19 +340,38 @@ class Cell:
             "relative_permittivity": plain(self.relative_permittivity),
             "fixed_charge": plain(self.fixed_charge),
             "constants": vars(self.constants).copy(),
+            "excess": None if self.excess is None else self.excess.plain(),
         }
 
 
-def check_cell(cell: Any, solver: str) -> None:
-    """Refuse what is no Cell, and ions that are not points."""
+def check_cell(cell: Any, points_only: str = "") -> None:
+    """Refuse what is no Cell and, for a solver that is named, ions that are not points."""
     if not isinstance(cell, Cell):
         raise ValueError(f"cell: got {type(cell).__name__}; give a Cell, for example Cell.fig8(5)")
+    if points_only:
+        _check_points(cell, points_only)
+
+
+def _check_points(cell: Cell, solver: str) -> None:
+    if cell.excess is not None:
+        raise ValueError(
+            f"excess: got {cell.excess}; {solver} treats ions as ideal, give None (only "
+            "solve_equilibrium takes an excess)"
+        )
     for ion in cell.ions:
         if ion.diameter > 0.0:
             raise ValueError(
                 f"diameter of ion {ion.name!r}: got {ion.diameter:g} m; {solver} treats ions as "
                 "points, give 0"
             )
+
+
+def _profile(name: str, value: Any) -> Any:
+    """A profile as the cell keeps it: expressions read, those of x alone kept as such."""
+    if not is_expression(value):
+        return value
+    expression = Expression(name, value)
+    return expression if expression.symbolic.free_symbols else float(expression.symbolic)
 
 
 def _sample(name: str, profile: Profile, x: np.ndarray) -> np.ndarray:

@@ -49,6 +49,8 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "electrode_potential": (("electrode",), "V", "potential of the electrode"),
     "surface_charge": (("electrode",), "C m-2", "charge of the electrode"),
     "free_energy": ((), "J m-2", "free energy less the work of the electrodes"),
+    "packing": (("x",), "1", "volume fraction of the ions"),
+    "excess_potential": (("species", "x"), "kB T", "excess chemical potential"),
     "flux": (("species",), "m-2 s-1", "number flux to the right"),
     "current_density": ((), "A m-2", "electric current density to the right"),
     "flux_spread": ((), "1", "largest difference of a flux along the cell over its scale"),
@@ -283,19 +285,27 @@ def neutrality_note(cell: Cell) -> str:
     )
 
 
-def _interface(
-    solution: Solution, slopes: Array, tol: float, doubt: Array | None, excess: Array
-) -> tuple[Interface, Array]:
-    """The interface on [0, 1] and each species' separation (S,)."""
-    p = solution.problem
+def _boltzmann(solution: Solution) -> Array:
+    """ln c (S, N) of point ions."""
     log_c = log_of(solution.c)
-    for s, z in enumerate(p.z):
+    for s, z in enumerate(solution.problem.z):
         if solution.c[s].min() < 1e-290:
             # At equilibrium ln c is linear in u, also where c itself underflows.
             top = int(solution.c[s].argmax())
             boltzmann = log_c[s, top] - z * (solution.u - solution.u[top])
             log_c[s] = np.where(solution.c[s] > 1e-290, log_c[s], boltzmann)
-    log_c -= np.log1p(np.nan_to_num(excess))[:, None]
+    return log_c
+
+
+def _interface(
+    solution: Solution, slopes: Array, tol: float, doubt: Array | None, excess: Array
+) -> tuple[Interface, Array]:
+    """The interface on [0, 1] and each species' separation (S,)."""
+    p = solution.problem
+    log_c = getattr(solution, "log_c", None)
+    if log_c is None:
+        log_c = _boltzmann(solution)
+    log_c = log_c - np.log1p(np.nan_to_num(excess))[:, None]
     profiles = Profiles(p.nodes, log_c, slopes, p.z)
     newton = float(p.z.max() - p.z.min()) * max(tol, 1e-10)
     error = newton if doubt is None else np.maximum(doubt, newton)

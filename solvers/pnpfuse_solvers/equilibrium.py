@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pnpfuse_solvers import batch, grid
+from pnpfuse_solvers import batch, crowded, grid
 from pnpfuse_solvers.arguments import check_accuracy, check_nodes
 from pnpfuse_solvers.cell import Cell, check_cell
 from pnpfuse_solvers.dataset import equilibrium_dataset, neutrality_note, solution_dataset
@@ -36,7 +36,8 @@ def solve_equilibrium(
     Parameters
     ----------
     cell : Cell
-        The cell; its ions must be points (diameter 0).
+        The cell. Ions with a diameter pack no closer than one in diameter^3, and an excess adds
+        the user's own chemical potentials: see `steric` for the model.
     nodes : int
         Number of mesh nodes, at least 11.
     tol : float
@@ -57,7 +58,9 @@ def solve_equilibrium(
         `charge_density` [C/m^3], `electric_field` [V/m]; scalars `debye_length`, `interface`,
         `interface_width` [m], `separation` (species), `surface_charge` (electrode) [C/m^2],
         `free_energy` [J/m^2]; certificates `residual`, `iterations`, `mass_error`,
-        `layer_resolution`, `minimum_concentration`; ``attrs["outcome"]``.
+        `layer_resolution`, `minimum_concentration`; ``attrs["outcome"]``. With diameters or an
+        excess also `packing` (x), the share of space that ions fill, and `excess_potential`
+        (species, x) [kB T].
 
     Raises
     ------
@@ -72,9 +75,11 @@ def solve_equilibrium(
     >>> round(float(solution.interface / solution.attrs["length"]), 3)
     0.5
     """
-    check_cell(cell, "solve_equilibrium")
+    check_cell(cell)
     check_nodes(nodes)
     tol = check_accuracy(tol, order)
+    if not cell.ideal:
+        return crowded.solve(cell, nodes, tol, throw, order)
     _check_reservoir(cell)
     attrs = {
         "title": f"equilibrium of a {cell.contact} cell",

@@ -16,6 +16,7 @@ class Outcome(enum.StrEnum):
     EXHAUSTED = "iterations exhausted"
     NOT_FINITE = "not finite"
     OUT_OF_RANGE = "out of range"
+    NOT_CONVEX = "not convex"
 
     @property
     def message(self) -> str:
@@ -52,6 +53,11 @@ _MESSAGES = {
     Outcome.OUT_OF_RANGE: (
         "The values of this cell contradict each other or leave the range of float64, so that it "
         "was not solved: check them and their units."
+    ),
+    Outcome.NOT_CONVEX: (
+        "The excess makes the ions' free energy non-convex at concentrations that this cell "
+        "reaches, so that its equilibrium need not be unique (two phases): weaken the attraction, "
+        "give the ions a diameter, or lower the voltage."
     ),
 }
 

@@ -43,7 +43,9 @@ class Placement:
             sampled = at(x)
             if profile is cell.fixed_charge:
                 self._fixed = float(np.abs(sampled).max())
-            places, stepped = _steps(at, x, sampled)
+            places, stepped = np.zeros(0), np.zeros(x.size - 1, bool)
+            if not getattr(profile, "smooth", False):  # an expression knows
+                places, stepped = _steps(at, x, sampled)
             found = np.concatenate([found, places])
             self._follow(np.where(stepped, 0.0, np.abs(np.diff(values(sampled)))))
         if not callable(cell.fixed_charge):
