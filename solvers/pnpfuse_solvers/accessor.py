@@ -69,9 +69,14 @@ class Results:
         return self._result[[name for name in INTERFACE if name in self._result]]
 
     def certificates(self) -> xr.Dataset:
-        """Return the certificates of the solve; ``attrs["outcome"]`` says what they come to."""
+        """Return the certificates of the solve; ``attrs["outcome"]`` says what they come to.
+
+        Of what is told over time, the worst.
+        """
         self._need("residual")
         kept = self._result[[name for name in CERTIFICATES if name in self._result]]
+        if "time" in kept.dims:
+            kept = kept.max("time", keep_attrs=True)
         kept.attrs = {
             name: kept.attrs[name] for name in ("outcome", "message") if name in kept.attrs
         }

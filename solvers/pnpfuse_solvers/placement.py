@@ -13,7 +13,6 @@ from pnpfuse_solvers.grid import Array
 SAMPLES = 16385
 # Share of the nodes that follows the variation of fixed charge and permittivity.
 PROFILE_SHARE = 0.2
-_PIECES = np.linspace(0.0, 1.0, 257)
 
 
 class Placement:
@@ -152,10 +151,12 @@ def _steps(at, x: Array, values: Array) -> tuple[Array, Array]:
     where = np.flatnonzero(jumps > 1e-6 * np.ptp(values))
     stepped = np.zeros(x.size - 1, bool)
     left, right, jump = x[where], x[where + 1], jumps[where]
-    for _ in range(5):  # 256 pieces each time: to 1/2^40 of the interval
-        if where.size == 0:
-            break
-        points = left[:, None] + (right - left)[:, None] * _PIECES
+    width = 1.0
+    while where.size and width > 2.0**-40:
+        # Four pieces are enough to drop the smooth many, 256 find the few that are steps quickly.
+        pieces = 4 if where.size > 64 else 256
+        width /= pieces
+        points = left[:, None] + (right - left)[:, None] * np.linspace(0.0, 1.0, pieces + 1)
         differences = np.abs(np.diff(at(points), axis=1))
         piece = differences.argmax(axis=1)
         row = np.arange(where.size)
