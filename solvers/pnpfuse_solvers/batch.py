@@ -11,7 +11,7 @@ from pnpfuse_solvers import grid, interface, kernels
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.discrete import unit_of
 from pnpfuse_solvers.grid import Array
-from pnpfuse_solvers.outcome import Outcome, judged
+from pnpfuse_solvers.outcome import LARGEST_ERROR, LARGEST_VIOLATION, Outcome, judged
 
 Counts = NDArray[np.int64]
 ITERATION_LIMIT = 200
@@ -65,11 +65,13 @@ class Equilibria:
 
     def outcomes(self, order: int) -> list[Outcome]:
         """What became of each cell."""
-        status, numbers = self.status.tolist(), self.numbers[:, 3:6].tolist()
-        return [
-            judged(STATUS[code], resolution, residual, error, order)
-            for code, (error, residual, resolution) in zip(status, numbers, strict=True)
-        ]
+        error, residual, resolution = self.numbers[:, 3:6].T
+        sure = (resolution <= 0.5) & (residual <= LARGEST_VIOLATION) & ~(error > LARGEST_ERROR)
+        found = [Outcome.CONVERGED] * self.status.size
+        for k in np.flatnonzero((self.status != kernels.CONVERGED) | ~sure):
+            given = (float(resolution[k]), float(residual[k]), float(error[k]))
+            found[k] = judged(STATUS[int(self.status[k])], *given, order)
+        return found
 
     def why(self, k: int) -> str:
         """Why cell ``k`` has no interface; empty where it has one."""

@@ -62,7 +62,7 @@ class Clock:
         d = np.array([ion.diffusivity for ion in cell.ions])
         self.p, self.program = p, program
         self.unit = cell.length**2 / d.max()  # s
-        self.system = System(p.a, np.diff(p.nodes), p.w, p.f, p.r, p.z, d / d.max())
+        self.system = System(p.a, p.h, p.w, p.f, p.r, p.z, d / d.max())
         self.times = times / self.unit
         self.v = program.at(times)
         self.t = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -37,10 +38,15 @@ class Discrete:
     closed: bool
     halves: Array  # (2, N-1) mean fixed charge of each edge's first and second half
 
-    @property
+    @functools.cached_property
     def nodes(self) -> Array:
         """Nodes on [0, 1]."""
         return self.x / self.x[-1]
+
+    @functools.cached_property
+    def h(self) -> Array:
+        """Spacings (N-1,) in cell lengths, from the stored coordinates."""
+        return np.diff(self.x) / self.x[-1]
 
     def start(self) -> Array:
         """A potential (N,) to start from: see ``kernels.start``."""
@@ -101,7 +107,7 @@ class Solution:
         of ln c across an interval that holds more than a thousandth of a species.
         """
         p = self.problem
-        return kernels.resolution_of(self.u, np.diff(p.nodes), p.a, p.z, self.c)
+        return kernels.resolution_of(self.u, p.h, p.a, p.z, self.c)
 
 
 def unit_of(cell: Cell) -> float:

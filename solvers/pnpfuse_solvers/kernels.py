@@ -409,9 +409,12 @@ def start(x, length, eps, v, z, amount, closed):
         steepest = max(np.abs(z).max(), 1e-3)
         rate = np.sqrt((z * z * amount).sum() / eps)
         left, right = np.tanh(0.25 * steepest * v) * (1.0 - 1e-15)
+        rate /= length
         for i in range(n):
-            near, far = np.exp(-rate * x[i] / length), np.exp(-rate * (1.0 - x[i] / length))
-            u[i] = 4.0 / steepest * (np.arctanh(left * near) + np.arctanh(right * far))
+            near, far = left * exp(-rate * x[i]), right * exp(-rate * (length - x[i]))
+            u[i] = (
+                2.0 / steepest * np.log((1.0 + near) * (1.0 + far) / ((1.0 - near) * (1.0 - far)))
+            )
     miss, tilt = v[0] - u[0], v[1] - u[-1] - v[0] + u[0]
     for i in range(n):
         u[i] += miss + tilt * x[i] / length

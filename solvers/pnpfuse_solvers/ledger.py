@@ -54,9 +54,10 @@ def audit(u, c, log_c, flux, v, amount, system, out):
     last = n - 1
     charge = np.empty(n)
     capacitance = 1.0 / (1.0 / a).sum()
-    ions = np.abs(f) @ w
+    ions, total = np.abs(f) @ w, f @ w
     for s in range(species):
         ions += abs(z[s]) * amount[s]
+        total += z[s] * amount[s]
     for j in range(u.shape[0]):
         charge[:] = f
         energy, lost, mass_error, resolution = 0.0, 0.0, 0.0, 0.0
@@ -88,12 +89,16 @@ def audit(u, c, log_c, flux, v, amount, system, out):
             if 0 < i < last:
                 missing = max(missing, abs(w[i] * charge[i] + (flow - before)))
             before = flow
+        # Both electrodes carry the counter-charge of the cell: what their common potential does is
+        # known, and left out of the rounding of charges that are differences.
+        common = 0.5 * (v[j, 0] + v[j, 1])
+        energy += common * total
         for end in range(2):
             i, e = (0, 0) if end == 0 else (last, last - 1)
             inward = a[e] * (u[j, 1 if end == 0 else last - 1] - u[j, i])
             on_electrode = -inward - w[i] * charge[i]
             gap = v[j, end] - u[j, i]
-            energy += 0.5 * r[end] * gap * gap - v[j, end] * on_electrode
+            energy += 0.5 * r[end] * gap * gap - (v[j, end] - common) * on_electrode
             out[2 + end, j] = on_electrode
             if r[end] > 0.0:
                 missing = max(missing, abs(r[end] * gap - on_electrode))

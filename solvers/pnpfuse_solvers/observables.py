@@ -45,7 +45,7 @@ def observe(cell: Cell, solution: Solution, stride: int = 1) -> Observables:
     p = solution.problem
     to_field = cell.thermal_voltage / cell.length
     displacement = -p.a * np.diff(solution.u)  # eps_r E on the edges
-    half = 0.5 * np.diff(p.nodes)
+    half = 0.5 * p.h
     at_node = np.empty(p.x.size)
     ions = p.z @ solution.c
     # Only the half of a box that lies on the edge: a step of the fixed charge may be at the node.

@@ -153,8 +153,8 @@ def _steps(at, x: Array, values: Array) -> tuple[Array, Array]:
     left, right, jump = x[where], x[where + 1], jumps[where]
     width = 1.0
     while where.size and width > 2.0**-40:
-        # Four pieces are enough to drop the smooth many, 256 find the few that are steps quickly.
-        pieces = 4 if where.size > 64 else 256
+        # Four pieces are enough to drop the smooth many, 1024 find the few that are steps quickly.
+        pieces = 4 if where.size > 64 else 1024
         width /= pieces
         points = left[:, None] + (right - left)[:, None] * np.linspace(0.0, 1.0, pieces + 1)
         differences = np.abs(np.diff(at(points), axis=1))
@@ -175,7 +175,7 @@ def steady_density(solution: Solution) -> Array:
     too, has a thin layer where ions are drawn from a dilute end.
     """
     p = solution.problem
-    h = np.diff(p.nodes)
+    h = p.h
     charge, all_ions = p.z @ solution.c, np.abs(p.z) @ solution.c
     slope = np.diff(charge) / h
     bend = np.zeros(p.x.size)
@@ -212,7 +212,7 @@ def steady_resolution(solution: Solution, order: int) -> float:
     imbalance = (p.z @ solution.c) / ions
     changing = np.abs(np.diff(imbalance)) > 0.1
     c = np.maximum(solution.c[:, :-1], solution.c[:, 1:])
-    h = np.diff(p.nodes)
+    h = p.h
     spacing = h * np.sqrt((p.z**2 @ c) / (p.a * h))
     worst = float(np.max(spacing * changing, initial=0.0))
     drop = 0.5 * float(np.abs(p.z).max() * np.abs(np.diff(solution.u)).max())

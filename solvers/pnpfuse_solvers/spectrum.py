@@ -200,6 +200,6 @@ def elastance(solution: Solution, d: Array, omega: Array) -> Complex:
     c = np.maximum(solution.c, FEWEST * p.amount[:, None])
     # The mean concentration of Scharfetter and Gummel's flux, c_i B(drop) = c_{i+1} B(-drop).
     between = np.divide(drop, np.expm1(drop), out=np.ones_like(drop), where=drop != 0.0) * c[:, :-1]
-    friction = np.diff(p.nodes) / (d[:, None] * between)
+    friction = p.h / (d[:, None] * between)
     stern = sum(1.0 / r for r in p.r if r > 0.0)
     return ladder(p.z, p.a, np.ascontiguousarray((p.w * c).T), friction.T.copy(), omega) + stern

@@ -206,7 +206,7 @@ def _newton(cell: Cell, p: Discrete, u: Array, c: Array, share: float, tol: floa
     u[0], u[-1] = share * p.v
     with np.errstate(all="ignore"):
         iterations, step, status = transport.newton(
-            u, c, c, 0.0, 1.0, p.a, np.diff(p.nodes), p.w, share * p.f, p.r, p.v, p.z,
+            u, c, c, 0.0, 1.0, p.a, p.h, p.w, share * p.f, p.r, p.v, p.z,
             _diffusivities(cell), tol, ITERATION_LIMIT,
         )  # fmt: skip
     return Solution(p, u, c, int(iterations), float(step), _STATUS[int(status)])
@@ -253,12 +253,12 @@ def _fluxes(cell: Cell, solution: Solution) -> Array:
     """Flux of each species through each edge (S, N-1), dimensionless."""
     p = solution.problem
     out = np.empty((p.z.size, p.x.size - 1))
-    transport.fluxes(solution.u, solution.c, np.diff(p.nodes), p.z, _diffusivities(cell), out)
+    transport.fluxes(solution.u, solution.c, p.h, p.z, _diffusivities(cell), out)
     return out
 
 
 def _observe(cell: Cell, solution: Solution, stride: int) -> Observables:
-    h = np.diff(solution.problem.nodes)
+    h = solution.problem.h
     return dataclasses.replace(
         observe(cell, solution, stride),
         log_c=log_of(solution.c)[:, ::stride],

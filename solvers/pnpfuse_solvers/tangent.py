@@ -323,7 +323,7 @@ def _jacobian(
     d = np.array([ion.diffusivity for ion in cell.ions])
     u, c = np.ascontiguousarray(u), np.ascontiguousarray(c)
     transport.assemble(
-        u, c, c, 0.0, 1.0, p.a, np.diff(p.nodes), p.w, p.f, p.r, p.v, p.z, d / d.max(),
+        u, c, c, 0.0, 1.0, p.a, p.h, p.w, p.f, p.r, p.v, p.z, d / d.max(),
         lower, diagonal, upper, right,
     )  # fmt: skip
     width = 2 * k - 1
