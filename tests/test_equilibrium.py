@@ -34,12 +34,53 @@ def error(ratio, voltage, nodes=401, order=2):
 
 @pytest.mark.parametrize("voltage", [1, 5, 20, 40])
 def test_short_cell_against_elliptic_integrals(voltage):
-    assert error(SHORT, voltage) < 1e-7
+    assert error(SHORT, voltage) < 1e-8
+    assert error(SHORT, voltage, order=4) < 1e-11
 
 
 @pytest.mark.parametrize("voltage", [10, 20, 40])
 def test_long_cell_against_elliptic_integrals(voltage):
     assert error(100, voltage) < 5e-4
+    assert error(100, voltage, order=4) < 1e-5
+    assert error(100, voltage, order=6) < 1e-9
+
+
+@pytest.mark.parametrize("voltage", [10, 20, 40])
+def test_long_reservoir_against_gouy_and_chapman(voltage):
+    """Two walls that do not feel each other, u in a form that keeps its digits near them."""
+    solution = solve_equilibrium(
+        Cell.dimensionless(100, voltage, contact="reservoir"), nodes=801, order=6
+    )
+    x = positions(solution)[:401]
+
+    def wall(d):
+        t, decay = np.tanh(voltage / 4), np.exp(-100 * d)
+        rest = 2 / (1 + np.exp(voltage / 2)) - t * np.expm1(-100 * d)  # 1 - t decay
+        return 2 * np.log((1 + t * decay) / rest)
+
+    u = solution.reduced_potential.values[:401]
+    assert np.abs(u - (wall(x) - wall(1 - x))).max() < 1e-9
+
+
+def test_default_is_of_fourth_order():
+    cell = Cell.dimensionless(100, 20)
+    xr.testing.assert_identical(solve_equilibrium(cell), solve_equilibrium(cell, order=4))
+
+
+def test_excess_of_concentrations():
+    """Amounts are exact by the trapezoidal rule; c / (1 + excess) is exact at the nodes."""
+    solution = solve_equilibrium(Cell.dimensionless(SHORT, 20))
+    exact = ClosedCell(SHORT, 20)
+    # The cations at the wall that draws them: c / c_0 = exp(U) / <exp(-u)> = exp(U) / <cosh u>.
+    mean = SHORT**2 / float(exact.mu * exact.s**2 / 4)
+    found = solution.concentration.values[0, -1] / 1e20
+    assert abs(found * mean / np.exp(20) - 1) > 1e-5
+    assert found / (1 + solution.concentration_excess.values[0]) == pytest.approx(
+        np.exp(20) / mean, rel=1e-8
+    )
+    assert np.trapezoid(solution.concentration.values[0], solution.x) == pytest.approx(
+        1e20 * float(solution.length), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("ratio, voltage", [(4, 5), (30, 10)])

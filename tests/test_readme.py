@@ -1,4 +1,4 @@
-"""The README's examples run, its commands exist, and the files it names are there."""
+"""The examples of README and docs run, the commands exist, the files named are there."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
+DOCS = [
+    (path.name, number, example)
+    for path in sorted((ROOT / "docs").glob("*.md"))
+    for number, example in enumerate(
+        re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+    )
+]
 
 
 def test_three_uses_have_an_example():
@@ -22,6 +29,14 @@ def test_example_runs(number, tmp_path, monkeypatch):
     exec(compile(EXAMPLES[number], f"README.md example {number + 1}", "exec"), names)
     # Each example ends in a check of its own, so that it cannot quietly do nothing.
     assert "assert" in EXAMPLES[number]
+
+
+@pytest.mark.parametrize("name, number, example", DOCS, ids=lambda part: str(part)[:20])
+def test_docs_example_runs(name, number, example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    exec(compile(example, f"{name} example {number + 1}", "exec"), {"__name__": "__main__"})
+    assert "assert" in example
 
 
 def test_commands_are_targets_of_the_makefile():
