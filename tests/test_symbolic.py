@@ -146,7 +146,7 @@ def manufactured_cell(kind, shape):
 def test_order_of_equilibrium(kind, shape, order, rate):
     made = manufactured_cell(kind, shape)
     errors = []
-    for nodes in (61, 121, 241):
+    for nodes in (121, 241, 481):  # below, the meshes themselves still change with nodes
         found = solve_equilibrium(made.cell, nodes=nodes, order=order, tol=1e-12, throw=False)
         exact = made.at(made.u, found.x.values)
         errors.append(np.abs(found.reduced_potential.values - exact).max())

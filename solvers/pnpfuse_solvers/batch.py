@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pnpfuse_solvers import grid, interface, kernels
+from pnpfuse_solvers import grid, interface, kernels, outcome
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.discrete import unit_of
 from pnpfuse_solvers.grid import Array
-from pnpfuse_solvers.outcome import LARGEST_ERROR, LARGEST_VIOLATION, Outcome, judged
+from pnpfuse_solvers.outcome import Outcome, judged
 
 Counts = NDArray[np.int64]
 ITERATION_LIMIT = 200
@@ -23,6 +24,8 @@ STATUS = {
 }
 # Least nodes, share of the nodes and tolerance of the solve that only tells where nodes are wanted.
 COARSEST, COARSE_SHARE, COARSE_TOL = 61, 8, 1e-3
+# A mesh of this layer_resolution is placed again, so many times at the most.
+ROUGH, ROUNDS = 0.5, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Batch:
     amount: Array  # (C, S) e^2 l^2 c / (eps0 kB T)
     closed: bool
 
-    def rows(self, part: slice) -> Batch:
+    def rows(self, part: slice | NDArray[np.intp]) -> Batch:
         """Some of the cells."""
         fields = {name: value[part] for name, value in vars(self).items() if name != "closed"}
         return Batch(**fields, closed=self.closed)
@@ -66,7 +69,11 @@ class Equilibria:
     def outcomes(self, order: int) -> list[Outcome]:
         """What became of each cell."""
         error, residual, resolution = self.numbers[:, 3:6].T
-        sure = (resolution <= 0.5) & (residual <= LARGEST_VIOLATION) & ~(error > LARGEST_ERROR)
+        sure = (
+            (resolution <= 0.5)
+            & (residual <= outcome.LARGEST_VIOLATION)
+            & ~(error > outcome.LARGEST_ERROR)
+        )
         found = [Outcome.CONVERGED] * self.status.size
         for k in np.flatnonzero((self.status != kernels.CONVERGED) | ~sure):
             given = (float(resolution[k]), float(residual[k]), float(error[k]))
@@ -108,23 +115,58 @@ def gather(cell: Cell) -> Batch:
 
 
 def solve(batch: Batch, nodes: int, tol: float, order: int) -> Equilibria:
-    """Solve every cell on a mesh of its own: found on a coarse mesh, used on a fine one."""
-    b = batch
-    length = b.length[:, None]
+    """Solve every cell on a mesh of its own: found on a coarse mesh, used on a fine one.
+
+    Where the fine mesh turns out rough, nodes are placed once more, after its solution.
+    """
     coarse = min(nodes, max(COARSEST, nodes // COARSE_SHARE))
+    found = _placed(batch, *_guess(batch, coarse, tol), nodes, tol, order)
+    for _ in range(ROUNDS):
+        rough = (found["numbers"][:, 5] > ROUGH) | (found["numbers"][:, 3] > outcome.LARGEST_ERROR)
+        again = np.flatnonzero(rough | (found["status"] != kernels.CONVERGED))
+        if not again.size:
+            break
+        part = batch.rows(again)
+        x, u, c, status, used = _guess(part, nodes, tol)
+        solved = found["status"][again] == kernels.CONVERGED
+        for start, known in ((x, "x"), (u, "u"), (c, "c"), (status, "status")):
+            start[solved] = found[known][again[solved]]
+        better = _placed(
+            part, x, u, c, status, used + found["iterations"][again], nodes, tol, order
+        )
+        for name, column in found.items():
+            column[again] = better[name]
+    doubt = np.maximum(found.pop("doubt"), max(tol, 1e-10))
+    reason, place, share = interface.find_each(
+        found["x"] / batch.length[:, None], found["u"], found["slope"], found["c"],
+        found["excess"], batch.z, doubt,
+    )  # fmt: skip
+    return Equilibria(batch, **found, reason=reason, interface=place, separation=share)
+
+
+def _guess(b: Batch, nodes: int, tol: float) -> tuple[Array, Array, Array, Counts, Counts]:
+    """Nodes, u, c, status and iterations of solves that tell where nodes are wanted."""
     status = np.zeros(b.length.size, np.int64)
-    old_x = grid.first_each(coarse, b.eps, b.fixed, b.v, b.z, b.amount, b.closed) * length
-    u, c, before = kernels.coarse_each(
-        old_x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed,
+    x = grid.first_each(nodes, b.eps, b.fixed, b.v, b.z, b.amount, b.closed) * b.length[:, None]
+    u, c, iterations = kernels.coarse_each(
+        x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed,
         max(tol, COARSE_TOL), ITERATION_LIMIT, status,
     )  # fmt: skip
-    x = grid.after_each(nodes, old_x / length, u, c, b.eps, b.fixed, b.z, b.closed) * length
-    u, slope, c, numbers, excess, doubt, after = kernels.levels_each(
-        x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed, old_x, u,
+    return x, u, c, status, iterations
+
+
+def _placed(
+    b: Batch, old_x: Array, old_u: Array, old_c: Array, status: Counts, iterations: Counts,
+    nodes: int, tol: float, order: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Solutions on meshes placed after others; fields of `Equilibria` and the doubt of u."""
+    length = b.length[:, None]
+    x = grid.after_each(nodes, old_x / length, old_u, old_c, b.eps, b.fixed, b.z, b.closed) * length
+    u, slope, c, numbers, excess, doubt, used = kernels.levels_each(
+        x, b.length, b.eps, b.fixed, b.r, b.v, b.z, b.amount, b.closed, old_x, old_u,
         tol, ITERATION_LIMIT, order, status,
     )  # fmt: skip
-    iterations = before + after
-    reason, place, share = interface.find_each(
-        x / length, u, slope, c, excess, b.z, np.maximum(doubt, max(tol, 1e-10))
-    )
-    return Equilibria(b, x, u, slope, c, numbers, excess, iterations, status, reason, place, share)
+    return {
+        "x": x, "u": u, "slope": slope, "c": c, "numbers": numbers, "excess": excess,
+        "doubt": doubt, "iterations": iterations + used, "status": status,
+    }  # fmt: skip

@@ -159,23 +159,30 @@ def _with_profiles(
 
 
 def on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
-    """Solve on a mesh placed after the solution: found on coarse meshes, used on a fine one."""
+    """Solve on a mesh placed after the solution: found on a coarse mesh, used on a fine one.
+
+    Where the fine mesh turns out rough, nodes are placed once more, after its solution.
+    """
     placement = Placement(cell)
     coarse = min(nodes, max(batch.COARSEST, nodes // batch.COARSE_SHARE) + 4 * placement.steps.size)
-    solution, iterations = None, 0
-    for count in (coarse, nodes):
-        if solution is None:
-            problem = discretise(cell, placement.first(count) * cell.length)
-            start = problem.start()
-        else:
-            problem = discretise(cell, placement.after(solution, count) * cell.length)
-            start = np.interp(problem.nodes, solution.problem.nodes, solution.u)
-        solution = problem.solve(start, tol if count == nodes else max(tol, batch.COARSE_TOL))
+    solution, iterations = _unplaced(cell, placement, coarse, tol), 0
+    for attempt in range(1 + batch.ROUNDS):
         iterations += solution.iterations
-        if not solution.outcome.ok:
+        if not solution.outcome.ok and attempt == 1:
+            solution = _unplaced(cell, placement, nodes, tol)
+            iterations += solution.iterations
+        if attempt and solution.layer_resolution() <= batch.ROUGH or not solution.outcome.ok:
             break
-    assert solution is not None
+        problem = discretise(cell, placement.after(solution, nodes) * cell.length)
+        start = np.interp(problem.nodes, solution.problem.nodes, solution.u)
+        solution = problem.solve(start, tol)
     return dataclasses.replace(solution, iterations=iterations)
+
+
+def _unplaced(cell: Cell, placement: Placement, nodes: int, tol: float) -> Solution:
+    """A solve that tells where nodes are wanted."""
+    problem = discretise(cell, placement.first(nodes) * cell.length)
+    return problem.solve(problem.start(), max(tol, batch.COARSE_TOL))
 
 
 def _check_reservoir(cell: Cell) -> None:

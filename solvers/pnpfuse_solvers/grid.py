@@ -12,6 +12,8 @@ _jit = njit(cache=True, error_model="numpy", nogil=True)
 FINEST = 4e-15
 # Share of the nodes that is spread evenly, whatever the solution wants.
 EVEN_SHARE = 0.05
+# Share of the nodes that is spread over all species alike: rare ones have layers of their own.
+RARE_SHARE = 0.15
 LARGEST_EXPONENT = 600.0
 
 
@@ -176,6 +178,7 @@ def ion_density(
             ions += z[s] * z[s] * both
         bend[i] = -0.5 * charge / eps[i]
         green[i] = 1.0 / np.sqrt(0.5 * ions / eps[i] + 1.0 / (middle * middle))
+    need, rare = np.empty(edges), np.zeros(edges)
     for s in range(species):
         total = weighted = 0.0
         for i in range(edges):
@@ -183,6 +186,7 @@ def ion_density(
             total += amount
             weighted += amount * green[i]
         mean = weighted / total
+        total = 0.0
         for i in range(edges):
             here = 0.5 * (c[s, i] + c[s, i + 1])
             steep = z[s] * slope[i]
@@ -191,16 +195,21 @@ def ion_density(
                 wanted[i] += abs(z[s]) * (second * mean + 2.0 * abs(steep) * here)
             else:
                 wanted[i] += np.sqrt(np.sqrt(second))
-    total = 0.0
+            need[i] = np.sqrt(np.sqrt(second))
+            total += need[i] * h[i]
+        if total > 0.0:
+            for i in range(edges):
+                rare[i] += need[i] / total
+    total = spread = 0.0
     for i in range(edges):
         if closed:
             wanted[i] = np.cbrt(wanted[i])
         total += wanted[i] * h[i]
+        spread += rare[i] * h[i]
     for i in range(edges):
-        if total > 0.0:
-            wanted[i] = EVEN_SHARE + (1.0 - EVEN_SHARE) * wanted[i] / total
-        else:
-            wanted[i] = 1.0
+        share = wanted[i] / total if total > 0.0 else 1.0
+        alike = rare[i] / spread if spread > 0.0 else 1.0
+        wanted[i] = EVEN_SHARE + RARE_SHARE * alike + (1.0 - EVEN_SHARE - RARE_SHARE) * share
     return wanted
 
 
