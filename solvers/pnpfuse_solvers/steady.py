@@ -87,20 +87,18 @@ def solve_steady(
     _check_stern(cell)
     ends = np.array([_held("left", left, cell), _held("right", right, cell)])  # (2, S)
     placement = Placement(cell)
-    # Found on a coarse mesh, used on a fine one.
+    # Found on a coarse mesh, used on a fine one; where that is rough, nodes are placed once more.
     coarse = min(nodes, max(batch.COARSEST, nodes // batch.COARSE_SHARE) + 4 * placement.steps.size)
-    solution, iterations = None, 0
-    for count in (coarse, nodes):
-        if solution is None:
-            mesh = placement.steady(count, ends)
-        else:
-            mesh = placement.follow(solution.problem.nodes, steady_density(solution), count)
-        allowed = tol if count == nodes else max(tol, batch.COARSE_TOL)
-        solution = _solve(cell, mesh * cell.length, ends, allowed, solution)
-        iterations += solution.iterations
-        if not solution.outcome.ok:
+    mesh = placement.steady(coarse, ends)
+    solution = _solve(cell, mesh * cell.length, ends, max(tol, batch.COARSE_TOL), None)
+    iterations = solution.iterations
+    for attempt in range(1 + batch.ROUNDS):
+        fine = attempt and steady_resolution(solution, order) <= batch.ROUGH
+        if fine or not solution.outcome.ok:
             break
-    assert solution is not None
+        mesh = placement.follow(solution.problem.nodes, steady_density(solution), nodes)
+        solution = _solve(cell, mesh * cell.length, ends, tol, solution)
+        iterations += solution.iterations
     levels = [solution]
     while len(levels) < order // 2 and levels[-1].outcome.ok:
         levels.append(_solve(cell, grid.halved(levels[-1].problem.x), ends, tol, levels[-1]))
