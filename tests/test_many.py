@@ -92,6 +92,21 @@ def test_functions_of_x_are_solved_one_by_one():
     assert float(np.abs(plain.surface_charge).max()) < 1e-12
 
 
+def test_ions_of_a_size_are_solved_one_by_one():
+    ions = (Ion("Na+", 1, 6e25), Ion("Cl-", -1, 6e25))
+    cell = Cell(2e-8, ions, relative_permittivity=78.0)
+    found = solve_many(cell, {"Na+.diameter": [0.0, 6e-10, 5e-9], "voltage": [4.0]}, nodes=101)
+    assert list(found.outcome.values[:, 0]) == ["converged", "converged", Outcome.OUT_OF_RANGE]
+    assert "diameter" in found.interface_reason.values[2, 0]  # fuller than full
+    sized = (Ion("Na+", 1, 6e25, diameter=6e-10), ions[1])
+    alone = solve_equilibrium(cell.replace(ions=sized).at_voltage(4.0), nodes=101)
+    np.testing.assert_allclose(found.surface_charge[1, 0], alone.surface_charge)
+    repelled = cell.replace(excess={"Na+": "1e-27*c_Cl", "Cl-": "1e-27*c_Na"})
+    many = solve_many(repelled, {"voltage": [4.0]}, nodes=101)
+    alone = solve_equilibrium(repelled.at_voltage(4.0), nodes=101)
+    np.testing.assert_allclose(many.surface_charge[0], alone.surface_charge)
+
+
 def test_threads_and_chunks_change_nothing():
     cell = Cell.dimensionless(10, 5)
     vary = {"voltage": np.linspace(0.1, 20, 150), "cation.concentration": [1e20, 2e20]}

@@ -60,7 +60,8 @@ def solve_many(
     """Return the equilibria of a cell for every combination of given values.
 
     Each cell is solved as by `solve_equilibrium`, on a mesh of its own, all compiled and side by
-    side in threads. A cell that fails is NaN with its outcome and stops no other.
+    side in threads (cells with functions of x, sizes or an excess one after the other). A cell that
+    fails is NaN with its outcome and stops no other.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def solve_many(
     >>> dict(found.interface.sizes)
     {'voltage': 3, 'length': 2}
     """
-    check_cell(cell, "solve_many")
+    check_cell(cell)
     check_nodes(nodes)
     tol = check_accuracy(tol, order)
     values = _checked(cell, vary)
@@ -305,8 +306,8 @@ def _uniform(cell: Cell, values: Mapping[str, Array]) -> bool:
         "relative_permittivity": cell.relative_permittivity,
     }
     functions = any(callable(p) for name, p in profiles.items() if name not in values)
-    sized = any(ion.diameter > 0.0 for ion in cell.ions)
-    return not (functions or sized or any(name.endswith(".diameter") for name in values))
+    sized = any(name.endswith(".diameter") for name in values)
+    return cell.ideal and not (functions or sized)
 
 
 def _batch(cell: Cell, values: Mapping[str, Array]) -> Batch:
