@@ -21,6 +21,8 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
         Takes a path with the same ending and writes there.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise OSError(f"cannot write {path}: it is no plain file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Seen only while it is written; a name in the error would be that of this folder.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +28,24 @@ CERTIFICATES = (
 TOLD = ("debye_length", "surface_charge", "free_energy", "flux", "current_density")
 
 
+def _explained(method: Callable) -> Callable:
+    """Turn what a Dataset of another making brings into one ValueError."""
+
+    @functools.wraps(method)
+    def checked(self: Results, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except (
+            ArithmeticError, AttributeError, json.JSONDecodeError, LookupError, TypeError
+        ) as error:  # fmt: skip
+            raise ValueError(
+                f"{method.__name__}: cannot be made from this Dataset and these arguments "
+                f"({error!r:.120}); give a whole result of pnpfuse_solvers"
+            ) from error
+
+    return checked
+
+
 @xr.register_dataset_accessor("pnp")
 class Results:
     """Questions to a result of `pnpfuse_solvers`: ``result.pnp.plot()`` and others.
@@ -46,6 +66,7 @@ class Results:
     def __init__(self, result: xr.Dataset):
         self._result = result
 
+    @_explained
     def plot(self, *names: str) -> Figure:
         """Return a figure of the result: states, runs in time, spectra, or swept cells.
 
@@ -63,11 +84,13 @@ class Results:
 
         return figure(self._result, *names)
 
+    @_explained
     def interface(self) -> xr.Dataset:
         """Return position, uncertainty, width, reason (why there is none) and separation."""
         self._need("interface")
         return self._result[[name for name in INTERFACE if name in self._result]]
 
+    @_explained
     def certificates(self) -> xr.Dataset:
         """Return the certificates of the solve; ``attrs["outcome"]`` says what they come to.
 
@@ -82,6 +105,7 @@ class Results:
         }
         return kept
 
+    @_explained
     def gauss(self, at: float | None = None, cell: Cell | None = None) -> xr.Dataset:
         """Return both sides of PMR Eq. (3) on [0, b]; see `pnpfuse_solvers.gauss.gauss_law`.
 
@@ -96,6 +120,7 @@ class Results:
 
         return gauss_law(self._result, self.cell() if cell is None else cell, at)
 
+    @_explained
     def cell(self) -> Cell:
         """Return the cell that was solved, rebuilt from ``attrs["parameters"]``.
 
@@ -120,6 +145,7 @@ class Results:
         fields["constants"] = Constants(**fields["constants"])
         return Cell(**fields)
 
+    @_explained
     def summary(self) -> str:
         """Return the result in a few lines of text: outcome, interface, numbers, certificates."""
         result = self._result

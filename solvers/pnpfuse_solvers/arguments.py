@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 ORDERS = (2, 4, 6)
+MOST_NODES = 10_000_000
 
 
 def finite_number(name: str, value: Any, unit: str = "") -> float:
     """Return ``value`` as a float; ValueError where it is not one finite real number."""
     wanted = f"number in {unit}" if unit else "number"
     try:
-        if isinstance(value, bool | bytes) or np.iscomplexobj(value):
+        if isinstance(value, bool | np.bool_ | bytes) or np.iscomplexobj(value):
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -38,6 +39,7 @@ def pair(name: str, value: Any, unit: str) -> tuple[float, float]:
     if (
         isinstance(value, str | bytes)
         or not isinstance(value, Sequence | np.ndarray)
+        or np.ndim(value) != 1
         or len(value) != 2
     ):
         raise ValueError(f"{name}: got {value!r}; give (left, right), two numbers in {unit}")
@@ -47,15 +49,19 @@ def pair(name: str, value: Any, unit: str) -> tuple[float, float]:
 
 def listed(name: str, values: Sequence[float]) -> list[float]:
     """Return a list of finite numbers, one a species."""
-    if isinstance(values, str | bytes) or not isinstance(values, Sequence | np.ndarray):
+    listed = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes)
+    if not listed or np.ndim(values) != 1:
         raise ValueError(f"{name}: got {values!r:.60}; give a list of numbers, one a species")
     return [finite_number(f"{name}[{i}]", value) for i, value in enumerate(values)]
 
 
 def check_nodes(nodes: Any) -> None:
-    """Refuse what is no whole number of at least 11."""
-    if isinstance(nodes, bool) or not isinstance(nodes, int | np.integer) or nodes < 11:
-        raise ValueError(f"nodes: got {nodes!r}; give a whole number of at least 11")
+    """Refuse what is no whole number from 11 to ``MOST_NODES``."""
+    whole = isinstance(nodes, int | np.integer) and not isinstance(nodes, bool)
+    if not whole or not 11 <= nodes <= MOST_NODES:
+        raise ValueError(
+            f"nodes: got {nodes!r:.60}; give a whole number of at least 11 and at most {MOST_NODES}"
+        )
 
 
 def check_accuracy(tol: Any, order: Any) -> float:
@@ -63,6 +69,6 @@ def check_accuracy(tol: Any, order: Any) -> float:
     number = finite_number("tol", tol)
     if not 1e-14 <= number <= 1e-2:
         raise ValueError(f"tol: got {number:g}; give a value from 1e-14 to 1e-2")
-    if order not in ORDERS:
-        raise ValueError(f"order: got {order!r}; give one of 2, 4, 6")
+    if not isinstance(order, int | np.integer) or order not in ORDERS:
+        raise ValueError(f"order: got {order!r:.60}; give one of 2, 4, 6")
     return number

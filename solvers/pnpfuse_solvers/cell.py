@@ -69,8 +69,8 @@ class Ion:
     diameter: float = 0.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"name: got {self.name!r}; give the ion a name, for example 'K+'")
+        if not isinstance(self.name, str) or not self.name or not self.name.isprintable():
+            raise ValueError(f"name: got {self.name!r:.60}; give the ion a name, for example 'K+'")
         said = f"of ion {self.name!r}"
         put = object.__setattr__
         put(self, "valence", finite_number(f"valence {said}", self.valence, "elementary charges"))
@@ -79,10 +79,13 @@ class Ion:
             "concentration",
             positive(f"concentration {said}", self.concentration, "1/m^3 (or leave the ion out)"),
         )
-        put(self, "diffusivity", positive(f"diffusivity {said}", self.diffusivity, "m^2/s"))
+        diffusivity = positive(f"diffusivity {said}", self.diffusivity, "m^2/s")
+        if not 1e-50 <= diffusivity <= 1e50:
+            raise ValueError(f"diffusivity {said}: got {diffusivity:g}; give 1e-50 to 1e50 m^2/s")
+        put(self, "diffusivity", diffusivity)
         diameter = finite_number(f"diameter {said}", self.diameter, "m")
-        if diameter < 0.0:
-            raise ValueError(f"diameter {said}: got {diameter:g}; give 0 or a length in m")
+        if not 0.0 <= diameter <= 1.0:
+            raise ValueError(f"diameter {said}: got {diameter:g}; give 0 or a length in m, up to 1")
         put(self, "diameter", diameter)
 
 
@@ -108,9 +111,10 @@ class Cell:
         "closed" keeps each ion's mean concentration, "reservoir" fixes it where u = 0.
     fixed_charge : float, callable, str or SymPy expression
         Immobile charge [elementary charges/m^3], a number, a function of or an expression in x [m].
-    stern_thickness : (float, float)
+    stern_thickness : float or (float, float)
         Thickness of an ion-free layer between each electrode and the ions [m], of the permittivity
-        that the cell has at that end; 0 is none.
+        that the cell has at that end (for another one, scale the thickness: only the ratio
+        counts); 0 is none, one number is for both ends.
     constants : Constants
         Physical constants; CODATA unless a source's own are wanted.
     excess : {ion name: str or SymPy expression}, str or SymPy expression
@@ -151,7 +155,10 @@ class Cell:
         if not callable(self.fixed_charge):
             unit = "elementary charges/m^3"
             put(self, "fixed_charge", finite_number("fixed_charge", self.fixed_charge, unit))
-        stern = pair("stern_thickness", self.stern_thickness, "m")
+        stern = self.stern_thickness
+        if isinstance(stern, int | float) and not isinstance(stern, bool):
+            stern = (stern, stern)
+        stern = pair("stern_thickness", stern, "m")
         if min(stern) < 0.0:
             raise ValueError(f"stern_thickness: got {stern}; give 0 or a length in m at each end")
         put(self, "stern_thickness", stern)
@@ -167,7 +174,8 @@ class Cell:
         try:
             strength = sum(ion.valence**2 * ion.concentration for ion in self.ions)
             unit = k.charge**2 / (k.permittivity * k.boltzmann * self.temperature)
-            scale = unit * strength * self.length**2
+            eps = self.relative_permittivity
+            scale = unit * strength * self.length**2 / (1.0 if callable(eps) else eps)
             stern = max(self.stern_thickness) / self.length
         except (OverflowError, ZeroDivisionError):
             scale = stern = math.inf

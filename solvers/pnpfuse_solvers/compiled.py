@@ -1,8 +1,28 @@
-"""Kernels that call kernels of another file."""
+"""How kernels are compiled: kept on disk where that is possible."""
 
 import hashlib
 import inspect
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
+
+from numba import njit
+
+
+def jit(**options: Any) -> Callable[[Callable], Any]:
+    """Return Numba's decorator with the given options and compiled code kept on disk.
+
+    Where neither the installation nor a home folder can be written, code is compiled anew in every
+    process.
+    """
+
+    def compile_once(function: Callable) -> Any:
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:  # no place for the cache
+            return njit(**options)(function)
+
+    return compile_once
 
 
 def stamp(*modules: ModuleType) -> str:

@@ -57,6 +57,8 @@ def solve(cell: Cell, nodes: int, tol: float, throw: bool, order: int) -> xr.Dat
     if ended.ok and not _convex_between(cell, levels[-1]):
         ended = Outcome.NOT_CONVEX
     outcome = judged(ended, resolution, residual, error, order)
+    if outcome.ok and not np.isfinite(observed.free_energy):
+        outcome = Outcome.NOT_FINITE
     if throw and not outcome.ok:
         raise SolverError(
             outcome,

@@ -14,13 +14,13 @@ are positive.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from pnpfuse_solvers.compiled import jit
 from pnpfuse_solvers.grid import Array
 
-_jit = njit(cache=True, error_model="numpy")
+_jit = jit(error_model="numpy")
 # Calls cost more than the few operations on a block: every array that is passed is counted.
-_inline = njit(cache=True, error_model="numpy", inline="always")
+_inline = jit(error_model="numpy", inline="always")
 
 
 class System(NamedTuple):

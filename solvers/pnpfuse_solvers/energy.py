@@ -1,7 +1,6 @@
 """Free energy of a cell."""
 
 import numpy as np
-from scipy.special import xlogy
 
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.grid import Array
@@ -31,7 +30,9 @@ def free_energy(
     thermal = cell.constants.boltzmann * cell.temperature
     volt = cell.thermal_voltage
     reference = np.array([ion.concentration for ion in cell.ions])[:, None]
-    ideal = thermal * cell.length * ((xlogy(c, c / reference) - c) @ w).sum()
+    # A ratio may underflow where c does not, quite.
+    ratio = np.maximum(c / reference, np.finfo(float).tiny)
+    ideal = thermal * cell.length * ((c * np.log(ratio) - c) @ w).sum()
     per_volt = cell.constants.permittivity / cell.length
     field = 0.5 * per_volt * volt**2 * (a @ np.diff(u) ** 2)
     electrodes = np.array(cell.potential)

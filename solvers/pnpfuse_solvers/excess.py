@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pnpfuse_solvers.arguments import finite_number
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.symbolic import Expression, is_expression, printed, read, symbols_of
 
@@ -74,7 +75,16 @@ class Excess:
                 f"excess: got {self.given!r:.60}; give {{ion name: expression}} in kB T, or one "
                 "expression for the excess free energy density in kB T/m^3"
             )
-        self._check_integrable()
+        try:
+            self._check_integrable()
+            smooth = _smooth(self._texts, self.variables)
+        except (ArithmeticError, NotImplementedError):
+            smooth = False
+        if not smooth:
+            raise ValueError(
+                f"excess: got {self}, which has no derivative everywhere; give a smooth expression "
+                "of the concentrations"
+            )
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -159,7 +169,7 @@ _RAY = _ray()
 
 def _text(value: Any) -> Any:
     return value.text if isinstance(value, Expression) else (
-        value if is_expression(value) else repr(float(value))
+        value if is_expression(value) else repr(finite_number("excess", value))
     )  # fmt: skip
 
 
@@ -184,6 +194,15 @@ def _derivatives(texts: tuple[str, ...], variables: tuple[str, ...]) -> tuple[li
     slope = [[sympy.diff(mu[max(i, j)], symbols[min(i, j)]) for j in range(len(mu))]
              for i in range(len(mu))]  # fmt: skip
     return mu, slope
+
+
+def _smooth(texts: tuple[str, ...], variables: tuple[str, ...]) -> bool:
+    """Whether Newton's method gets numbers: steps have delta functions for derivatives."""
+    import sympy
+
+    mu, slope = _derivatives(texts, variables)
+    rough = (sympy.DiracDelta, sympy.Derivative, sympy.Heaviside, sympy.sign)
+    return not any(expression.has(*rough) for expression in [*mu, *sum(slope, [])])
 
 
 @functools.lru_cache(64)

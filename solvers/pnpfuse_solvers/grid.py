@@ -1,12 +1,13 @@
 """Graded meshes on [0, 1]: nodes where the solution needs them."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pnpfuse_solvers.compiled import jit
 
 Array = NDArray[np.float64]
 # None of these calls a kernel of another file, nor is called by one.
-_jit = njit(cache=True, error_model="numpy", nogil=True)
+_jit = jit(error_model="numpy", nogil=True)
 
 # Below this spacing a coordinate near 1 has lost its digits.
 FINEST = 4e-15

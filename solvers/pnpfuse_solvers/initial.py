@@ -45,6 +45,8 @@ def _interpolated(initial: xr.Dataset, cell: Cell, x: Array) -> Array:
             raise ValueError(f"its ions have the valences {given['valence'].values.tolist()}")
         c = given["concentration"].transpose("species", "x").values
         at = initial["x"].values
+        if at.dtype.kind != "f" or not (np.diff(at) > 0.0).all():
+            raise ValueError("its x are not increasing numbers")
         if abs(at[0]) > 1e-9 * cell.length or abs(at[-1] - cell.length) > 1e-9 * cell.length:
             raise ValueError(f"it goes from {at[0]:g} to {at[-1]:g} m")
         if c.dtype.kind != "f" or not np.isfinite(c).all() or not (c > 0.0).all():

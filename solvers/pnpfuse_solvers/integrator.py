@@ -4,12 +4,13 @@ import numpy as np
 from numba import njit
 
 from pnpfuse_solvers import compiled, elimination, transport
+from pnpfuse_solvers.compiled import jit
 from pnpfuse_solvers.elimination import factorise, room, solve
 from pnpfuse_solvers.transport import imbalance, newton, slopes
 
 # Not cached by themselves: they are part of `march` and `euler`, which know the files below them.
 _inner = njit(error_model="numpy")
-_jit = njit(cache=True, error_model="numpy")
+_jit = jit(error_model="numpy")
 
 DONE, GOING, TOO_SHORT = 0, 1, 2
 # Share of a species' amount below which errors count as absolute.

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from pnpfuse_solvers.compiled import jit
 from pnpfuse_solvers.exponential import exp
 from pnpfuse_solvers.grid import Array
 
@@ -19,7 +19,7 @@ WIDTH_LEVEL = float(np.log(9.0))
 FOUND, ONE_KIND, NOT_FINITE, EVERYWHERE, STRETCH, CATIONS, ANIONS, SEVERAL, NEUTRAL = range(9)
 
 # None of these calls a kernel of another file (but ``exp``, which does not change).
-_jit = njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
+_jit = jit(error_model="numpy", nogil=True, fastmath={"contract"})
 _nodes, _weights = np.polynomial.legendre.leggauss(3)
 _GAUSS_X, _GAUSS_W = tuple(0.5 * (1.0 + _nodes)), tuple(0.5 * _weights)
 

@@ -21,14 +21,14 @@ with edge permittivities over lengths ``a_e``, trapezoidal weights ``w_i`` (sum 
 """
 
 import numpy as np
-from numba import njit
 
+from pnpfuse_solvers.compiled import jit
 from pnpfuse_solvers.exponential import exp
 
 # One compile policy. No fastmath but fused multiply-adds, which round once instead of twice and
 # save a fifth of a Newton step; sums of exponentials over 35 decades need IEEE order. A division
 # by 0 gives inf as in NumPy, not an exception: a failed step is recognised by its NaN.
-_jit = njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
+_jit = jit(error_model="numpy", nogil=True, fastmath={"contract"})
 
 CONVERGED, STALLED, EXHAUSTED, NOT_FINITE = 0, 1, 2, 3
 

@@ -5,10 +5,11 @@ not notice a change across files). Numbers are complex, nothing is checked.
 """
 
 import numpy as np
-from numba import njit
+
+from pnpfuse_solvers.compiled import jit
 
 # As in ``kernels``: no fastmath, and a division by 0 gives inf.
-_jit = njit(cache=True, error_model="numpy")
+_jit = jit(error_model="numpy")
 
 
 @_jit

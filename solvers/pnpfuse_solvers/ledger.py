@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from numba import njit
 
 from pnpfuse_solvers import transport
+from pnpfuse_solvers.compiled import jit
 from pnpfuse_solvers.elimination import System
 from pnpfuse_solvers.grid import Array
 
-_jit = njit(cache=True, error_model="numpy")
+_jit = jit(error_model="numpy")
 
 
 @dataclasses.dataclass(frozen=True)

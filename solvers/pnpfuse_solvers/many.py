@@ -23,6 +23,8 @@ from pnpfuse_solvers.outcome import Outcome
 
 # Cells solved between two looks at the progress: their profiles stay in the cache.
 CHUNK = 128
+# More results than this do not fit into the memory of most machines (8 GB).
+MOST_NUMBERS = 1e9
 # What ``vary`` may name: unit, and whether values must be above 0.
 FIELDS: Mapping[str, tuple[str, bool]] = {
     "voltage": ("kB T/e", False),
@@ -107,10 +109,21 @@ def solve_many(
     values = _checked(cell, vary)
     shape = tuple(axis.size for axis in values.values())
     count = math.prod(shape)
+    numbers = count * (20 + 3 * len(cell.ions) + (2 + len(cell.ions)) * nodes * bool(profiles))
+    if numbers > MOST_NUMBERS:
+        raise ValueError(
+            f"vary: got {count} cells, {numbers:.2g} numbers in all; give fewer at a time, at most "
+            f"{MOST_NUMBERS:.2g} numbers"
+        )
+    # A function that does not work is an error, not so many failed cells.
+    places = np.linspace(0.0, cell.length, 7)
+    cell.permittivity_at(places)
+    cell.fixed_charge_at(places)
     bar = _bar(count, progress)
     found = _Found(cell, count, nodes, order, profiles)
     if _uniform(cell, values):
-        whole = _batch(cell, values)
+        with np.errstate(all="ignore"):
+            whole = _batch(cell, values)
         parts = [slice(k, min(k + CHUNK, count)) for k in range(0, count, CHUNK)]
 
         def work(part: slice) -> int:
@@ -121,7 +134,6 @@ def solve_many(
             for done in pool.map(work, parts):
                 bar.update(done)
     else:
-        shape = tuple(axis.size for axis in values.values())
         with bar:
             for k in range(count):
                 at = zip(values, np.unravel_index(k, shape), strict=True)
@@ -148,10 +160,16 @@ class _Found:
 
     def put(self, part: slice, found: Equilibria) -> None:
         """Take the cells of a batch."""
+        with np.errstate(all="ignore"):  # extreme cells have failed, and say so
+            self._put(part, found)
+
+    def _put(self, part: slice, found: Equilibria) -> None:
         b = found.batch
         left, right, energy, error, residual, resolution, mass, _ = found.numbers.T
         outcome = found.outcomes(self.order)
         ok = np.array([one.ok for one in outcome])
+        for k in np.flatnonzero(ok & ~(b.z != 0.0).any(axis=1)):
+            outcome[k], ok[k] = Outcome.OUT_OF_RANGE, False  # nothing is charged
         to_field = b.volt / b.length
         displacement = self.cell.constants.permittivity * to_field
         position, uncertainty, width = found.interface[:, :3].T * b.length

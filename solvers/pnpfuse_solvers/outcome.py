@@ -72,8 +72,11 @@ class SolverError(RuntimeError):
     """
 
     def __init__(self, outcome: Outcome, detail: str = ""):
-        self.outcome = outcome
+        self.outcome, self.detail = outcome, detail
         super().__init__(f"{outcome.message} {detail}".strip())
+
+    def __reduce__(self) -> tuple[type, tuple[Outcome, str]]:
+        return type(self), (self.outcome, self.detail)
 
 
 def judged(

@@ -50,7 +50,9 @@ class Placement:
         if not callable(cell.fixed_charge):
             self._fixed = abs(cell.fixed_charge)
         self._fixed *= unit_of(cell)
-        self.steps: Array = np.unique(found) / cell.length
+        steps = np.unique(found) / cell.length
+        # A step at an end is one value there and another inside: no node can stand beside it.
+        self.steps: Array = steps[(steps > 1e-9) & (steps < 1.0 - 1e-9)]
 
     def _follow(self, change: Array) -> None:
         """Add the changes of a profile from sample to sample, its steps left out."""

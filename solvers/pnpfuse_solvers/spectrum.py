@@ -121,6 +121,8 @@ def impedance(
             state = discretise(cell, x).solve(np.interp(x, at, u), tol)
             outcome = state.outcome
             levels.append(elastance(state, d, omega))
+            if not np.isfinite(levels[-1]).all():
+                outcome = Outcome.NOT_FINITE
             at, u, x = x, state.u, grid.halved(x)
     if throw and not outcome.ok:
         raise SolverError(outcome, f"(nodes {nodes}, order {order})")

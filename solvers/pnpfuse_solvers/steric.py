@@ -28,9 +28,11 @@ go through them: ``ions`` = (z, k, log_v, inv_v0, excess, user, unit), see `mixt
 import math
 
 import numpy as np
-from numba import cfunc, njit, types
+from numba import cfunc, types
 
-_jit = njit(cache=True, error_model="numpy")
+from pnpfuse_solvers.compiled import jit
+
+_jit = jit(error_model="numpy")
 # What a user's excess looks like to the kernels: (c (S,) [1/m^3], mu (S,), d mu/d c (S, S)).
 EXCESS = types.void(types.float64[::1], types.float64[::1], types.float64[:, ::1])
 # Evaluations of all nodes to settle a closed cell's chemical potentials; 2 or 3 are usual.

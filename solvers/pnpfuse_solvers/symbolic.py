@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT = 4000
 LARGEST_POWER = 100
+# SymPy takes long over the largest of many.
+MOST_ARGUMENTS = 16
 FUNCTIONS = (
     "exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "erf", "Abs", "sign",
     "Heaviside", "Piecewise", "Min", "Max",
@@ -181,7 +183,8 @@ def _built(node: ast.AST, name: str, symbols: Mapping[str, sympy.Symbol]) -> Any
         raise ValueError(f"{name}: got '^' in {ast.unparse(node)!r:.60}; write ** for a power")
     raise ValueError(
         f"{name}: got {ast.unparse(node)!r:.60}, which is not allowed in an expression; there are "
-        f"numbers, {', '.join(symbols)}, + - * / **, {', '.join(CONSTANTS + FUNCTIONS)}"
+        f"numbers, {', '.join(symbols)}, + - * / **, {', '.join(CONSTANTS + FUNCTIONS)} "
+        "(a condition: Piecewise((1, x < 1e-9), (0, True)))"
     )
 
 
@@ -200,6 +203,8 @@ def _called(called: str, args: list[ast.expr], name: str, build: Callable) -> An
         return sympy.Piecewise(*pieces)
     values = [_value(name, build(part)) for part in args]
     many = called in ("Min", "Max")
+    if len(values) > MOST_ARGUMENTS:
+        raise ValueError(f"{name}: got {len(values)} arguments of {called}; give at most 16")
     if len(values) != 1 and not (many and len(values) > 1):
         raise ValueError(f"{name}: got {len(values)} arguments of {called}; give one")
     if called != "sqrt" and not many and values[0].is_number and not values[0].is_Rational:
@@ -211,7 +216,7 @@ def _called(called: str, args: list[ast.expr], name: str, build: Callable) -> An
 
 def _number(name: str, value: Any) -> Any:
     """Refuse a number that float64 cannot hold, before it grows further."""
-    if value.is_number and value != 0 and not (
+    if value.is_number and not value.is_zero and not (
         value.is_real and value.is_finite and 1e-300 < abs(float(value)) < 1e300
     ):  # fmt: skip
         raise ValueError(

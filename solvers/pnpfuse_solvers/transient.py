@@ -118,6 +118,8 @@ def solve_transient(
     ]
     outcome = next((found for found in outcomes if not found.ok), Outcome.CONVERGED)
     shown = levels[0 if finest else -1]
+    if outcome.ok and not all(np.isfinite(level.residual + level.smallest) for level in levels):
+        outcome = Outcome.NOT_FINITE
     if outcome.ok and not shown.resolution <= 1.0:
         outcome = Outcome.UNRESOLVED_LAYER
     elif outcome.ok and not max(level.residual for level in levels) <= LARGEST_RESIDUAL:
@@ -242,11 +244,15 @@ def _mesh(cell: Cell, program: Program, initial: str | xr.Dataset, nodes: int) -
     """Half of the nodes where the equilibrium at the largest voltage wants them, half evenly."""
     left, right = program.largest * cell.thermal_voltage
     if isinstance(initial, xr.Dataset) and "electrode_potential" in initial:
-        first, second = initial["electrode_potential"].values.reshape(-1, 2)[-1]
-        if abs(second - first) > abs(right - left):
-            left, right = first, second
-    ends = cell.replace(potential=(float(left), float(right)))
-    solution = on_placed_mesh(ends, nodes, 1e-8)
+        ends = initial["electrode_potential"].values
+        if ends.dtype.kind != "f" or ends.size < 2 or ends.shape[-1] != 2:
+            raise ValueError(
+                f"initial: got electrode_potential {ends!r:.60}; give a result of this package"
+            )
+        first, second = ends.reshape(-1, 2)[-1]
+        if np.isfinite(first + second) and abs(second - first) > abs(right - left):
+            left, right = float(first), float(second)
+    solution = on_placed_mesh(cell.replace(potential=(float(left), float(right))), nodes, 1e-8)
     x = solution.problem.nodes
     density = 0.5 / (np.diff(x) * (nodes - 1)) + 0.5
     mesh = grid.snapped(grid.place(x, density, nodes), breakpoints(cell) / cell.length)

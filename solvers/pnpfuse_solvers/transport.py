@@ -13,13 +13,13 @@ flows in less what flows out.
 """
 
 import numpy as np
-from numba import njit
 
 from pnpfuse_solvers import compiled, elimination
+from pnpfuse_solvers.compiled import jit
 from pnpfuse_solvers.elimination import System, factorise, room, solve
 
 # As in ``kernels``: no fastmath, and a division by 0 gives inf.
-_jit = njit(cache=True, error_model="numpy")
+_jit = jit(error_model="numpy")
 
 CONVERGED, EXHAUSTED, NOT_FINITE = 0, 1, 2
 # Largest change of u in a Newton step that need not be damped, kB T/e.
