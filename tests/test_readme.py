@@ -39,6 +39,10 @@ def test_docs_example_runs(name, number, example, tmp_path, monkeypatch):
     assert "assert" in example
 
 
+def test_no_placeholder_is_left():
+    assert not re.findall(r"^[A-Z]+_[A-Z_]+$", TEXT, re.M)
+
+
 def test_commands_are_targets_of_the_makefile():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"\bmake ([a-z]+)", TEXT)) <= targets
