@@ -1,12 +1,13 @@
 """How kernels are compiled: kept on disk where that is possible."""
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from numba import njit
+from numba import cfunc, njit
 
 
 def jit(**options: Any) -> Callable[[Callable], Any]:
@@ -16,11 +17,20 @@ def jit(**options: Any) -> Callable[[Callable], Any]:
     process.
     """
 
+    return _kept(functools.partial(njit, **options))
+
+
+def callback(signature: Any) -> Callable[[Callable], Any]:
+    """Return the decorator for functions that kernels are handed, kept like kernels."""
+    return _kept(functools.partial(cfunc, signature))
+
+
+def _kept(decorator: Callable[..., Any]) -> Callable[[Callable], Any]:
     def compile_once(function: Callable) -> Any:
         try:
-            return njit(cache=True, **options)(function)
+            return decorator(cache=True)(function)
         except RuntimeError:  # no place for the cache
-            return njit(**options)(function)
+            return decorator()(function)
 
     return compile_once
 

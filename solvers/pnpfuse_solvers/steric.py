@@ -28,9 +28,9 @@ go through them: ``ions`` = (z, k, log_v, inv_v0, excess, user, unit), see `mixt
 import math
 
 import numpy as np
-from numba import cfunc, types
+from numba import types
 
-from pnpfuse_solvers.compiled import jit
+from pnpfuse_solvers.compiled import callback, jit
 
 _jit = jit(error_model="numpy")
 # What a user's excess looks like to the kernels: (c (S,) [1/m^3], mu (S,), d mu/d c (S, S)).
@@ -40,7 +40,7 @@ MOST_TRIES = 40
 CONVERGED, STALLED, EXHAUSTED, NOT_FINITE, NOT_CONVEX = 0, 1, 2, 3, 4
 
 
-@cfunc(EXCESS, cache=True)
+@callback(EXCESS)
 def no_excess(c, mu, slope):
     """Stand in where the user gives no excess; never called."""
 
