@@ -324,14 +324,30 @@ def equilibrium(u, a, w, f, r, v, z, amount, closed, tol, limit):
             value = energy(u, a, w, f, r, v, z, amount, closed, c)[0]
         error = size
         slope = dot(g, step)
-        t = 1.0
-        while True:
+        t, low, high = 1.0, 0.0, 1.0
+        for _ in range(60):
             for i in range(n):
                 trial[i] = u[i] + t * step[i]
             after, total_g = energy(trial, a, w, f, r, v, z, amount, closed, c)
-            if after <= value - 1e-4 * t * slope or t < 1e-10:
+            imbalance(trial, a, w, f, r, v, z, c, g)
+            ahead = dot(g, step)  # how steeply J still falls there
+            # Where a huge charge at a held node hides the change in J, its slope decides (Hager and
+            # Zhang, SIAM J. Optim. 16 (2005) 170).
+            hidden = abs(after - value) <= 1e-14 * abs(value) and ahead >= -0.9 * slope
+            if not (after <= value - 1e-4 * t * slope or hidden):
+                high = t
+            elif not closed:
                 break
-            t *= 0.5
+            # Logarithms of sums are nearly straight far from the minimum: enough descent alone may
+            # leave most of the way. J is convex: where it rises again lies beyond the least value
+            # along the step, and where it falls half as steeply as at the start short of it.
+            elif ahead < -0.5 * slope:
+                high = t
+            elif ahead > 0.5 * slope and t < 1.0:
+                low = t
+            else:
+                break
+            t = 0.5 * (low + high)
         u[:] = trial
         value = after
     return c, total_g, iteration, error, status
