@@ -356,21 +356,16 @@ def check_cell(cell: Any, points_only: str = "") -> None:
     """Refuse what is no Cell and, for a solver that is named, ions that are not points."""
     if not isinstance(cell, Cell):
         raise ValueError(f"cell: got {type(cell).__name__}; give a Cell, for example Cell.fig8(5)")
-    if points_only:
-        _check_points(cell, points_only)
-
-
-def _check_points(cell: Cell, solver: str) -> None:
-    if cell.excess is not None:
+    if points_only and cell.excess is not None:
         raise ValueError(
-            f"excess: got {cell.excess}; {solver} treats ions as ideal, give None (only "
-            "solve_equilibrium takes an excess)"
+            f"excess: got {cell.excess}; {points_only} treats ions as ideal, give None (only "
+            "solve_equilibrium and solve_many take an excess)"
         )
     for ion in cell.ions:
-        if ion.diameter > 0.0:
+        if points_only and ion.diameter > 0.0:
             raise ValueError(
-                f"diameter of ion {ion.name!r}: got {ion.diameter:g} m; {solver} treats ions as "
-                "points, give 0"
+                f"diameter of ion {ion.name!r}: got {ion.diameter:g} m; {points_only} treats ions "
+                "as points, give 0"
             )
 
 

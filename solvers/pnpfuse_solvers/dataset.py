@@ -88,6 +88,7 @@ OVER_TIME = {
 
 @functools.cache
 def package_version() -> str:
+    """Version of the installed package."""
     return importlib.metadata.version("pnpfuse")
 
 

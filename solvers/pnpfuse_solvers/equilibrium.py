@@ -165,9 +165,9 @@ def on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
     """
     placement = Placement(cell)
     coarse = min(nodes, max(batch.COARSEST, nodes // batch.COARSE_SHARE) + 4 * placement.steps.size)
-    solution, iterations = _unplaced(cell, placement, coarse, tol), 0
+    solution = _unplaced(cell, placement, coarse, tol)
+    iterations = solution.iterations
     for attempt in range(1 + batch.ROUNDS):
-        iterations += solution.iterations
         if not solution.outcome.ok and attempt == 1:
             solution = _unplaced(cell, placement, nodes, tol)
             iterations += solution.iterations
@@ -176,6 +176,7 @@ def on_placed_mesh(cell: Cell, nodes: int, tol: float) -> Solution:
         problem = discretise(cell, placement.after(solution, nodes) * cell.length)
         start = np.interp(problem.nodes, solution.problem.nodes, solution.u)
         solution = problem.solve(start, tol)
+        iterations += solution.iterations
     return dataclasses.replace(solution, iterations=iterations)
 
 

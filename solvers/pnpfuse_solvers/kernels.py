@@ -1,7 +1,7 @@
-"""Compiled kernels of the solvers: all of them stand in this one file.
+"""Compiled kernels of equilibria of point ions.
 
-Numba's on-disk cache does not notice a change in a callee that lives in another file, so every
-kernel that calls another stands here (but for ``exp``, which does not change). Arrays are float64
+Numba's on-disk cache does not notice a change in a callee that lives in another file, so all that
+call each other stand here (but for ``exp``, which does not change). Arrays are float64
 and C-contiguous, space is the last axis, and nothing is checked: the entry functions in Python
 settle shapes and signs.
 
@@ -276,7 +276,7 @@ def newton_direction(a, w, r, z, c, closed, g, step):
 
 @_jit
 def equilibrium(u, a, w, f, r, v, z, amount, closed, tol, limit):
-    """Minimise J from ``u`` (N,), in place, by Newton steps with Armijo's rule.
+    """Minimise J from ``u`` (N,), in place, by Newton steps with a line search.
 
     Returns ``(c (S, N), sum_s G_s, iterations, error, status)``, the error being what the next step
     would be at the most, in kB T/e and absolute: a relative test stalls for ever where u = 0.

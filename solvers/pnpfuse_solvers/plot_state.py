@@ -192,11 +192,13 @@ def _flux_text(result: xr.Dataset) -> str:
 
 
 def whole_cell(x: Array) -> View:
+    """All nodes, on one axis from wall to wall."""
     factor, unit = prefix(x[-1], "m")
     return np.arange(x.size), lambda at: at * factor, f"$x$ ({unit})"
 
 
 def species_lines(part: xr.Dataset) -> list[tuple[str, str, str, Array]]:
+    """Colour, dashes, label and concentrations of each species."""
     c = part["concentration"].transpose("species", ..., "x").values
     z = part["valence"].values if "valence" in part else np.full(len(c), np.nan)
     return [

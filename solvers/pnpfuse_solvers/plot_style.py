@@ -51,6 +51,7 @@ def prefix(largest: float, units: str) -> tuple[float, str]:
 
 
 def math_text(units: str) -> str:
+    """Units as Matplotlib sets them, exponents raised."""
     words = []
     for word in units.replace("kB T/e", r"$k_\mathrm{B}T/e$").split(" "):
         base = word.rstrip("-0123456789")
@@ -78,6 +79,7 @@ def quantity(value: float, units: str) -> str:
 
 
 def blank_figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> Any:
+    """A Figure and its axes (rows, columns)."""
     # The class, not pyplot: no display, no global state, nothing to close.
     from matplotlib.figure import Figure
 
@@ -86,6 +88,7 @@ def blank_figure(rows: int, columns: int, size: tuple[float, float], **options: 
 
 
 def marker(t: Array) -> str:
+    """Dots where points are few, none where they make a line."""
     return "o" if t.size < 16 else ""
 
 

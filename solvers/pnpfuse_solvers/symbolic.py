@@ -107,6 +107,7 @@ class Expression:
 
 
 def symbols_of(variables: Sequence[str]) -> list[sympy.Symbol]:
+    """SymPy's symbols of these names, real ones."""
     import sympy
 
     return [sympy.Symbol(name, real=True) for name in variables]
