@@ -25,6 +25,7 @@ _HOMES = {
     "list_models": "fusion",
     "load_model": "fusion",
     "load_views": "data",
+    "param_groups": "optimisers",
     "save_model": "fusion",
     "table9_flops": "fusion",
     "table9_parameters": "fusion",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
+
+from pnpfuse.training_options import add_training_options, training_settings
 
 if TYPE_CHECKING:
     from pnpfuse_solvers import Cell
@@ -236,7 +239,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "train a fusion model and evaluate it with modalities missing",
         "pnpfuse train digits --model rpmr --n 4 --b 0.5 --out out/rpmr\n\n"
         "an .npz file holds view_<name> (rows, width) for each modality, y (rows,) of 0..K-1 and,\n"
-        "if known, split (rows,) with 0 train, 1 test, class_names and view_names (their order)",
+        "if known, split (rows,) with 0 train, 1 test, class_names and view_names (their order)\n\n"
+        "several processes: torchrun --nproc-per-node 2 -m pnpfuse train digits --device cpu",
     )  # fmt: skip
     parser.add_argument("data", help="digits, or an .npz file (see below)")
     parser.add_argument("--model", default="rpmr", help="concat, gmf, spmr or rpmr (%(default)s)")
@@ -244,9 +248,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--b", type=float, help="boundary as a ratio (0.5)")
     parser.add_argument("--mapped", action="store_true", help="take b from each modality's cell")
     parser.add_argument("--voltage", type=float, help="of that cell, +-, in kB T/e (20)")
-    parser.add_argument("--epochs", type=int, default=30, help="(%(default)s)")
-    parser.add_argument("--batch-size", type=int, default=128, help="(%(default)s)")
-    parser.add_argument("--lr", type=float, default=1e-3, help="of AdamW (%(default)s)")
+    add_training_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
@@ -275,16 +277,13 @@ def _train(given: argparse.Namespace) -> Iterator[str]:
         found = mapped_options(views, options.get("n", 4.0), voltage)
         yield from mapping_lines(found)
         options |= {"n": found.n, "b": found.b}
-    settings = {
-        "epochs": given.epochs,
-        "batch_size": given.batch_size,
-        "lr": given.lr,
-        "device": given.device,
-    }
+    settings = training_settings(given)
     with cpu_threads(given.threads):
         history, scores = train_and_save(
             views, given.model, out=given.out, seed=given.seed, settings=settings, **options
         )
+    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
+        return
     yield from history_lines(history)
     yield from evaluation_lines(scores)
     yield f"written: {given.out}"

@@ -63,9 +63,14 @@ def mapping_lines(found: Hyperparameters) -> list[str]:
 def history_lines(history: History) -> list[str]:
     """The losses that a training ended with, and what there is to say about its data."""
     settings = history.settings
-    steps = settings["epochs"] * -(-settings["rows"] // settings["batch_size"])
+    epochs = len(history.losses["task"])
+    steps = epochs * -(-settings["rows"] // settings["batch_size"])
     last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.losses.items())
-    lines = [f"losses after {settings['epochs']} epochs ({steps} steps): {last}"]
+    lines = [f"losses after {epochs} epochs ({steps} steps): {last}"]
+    if history.validation:
+        best = history.best_epoch or epochs
+        scores = ", ".join(f"{k} {v[best - 1]:.4g}" for k, v in history.validation.items())
+        lines.append(f"validation after epoch {best}: {scores}")
     note = settings.get("note")
     return [*lines, f"note: {note}"] if note else lines
 

@@ -191,6 +191,34 @@ def diagnostics_figure(diagnostics: xr.Dataset) -> Figure:
     return figure
 
 
+def history_figure(history: xr.Dataset) -> Figure:
+    """Losses over the epochs, with validation accuracy and learning rates where there are some.
+
+    Parameters
+    ----------
+    history : xarray.Dataset
+        From `History.to_dataset`.
+    """
+    panels = {"_loss": "loss", "_accuracy": "accuracy", "learning_rate": "learning rate"}
+    shown = {
+        label: names
+        for ending, label in panels.items()
+        if (names := [str(name) for name in history.data_vars if str(name).endswith(ending)])
+    }
+    figure, axes = _figure(1, len(shown), 3.6 * len(shown), 3.2)
+    for axis, (label, names) in zip(axes[0], shown.items(), strict=True):
+        for i, name in enumerate(names):
+            axis.plot(
+                history["epoch"], history[name], color=CYCLE[i % len(CYCLE)],
+                label=name.removesuffix("_loss").replace("_", " "),
+            )  # fmt: skip
+        if "best_epoch" in history.attrs:
+            axis.axvline(history.attrs["best_epoch"], color=MARK, ls=":", lw=1.2)
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.legend(frameon=False, fontsize=7)
+    return figure
+
+
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file's bytes, without a date, so that equal figures are equal files."""
     buffer = io.BytesIO()
