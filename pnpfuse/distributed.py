@@ -112,9 +112,7 @@ def data_parallel(module: nn.Module, loss: Callable[[], Tensor]) -> nn.Module:
     weights = [weight for weight in module.parameters() if weight.requires_grad]
     grads = torch.autograd.grad(loss(), weights, allow_unused=True)
     unused = add_up(torch.tensor(float(any(g is None for g in grads)), device=weights[0].device))
-    return DistributedDataParallel(
-        module, broadcast_buffers=False, find_unused_parameters=bool(unused)
-    )
+    return DistributedDataParallel(module, find_unused_parameters=bool(unused))
 
 
 def average_gradients(weights: Iterable[nn.Parameter], share: float) -> None:
