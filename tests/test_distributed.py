@@ -11,12 +11,12 @@ import pytest
 import torch
 import xarray as xr
 from safetensors.torch import load_file, save_file
+from test_validation import as_lazy
 
 from pnpfuse.data import Views
 from pnpfuse.distributed import from_first, gather, rank, shard, world
 from pnpfuse.fusion import create_model
 from pnpfuse.training import fit
-from test_validation import as_lazy
 
 ROWS, BATCH = 130, 43  # three batches of 43 rows, which two processes cannot halve, and one of 1
 
