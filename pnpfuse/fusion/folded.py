@@ -30,7 +30,7 @@ class FoldedPMR(Exchange):
         self.check_values = block.check_values
         self.fill = block.fill
         self.weight, self.bias = nn.ParameterDict(), nn.ParameterDict()
-        for group, maps in zip(block.groups, block.maps, strict=True):
+        for group, maps in zip(block.groups, block.stacks, strict=True):
             weight, bias = maps.folded()  # (g, l* + l, l), (g, l* + l)
             for i, m in enumerate(group):
                 self.weight[m] = nn.Parameter(weight[i], requires_grad=False)

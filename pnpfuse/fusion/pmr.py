@@ -1,6 +1,7 @@
 """Physics-inspired multimodal reconfiguration: dissolve, split at b, exchange, reconstruct."""
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -121,31 +122,22 @@ class PMR(Exchange):
         )
 
     def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
-        stacks = self._stacked(V)  # each (g, batch, l)
-        Z = self._exchanged(stacks)  # each (g, batch, l* + l)
+        fused, shared, specific = self._exchanged(V)
         if self.gradient == "block_only":
             # The features are cut off, so this pass serves the loss alone and `fused` keeps the
             # task's way back to them.
-            stacks = [V.detach() for V in stacks]
-            recon = self._reconstructed(self._exchanged(stacks))  # each (g, batch, l)
+            V = {m: v.detach() for m, v in V.items()}
+            recon = self._reconstructed(self._exchanged(V)[0])  # each (g, batch, l)
         else:
-            recon = self._reconstructed(Z)
+            recon = self._reconstructed(fused)
         keep = masks and {m: masks[m] & masks[self._source[m]] for m in V}  # (batch,)
-        loss = self._preservation(stacks, recon, keep)  # ()
-        fused = self._by_name(Z)  # (batch, l* + l_m)
-        common = self.widths.common
-        return FusionOutput(
-            fused,
-            {m: z[:, :common] for m, z in fused.items()},
-            {m: z[:, common:] for m, z in fused.items()},
-            self._by_name(recon),
-            {"preservation": loss},
-            masks or {},
-        )
+        loss = self._preservation(self._stacked(V), recon, keep)  # ()
+        recovered = self._by_name(recon)  # (batch, l_m)
+        return FusionOutput(fused, shared, specific, recovered, {"preservation": loss}, masks or {})
 
     def separate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Each modality's own shared part (batch, l*) and specific part (batch, l_m)."""
-        parts = [maps.separate(V) for maps, V in zip(self.maps, self._stacked(V), strict=True)]
+        parts = [maps.separate(V) for maps, V in zip(self.stacks, self._stacked(V), strict=True)]
         return self._by_name([own for own, _ in parts]), self._by_name([s for _, s in parts])
 
     def maps_of(self, modality: str) -> dict[str, tuple[Tensor, Tensor | None]]:
@@ -156,7 +148,7 @@ class PMR(Exchange):
         """
         self._known("modality", modality)
         j = next(j for j, group in enumerate(self.groups) if modality in group)
-        return self.maps[j].one(self.groups[j].index(modality))
+        return self.stacks[j].one(self.groups[j].index(modality))
 
     def shared_of(self, source: str) -> tuple[Tensor, Tensor | None]:
         """Weight (l*, B_k) and bias (l*,) of the map that takes `source`'s shared part."""
@@ -183,8 +175,13 @@ class PMR(Exchange):
             f"gradient={self.gradient!r}, pairing={self.pairing!r}"
         )
 
+    @property
+    def stacks(self) -> list[Maps]:
+        """`maps`, typed, in the order of `groups`."""
+        return cast(list[Maps], list(self.maps))
+
     def _stacked(self, V: dict[str, Tensor]) -> list[Tensor]:
-        """V (g, batch, l) of each group."""
+        """(g, batch, width) of (batch, width), for each group."""
         return [torch.stack([V[m] for m in group]) for group in self.groups]
 
     def _by_name(self, stacks: list[Tensor]) -> dict[str, Tensor]:
@@ -196,23 +193,25 @@ class PMR(Exchange):
         }
         return {m: parts[m] for m in self.dims}
 
-    def _exchanged(self, stacks: list[Tensor]) -> list[Tensor]:
-        """Z = [shared; specific] (g, batch, l* + l) of V (g, batch, l), for each group."""
-        parts = [maps.separate(V) for maps, V in zip(self.maps, stacks, strict=True)]
-        own = self._by_name([own for own, _ in parts])  # (batch, l*)
-        return [
-            torch.cat([torch.stack([own[self._source[m]] for m in group]), specific], dim=-1)
-            for group, (_, specific) in zip(self.groups, parts, strict=True)
-        ]
+    def _exchanged(
+        self, V: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """fused (batch, l* + l_m), shared (batch, l*) and specific (batch, l_m) of all."""
+        own, specific = self.separate(V)
+        shared = {m: own[self._source[m]] for m in V}
+        fused = {m: torch.cat([shared[m], specific[m]], dim=-1) for m in V}
+        return fused, shared, specific
 
-    def _reconstructed(self, Z: list[Tensor]) -> list[Tensor]:
-        return [maps.reconstruct(z) for maps, z in zip(self.maps, Z, strict=True)]
+    def _reconstructed(self, fused: dict[str, Tensor]) -> list[Tensor]:
+        """P_recon Z (g, batch, l) for each group."""
+        stacks = self._stacked(fused)  # each (g, batch, l* + l)
+        return [maps.reconstruct(Z) for maps, Z in zip(self.stacks, stacks, strict=True)]
 
     def _preservation(
         self, stacks: list[Tensor], recon: list[Tensor], keep: dict[str, Tensor] | None
     ) -> Tensor:
         total = None
-        for maps, group, target, found in zip(self.maps, self.groups, stacks, recon, strict=True):
+        for maps, group, target, found in zip(self.stacks, self.groups, stacks, recon, strict=True):
             if self.gradient != "full":
                 target = target.detach()
             if self.domain == "transform":

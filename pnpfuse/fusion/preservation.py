@@ -48,8 +48,10 @@ def sample_error(target: Tensor, reconstruction: Tensor, metric: str, reduction:
     if metric == "mse":
         squared = (target - reconstruction).square()  # (..., batch, width)
         return squared.mean(-1) if reduction == "mean" else squared.sum(-1)
-    (target, tt), (reconstruction, rr) = _scaled(target), _scaled(reconstruction)
-    return 1 - (target * reconstruction).sum(-1) * (tt * rr).rsqrt()  # (..., batch)
+    # Both at once: these are many small operations.
+    scaled, squared = _scaled(torch.stack([target, reconstruction]))
+    (t, r), (tt, rr) = scaled.unbind(), squared.unbind()
+    return 1 - (t * r).sum(-1) * (tt * rr).rsqrt()  # (..., batch)
 
 
 def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
