@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -11,11 +12,13 @@ class FusionOutput:
 
     Attributes
     ----------
-    fused : {modality: (batch, l* + l_m)}, [shared; specific]
+    fused : {modality: (batch, l* + l_m)}, [shared; specific]; a block that fuses into one
+        representation has the single entry "joint"
     shared : {modality: (batch, l*)}, the part that came from the modality's source
     specific : {modality: (batch, l_m)}
     reconstruction : {modality: (batch, l_m)}, the features recovered from `fused`
     losses : {name: scalar}, not weighted
+    present : {modality: bool (batch,)}, every modality named; empty if nothing was absent
 
     A block that lacks one of these leaves the dict empty.
     """
@@ -25,6 +28,7 @@ class FusionOutput:
     specific: dict[str, Tensor] = field(default_factory=dict)
     reconstruction: dict[str, Tensor] = field(default_factory=dict)
     losses: dict[str, Tensor] = field(default_factory=dict)
+    present: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,3 +45,8 @@ class ModelOutput:
     logits: Tensor
     losses: dict[str, Tensor]
     fusion: FusionOutput | None
+
+
+# So that torch.export takes them as the outputs of a program.
+for _kind in (FusionOutput, ModelOutput):
+    torch.export.register_dataclass(_kind)
