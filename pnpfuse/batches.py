@@ -16,7 +16,8 @@ from pnpfuse.fusion.model import FusionModel
 AHEAD = 2  # batches read while one is computed with
 CHUNK = 4096  # rows read at once for the standardisation
 
-Batch = tuple[dict[str, Tensor], Tensor]
+# Features {modality: (batch, d)}, presence {modality: bool (batch,)} or None, labels (batch,).
+Batch = tuple[dict[str, Tensor], dict[str, Tensor] | None, Tensor]
 
 
 class HeldRows:
@@ -24,17 +25,28 @@ class HeldRows:
 
     def __init__(self, model: FusionModel, views: Views):
         self.features, self.labels = rows_for(model, views)  # each (rows, d), (rows,)
+        masks = getattr(views, "present", None)
+        self.present = masks and {
+            m: torch.from_numpy(mask).to(self.labels.device) for m, mask in masks.items()
+        }  # each (rows,)
 
     def set_scale(self, model: FusionModel) -> None:
-        """Take the model's standardisation from these rows."""
-        model.set_scale(self.features)
+        """Take the model's standardisation from these rows, those that are present."""
+        if self.present is None:
+            model.set_scale(self.features)
+            return
+        for m, scale in (model.scales or {}).items():
+            assert isinstance(scale, Standardise)
+            if self.present[m].any():
+                scale.fit(self.features[m][self.present[m]])
 
     def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
-        """Features {modality: (batch, d)} and labels (batch,) for each chunk of row numbers."""
+        """A batch for each chunk of row numbers."""
         # Moved at once: a copy for every batch would stall every step.
         moved = torch.cat(list(chunks)).to(self.labels.device)  # (rows,)
         for rows in moved.split([len(chunk) for chunk in chunks]):  # each (batch,)
-            yield {m: X[rows] for m, X in self.features.items()}, self.labels[rows]
+            present = self.present and {m: mask[rows] for m, mask in self.present.items()}
+            yield {m: X[rows] for m, X in self.features.items()}, present, self.labels[rows]
 
 
 class ReadRows:
@@ -55,14 +67,16 @@ class ReadRows:
         moments = {m: _Moments(width) for m, width in model.dims.items()}
         for start in range(0, len(self.views), CHUNK):
             rows = np.arange(start, min(start + CHUNK, len(self.views)))
+            masks = self._present(rows)
             for m, X in self.views.read(rows).items():  # type: ignore[attr-defined]
-                moments[m].add(np.asarray(X, np.float64), m, start)
+                mask = np.ones(len(rows), bool) if masks is None else masks[m]
+                moments[m].add(np.asarray(X, np.float64)[mask], m, start)
         for m, scale in model.scales.items():
             assert isinstance(scale, Standardise)
             moments[m].give(scale)
 
     def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
-        """Features {modality: (batch, d)} and labels (batch,) for each chunk of row numbers."""
+        """A batch for each chunk of row numbers."""
         ahead: deque = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="views") as reader:
             for chunk in chunks:
@@ -74,18 +88,29 @@ class ReadRows:
 
     def _read(self, rows: np.ndarray) -> Batch:
         features = self.views.read(rows)  # type: ignore[attr-defined]
-        tensors = {m: torch.from_numpy(np.asarray(X)) for m, X in features.items()}  # (batch, d)
-        labels = torch.from_numpy(np.asarray(self.views.labels)[rows])  # (batch,)
-        if self.device.type == "cuda":  # only pinned memory is copied while the GPU computes
-            return {m: X.pin_memory() for m, X in tensors.items()}, labels.pin_memory()
-        return tensors, labels
+        masks = self._present(rows)
+        return (
+            {m: self._pin(X) for m, X in features.items()},  # (batch, d)
+            None if masks is None else {m: self._pin(mask) for m, mask in masks.items()},
+            self._pin(np.asarray(self.views.labels)[rows]),  # (batch,)
+        )
+
+    def _present(self, rows: np.ndarray) -> dict[str, np.ndarray] | None:
+        read = getattr(self.views, "read_present", None)
+        return None if read is None else read(rows)
+
+    def _pin(self, values: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(values))
+        # Only pinned memory is copied while the GPU computes.
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
     def _move(self, batch: Batch) -> Batch:
-        features, labels = batch
-        moved = {
-            m: X.to(self.device, self.dtype, non_blocking=True) for m, X in features.items()
-        }  # each (batch, d)
-        return moved, labels.to(self.device, non_blocking=True)
+        features, masks, labels = batch
+        return (
+            {m: X.to(self.device, self.dtype, non_blocking=True) for m, X in features.items()},
+            masks and {m: mask.to(self.device, non_blocking=True) for m, mask in masks.items()},
+            labels.to(self.device, non_blocking=True),
+        )
 
 
 Rows = HeldRows | ReadRows
@@ -105,12 +130,14 @@ class _Moments:
         self.low, self.high = np.full(width, np.inf), np.full(width, -np.inf)
 
     def add(self, X: np.ndarray, modality: str, start: int) -> None:
-        """Take in X (rows, width), whose first row is number `start`."""
+        """Take in X (rows, width), whose first row is number `start` or later."""
+        if not len(X):
+            return
         bad = np.flatnonzero(~np.isfinite(X).all(1))
         if len(bad):
             raise ValueError(
-                f"views has NaN or infinite values in {modality!r}, first in training row "
-                f"{start + bad[0]}; clean or impute them"
+                f"views has NaN or infinite values in {modality!r}, among the {len(X)} training "
+                f"rows from {start}; clean or impute them"
             )
         mean, total = X.mean(0), self.rows + len(X)
         gap = mean - self.mean
@@ -121,7 +148,12 @@ class _Moments:
 
     @torch.no_grad()
     def give(self, scale: Standardise) -> None:
-        """Write mean and std to `scale`; a constant column gets std 1, as in `Standardise.fit`."""
+        """Write mean and std to `scale`, if there were rows.
+
+        A constant column gets std 1, as in `Standardise.fit`.
+        """
+        if not self.rows:
+            return
         std = np.where(self.low == self.high, 1.0, np.sqrt(self.squares / self.rows))
         spread = torch.from_numpy(std).to(scale.std.dtype)
         scale.mean.copy_(torch.from_numpy(self.mean))

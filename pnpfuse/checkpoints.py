@@ -92,6 +92,8 @@ def fingerprint(views: Views) -> str:
     """A short name of the data: of every value, or of labels and widths if it is not in memory."""
     found = hashlib.sha256(json.dumps([views.dims, views.classes]).encode())
     found.update(np.ascontiguousarray(views.labels).tobytes())
+    for mask in (getattr(views, "present", None) or {}).values():
+        found.update(np.ascontiguousarray(mask).data)
     if not getattr(views, "lazy", False):
         for X in views.features.values():
             found.update(np.ascontiguousarray(X).data)

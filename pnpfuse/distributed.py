@@ -1,8 +1,8 @@
 """Several processes that train one model: each its shard of every batch."""
 
+import atexit
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import torch
@@ -23,23 +23,19 @@ def rank() -> int:
     return dist.get_rank() if world() > 1 else 0
 
 
-@contextmanager
-def process_group(device: str | torch.device = "auto") -> Iterator[None]:
-    """Join the group that ``torchrun`` prepared, for the time of the block.
+def join_processes(device: str | torch.device = "auto") -> None:
+    """Join the processes that ``torchrun`` started, until the end of this one.
 
     Without torchrun, and inside a group that is there already, nothing happens.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
-        yield
         return
     cpu = str(device) == "cpu" or not torch.cuda.is_available()
     if not cpu:
         torch.cuda.set_device(local_device())
     dist.init_process_group("gloo" if cpu else "nccl")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    # Not sooner: torchrun's store still holds the addresses, so a second group would use them.
+    atexit.register(lambda: dist.destroy_process_group() if dist.is_initialized() else None)
 
 
 def local_device() -> torch.device:
@@ -110,7 +106,10 @@ def data_parallel(module: nn.Module, loss: Callable[[], Tensor]) -> nn.Module:
         which DistributedDataParallel has to look at every step
     """
     weights = [weight for weight in module.parameters() if weight.requires_grad]
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
     grads = torch.autograd.grad(loss(), weights, allow_unused=True)
+    for buffer, before in buffers:  # running means have followed the trial
+        buffer.copy_(before)
     unused = add_up(torch.tensor(float(any(g is None for g in grads)), device=weights[0].device))
     return DistributedDataParallel(module, find_unused_parameters=bool(unused))
 

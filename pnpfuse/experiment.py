@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from pnpfuse.data import Views
-from pnpfuse.distributed import from_first, process_group
+from pnpfuse.distributed import from_first, join_processes
 from pnpfuse.evaluation import check_views, evaluate
 from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.encoders import default_width
@@ -66,11 +66,11 @@ def train_and_save(
     check_views(fusion, views, "test")  # `fit` looks at the training rows
     settings = dict(settings or {})
     folder = Path(out)
-    with process_group(settings.get("device", "auto")):
-        from_first(lambda: folder.mkdir(parents=True, exist_ok=True))
-        history = fit(fusion, views, seed=seed, **settings)
-        scores = evaluate(fusion, views, missing="all" if len(views.dims) > 1 else "none")
-        from_first(lambda: _save(fusion, history, scores, folder))
+    join_processes(settings.get("device", "auto"))
+    from_first(lambda: folder.mkdir(parents=True, exist_ok=True))
+    history = fit(fusion, views, seed=seed, **settings)
+    scores = evaluate(fusion, views, missing="all" if len(views.dims) > 1 else "none")
+    from_first(lambda: _save(fusion, history, scores, folder))
     return history, scores
 
 

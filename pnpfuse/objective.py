@@ -29,16 +29,19 @@ class Objective(nn.Module):
         self.weigh = weigh
         self.precision = precision
 
-    def forward(self, features: dict[str, Tensor], labels: Tensor) -> tuple[Tensor | None, Losses]:
+    def forward(
+        self, features: dict[str, Tensor], present: dict[str, Tensor] | None, labels: Tensor
+    ) -> tuple[Tensor | None, Losses]:
         """The sum () or None, and every loss () by name, "task" (the cross-entropy) first.
 
         Parameters
         ----------
         features : {modality: (batch, d)}
+        present : {modality: bool (batch,)}, or None if nothing is absent
         labels : int64 (batch,)
         """
         with autocast(labels.device, self.precision):
-            output = self.model(features, labels=labels)
+            output = self.model(features, present, labels=labels)
         losses = {TASK: cross_entropy(full(output.logits), labels)}
         losses |= {name: full(value) for name, value in output.losses.items()}
         return None if self.weigh is None else self.weigh(losses), losses

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pnpfuse.batches import Rows
+from pnpfuse.batches import Batch, Rows
 from pnpfuse.distributed import (
     add_up,
     average_gradients,
@@ -17,6 +17,7 @@ from pnpfuse.distributed import (
     gather,
     rank,
     shard,
+    share_state,
     world,
 )
 from pnpfuse.fusion.model import FusionModel
@@ -108,6 +109,7 @@ class Trainer:
         """Give the model the weights that the training ends with."""
         if self.best.weights:
             self.model.load_state_dict(self.best.weights)
+        share_state(self.model)  # running means are each process's own
 
     def state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on; called by all processes together."""
@@ -165,17 +167,17 @@ class Trainer:
         mine = [shard(rows) for rows in whole]
         batches = self.rows.batches([rows for rows, _ in mine])
         sums: dict[str, Tensor] = {}
-        for (features, labels), (_, used), rows in zip(batches, mine, whole, strict=True):
-            losses = self._step(features, labels, used / len(rows))
+        for batch, (_, used), rows in zip(batches, mine, whole, strict=True):
+            losses = self._step(batch, used / len(rows))
             for name, value in losses.items():
                 # Stays on the device: reading it here would stall every step.
                 sums[name] = sums.get(name, 0) + value.detach() * used
         means = (add_up(torch.stack(list(sums.values()))) / self.count).tolist()
         return dict(zip(sums, means, strict=True))
 
-    def _step(self, features: dict[str, Tensor], labels: Tensor, share: float) -> dict[str, Tensor]:
+    def _step(self, batch: Batch, share: float) -> dict[str, Tensor]:
         """One step with this process's `share` of a batch; the losses before it, each ()."""
-        total, losses = self.objective(features, labels)
+        total, losses = self.objective(*batch)
         self.optimizer.zero_grad()
         if self.aggregate is not None:
             self.aggregate(losses, self.model)

@@ -74,9 +74,9 @@ def validate(model: FusionModel, rows: Rows, count: int, precision: str) -> dict
     """Cross-entropy and accuracy of `model` over `count` rows; leaves it in evaluation mode."""
     model.eval()
     sums: Tensor | float = 0.0
-    for features, labels in rows.batches(torch.arange(count).split(BATCH)):
+    for features, present, labels in rows.batches(torch.arange(count).split(BATCH)):
         with autocast(labels.device, precision):
-            logits = model(features).logits  # (batch, classes)
+            logits = model(features, present).logits  # (batch, classes)
         loss = cross_entropy(full(logits), labels, reduction="sum")  # ()
         right = (logits.argmax(-1) == labels).sum()  # ()
         sums = sums + torch.stack([loss.double(), right.double()])  # (2,)

@@ -59,8 +59,9 @@ class Homoscedastic(nn.Module):
 
     def forward(self, losses: Losses) -> Tensor:
         """The weighted sum, ()."""
-        stacked = torch.stack([losses[name] for name in self.names])  # (losses,)
-        s = self.log_variance
+        found = [i for i, name in enumerate(self.names) if name in losses]
+        stacked = torch.stack([losses[self.names[i]] for i in found])  # (losses,)
+        s = self.log_variance[found]  # (losses,)
         return 0.5 * (torch.exp(-s) * stacked + s).sum()
 
     def variances(self) -> dict[str, float]:
@@ -70,7 +71,7 @@ class Homoscedastic(nn.Module):
 
 def known_weights(model: FusionModel) -> dict[str, float]:
     """{loss: the weight that its method recommends}."""
-    return dict(getattr(model, "loss_weights", {"preservation": 0.1}))
+    return dict(model.loss_weights)
 
 
 def resolve_weights(model: FusionModel, weights: Mapping[str, float] | None) -> dict[str, float]:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from test_validation import as_lazy
 
 from pnpfuse.data import Views
-from pnpfuse.distributed import from_first, gather, rank, shard, world
+from pnpfuse.distributed import from_first, gather, join_processes, rank, shard, world
 from pnpfuse.fusion import create_model
 from pnpfuse.training import fit
 
@@ -70,16 +70,15 @@ def outcome(model, history):
 def work(folder):
     """What each of the two processes does."""
     from pnpfuse.cli import main
-    from pnpfuse.distributed import process_group
 
     torch.set_num_threads(1)
-    with process_group("cpu"):
-        for name, options in RUNS.items():
-            weights, parts = outcome(*train(options))
-            save_file(weights, folder / f"{name}-{rank()}.safetensors")
-            (folder / f"{name}-{rank()}.json").write_text(json.dumps(parts))
-        resume_to_the_same_bits(folder)
-        errors_reach_everyone()
+    join_processes("cpu")
+    for name, options in RUNS.items():
+        weights, parts = outcome(*train(options))
+        save_file(weights, folder / f"{name}-{rank()}.safetensors")
+        (folder / f"{name}-{rank()}.json").write_text(json.dumps(parts))
+    resume_to_the_same_bits(folder)
+    errors_reach_everyone()
     arguments = ["train", str(folder / "data.npz"), "--device", "cpu", "--epochs", "2"]
     assert main([*arguments, "--checkpoint", "--out", str(folder / "out")]) == 0
     assert main([*arguments, "--recipe", "best", "--out", str(folder / "out")]) == 2

@@ -109,14 +109,12 @@ def test_held_rows_are_neither_trained_on_nor_measured_by(views):
 
 @pytest.mark.parametrize("patience", [1, 3])
 def test_early_stopping_against_a_count_by_hand(views, patience):
-    settings = {"lr": 0.2, "optimizer": "sgd", "schedule": "constant", "validation": 0.25}
+    settings = {"lr": 0.1, "optimizer": "sgd", "schedule": "constant", "validation": 0.25}
     settings |= {"batch_size": 16, "progress": False, "device": "cpu", "epochs": 40}
-    models = {}
 
     def weights(**options):
         model = new_model(views)
         history = fit(model, views, **settings | options)
-        models[len(models)] = model
         return torch.cat([v.flatten() for v in model.state_dict().values()]), history
 
     _, whole = weights()
@@ -189,8 +187,60 @@ def test_a_lazy_row_that_is_not_finite_is_named(views):
             return Broken(part.features, part.labels, part.split, part.class_names)
 
     broken = Broken(views.features, views.labels, views.split, views.class_names)
-    with pytest.raises(ValueError, match="'b', first in training row 7"):
+    with pytest.raises(ValueError, match="'b', among the 150 training rows from 0"):
         fit(new_model(views), broken, epochs=1, progress=False, device="cpu")
+
+
+@dataclass(frozen=True, eq=False)
+class Partial(Views):
+    """Views in which samples lack modalities."""
+
+    present: dict | None = None
+    lazy: bool = False
+
+    def read(self, rows):
+        return {m: X[rows] for m, X in self.features.items()}
+
+    def read_present(self, rows):
+        return {m: mask[rows] for m, mask in self.present.items()}
+
+    def subset(self, mask):
+        part = super().subset(mask)
+        present = {m: had[mask] for m, had in self.present.items()}
+        return Partial(
+            part.features, part.labels, part.split, part.class_names, part.name, present, self.lazy
+        )
+
+
+def test_what_absent_rows_hold_plays_no_part(views):
+    random = np.random.default_rng(1)
+    present = {"a": random.random(200) < 0.7}
+    present["b"] = ~present["a"] | (random.random(200) < 0.7)
+    trained = []
+    for lazy, inside in [(False, 0.0), (False, 1e6), (True, -7.0)]:
+        features = {
+            m: np.where(present[m][:, None], X, inside).astype(np.float32)
+            for m, X in views.features.items()
+        }
+        partial = Partial(
+            features, views.labels, views.split, views.class_names, "p", present, lazy
+        )
+        model = new_model(views)
+        history = fit(model, partial, epochs=2, validation=0.2, progress=False, device="cpu")
+        trained.append((model.state_dict(), history))
+    X = partial.train
+    kept, _ = split_validation(model, X, 0.2, 0)
+    rows = kept.features["a"][kept.present["a"]]
+    for state, history in trained:
+        np.testing.assert_allclose(state["scales.a.mean"], rows.mean(0), rtol=1e-4)
+        np.testing.assert_allclose(state["scales.a.std"], rows.std(0), rtol=1e-4)
+        for name, value in trained[0][0].items():
+            torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-6)
+        losses = trained[0][1].validation["loss"]
+        assert history.validation["loss"] == pytest.approx(losses, rel=1e-4)
+    complete = new_model(views)
+    fit(complete, views, epochs=2, validation=0.2, progress=False, device="cpu")
+    assert not torch.allclose(complete.head.linear.weight, state["head.linear.weight"])
 
 
 def test_an_error_while_reading_reaches_the_caller(views):
