@@ -239,8 +239,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "train a fusion model and evaluate it with modalities missing",
         "pnpfuse train digits --model rpmr --n 4 --b 0.5 --out out/rpmr\n\n"
         "an .npz file holds view_<name> (rows, width) for each modality, y (rows,) of 0..K-1 and,\n"
-        "if known, split (rows,) with 0 train, 1 test, class_names and view_names (their order)\n\n"
-        "several processes: torchrun --nproc-per-node 2 -m pnpfuse train digits --device cpu",
+        "if known, split (rows,) with 0 train, 1 test, class_names and view_names (their order)",
     )  # fmt: skip
     parser.add_argument("data", help="digits, or an .npz file (see below)")
     parser.add_argument("--model", default="rpmr", help="concat, gmf, spmr or rpmr (%(default)s)")

@@ -7,7 +7,10 @@ from typing import Any
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """The arguments of `fit`; None where `fit` or the recipe has a value of its own."""
-    group = parser.add_argument_group("training")
+    group = parser.add_argument_group(
+        "training",
+        "several processes: torchrun --nproc-per-node 2 -m pnpfuse train digits --device cpu",
+    )
     group.add_argument("--recipe", help="a paper's settings: pmr-sgd, pmr-adamw or gmf; what is "
                        "given beside it goes first")  # fmt: skip
     group.add_argument("--epochs", type=int, help="(30)")
