@@ -1,7 +1,7 @@
 """Rows for a training: held on the device, or read batch by batch."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,7 +14,7 @@ from pnpfuse.fusion.encoders import Standardise
 from pnpfuse.fusion.model import FusionModel
 
 AHEAD = 2  # batches read while one is computed with
-CHUNK = 4096  # rows read at once for the standardisation
+CHUNK, CHUNK_BYTES = 4096, 2**26  # most rows at once where no batch size is given
 
 # Features {modality: (batch, d)}, presence {modality: bool (batch,)} or None, labels (batch,).
 Batch = tuple[dict[str, Tensor], dict[str, Tensor] | None, Tensor]
@@ -65,8 +65,8 @@ class ReadRows:
         if model.scales is None:
             return
         moments = {m: _Moments(width) for m, width in model.dims.items()}
-        for start in range(0, len(self.views), CHUNK):
-            rows = np.arange(start, min(start + CHUNK, len(self.views)))
+        for chunk in in_order(len(self.views), model.dims):
+            rows, start = chunk.numpy(), int(chunk[0])
             masks = self._present(rows)
             for m, X in self.views.read(rows).items():  # type: ignore[attr-defined]
                 mask = np.ones(len(rows), bool) if masks is None else masks[m]
@@ -119,6 +119,12 @@ Rows = HeldRows | ReadRows
 def rows_of(model: FusionModel, views: Views) -> Rows:
     """The rows of `views`, held or read as they are."""
     return (ReadRows if getattr(views, "lazy", False) else HeldRows)(model, views)
+
+
+def in_order(count: int, dims: Mapping[str, int]) -> tuple[Tensor, ...]:
+    """The row numbers 0..count-1, as many at a time as fit 64 MiB, 4096 at most."""
+    size = max(1, min(CHUNK, CHUNK_BYTES // (4 * sum(dims.values()))))
+    return torch.arange(count).split(size)
 
 
 class _Moments:

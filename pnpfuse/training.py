@@ -26,7 +26,7 @@ from pnpfuse.weighting import (
     FixedWeights,
     Homoscedastic,
     make_weighting,
-    weighting_name,
+    name_of,
 )
 
 __all__ = ["RECIPES", "History", "TrainingError", "fit", "param_groups"]
@@ -153,8 +153,8 @@ def fit(
         "rows": len(kept),
         **numbers,
         "optimizer": optimizer,
-        "schedule": weighting_name(schedule),
-        "weighting": weighting_name(weighting),
+        "schedule": name_of(schedule),
+        "weighting": name_of(weighting),
         "weights": json.dumps(weigh.weights if isinstance(weigh, FixedWeights) else {}),
         "validation": validation.name if isinstance(validation, Views) else float(validation),
         "patience": patience,

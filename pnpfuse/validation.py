@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pnpfuse.batches import Rows
+from pnpfuse.batches import Rows, in_order
 from pnpfuse.data import Views
 from pnpfuse.fusion.arguments import check_number
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.objective import autocast, full
-
-BATCH = 4096
 
 
 def split_validation(
@@ -74,7 +72,7 @@ def validate(model: FusionModel, rows: Rows, count: int, precision: str) -> dict
     """Cross-entropy and accuracy of `model` over `count` rows; leaves it in evaluation mode."""
     model.eval()
     sums: Tensor | float = 0.0
-    for features, present, labels in rows.batches(torch.arange(count).split(BATCH)):
+    for features, present, labels in rows.batches(in_order(count, model.dims)):
         with autocast(labels.device, precision):
             logits = model(features, present).logits  # (batch, classes)
         loss = cross_entropy(full(logits), labels, reduction="sum")  # ()

@@ -109,13 +109,13 @@ def make_weighting(
         )
     if weights is not None:
         raise ValueError(
-            f"weights goes with weighting='fixed'; with {weighting_name(weighting)!r} leave it out"
+            f"weights goes with weighting='fixed'; with {name_of(weighting)!r} leave it out"
         )
     return weighting if callable(weighting) else Homoscedastic([TASK, *known_weights(model)])
 
 
-def weighting_name(weighting: Any) -> str:
-    """How a record calls a weighting."""
-    if isinstance(weighting, str):
-        return weighting
-    return str(getattr(weighting, "__name__", type(weighting).__name__))
+def name_of(choice: Any) -> str:
+    """How a record calls a choice: its word, or the name of the function given instead."""
+    if isinstance(choice, str):
+        return choice
+    return str(getattr(choice, "__name__", type(choice).__name__))
