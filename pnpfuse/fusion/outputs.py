@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from torch import Tensor
+from torch.export import register_dataclass
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,8 @@ class ModelOutput:
     logits: Tensor
     losses: dict[str, Tensor]
     fusion: FusionOutput | None
+
+
+# What torch.export hands back must be known to it; an exported program is saved with these names.
+register_dataclass(FusionOutput, serialized_type_name="pnpfuse.FusionOutput")
+register_dataclass(ModelOutput, serialized_type_name="pnpfuse.ModelOutput")

@@ -140,11 +140,15 @@ def zero_absent(V: Tensor, mask: Tensor) -> Tensor:
 
 
 def working_dtype(module: nn.Module) -> torch.dtype | None:
-    """The dtype that `module`'s features must have; None under autocast, which converts them."""
-    weight = next(module.parameters())
-    kind = weight.device.type
-    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return None if autocast else weight.dtype
+    """The dtype that `module`'s features must have, None for any.
+
+    Any will do under autocast, which converts them, and for a module without parameters.
+    """
+    for weight in module.parameters():
+        kind = weight.device.type
+        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        return None if autocast else weight.dtype
+    return None
 
 
 def readable(tensor: Tensor) -> bool:
