@@ -144,10 +144,11 @@ def working_dtype(module: nn.Module) -> torch.dtype | None:
 
     Any will do under autocast, which converts them, and for a module without parameters.
     """
+    # A loop that ends at once: torch.compile before 2.5 does not trace next with a default.
     for weight in module.parameters():
         kind = weight.device.type
         autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-        return None if autocast else weight.dtype
+        return None if autocast or not weight.is_floating_point() else weight.dtype
     return None
 
 
@@ -171,6 +172,18 @@ def check_names(argument: str, given: Mapping[str, Tensor], dims: Mapping[str, i
         raise ValueError(
             f"{argument} has the unknown modality {', '.join(unknown)}; known are {list(dims)}"
         )
+
+
+def check_labels(labels: Tensor, features: Features) -> None:
+    """ValueError unless `labels` is an int64 tensor (batch,) beside `features`."""
+    batch = len(next(iter(features.values()), ()))
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (batch,):
+        found = (
+            f"{labels.dtype} with shape {_shape(labels)}"
+            if isinstance(labels, Tensor)
+            else type(labels).__name__
+        )
+        raise ValueError(f"labels must be int64 with shape ({batch},); found {found}")
 
 
 def _check_left_out(masks: dict[str, Tensor]) -> None:

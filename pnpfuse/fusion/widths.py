@@ -55,6 +55,11 @@ def check_dims(dims: Mapping[str, int], at_least: int = 1) -> dict[str, int]:
     return checked
 
 
+def check_width(width: int, argument: str = "width") -> int:
+    """`width` as an int, or a ValueError that says what is wrong."""
+    return check_count(argument, width, most=WIDEST)
+
+
 def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Widths:
     """The widths of PMR Eq. 4-5 with the boundary of GMF Algorithm 2.
 
