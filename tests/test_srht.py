@@ -29,7 +29,7 @@ def dense(module):
     return np.sqrt(p / k) * stacked[rows][:, : module.in_features]
 
 
-@pytest.mark.parametrize("width", [1, 2, 4, 32, 64, 128, 256, 512, 1024, 2048, 4096])
+@pytest.mark.parametrize("width", [1, 2, 4, 32, 64, 128, 256, 512, 1024, 2048])
 def test_hadamard_is_scipys_matrix(width):
     x = normal(2, 3, width)
     expected = x.numpy() @ sylvester(width) / np.sqrt(width)
