@@ -15,6 +15,12 @@ DIMS = {"text": 6, "audio": 4, "video": 9}
 BATCH = {0: torch.export.Dim("batch")}
 
 
+@pytest.fixture(autouse=True)
+def fresh_compiler():
+    """Every model has the same forward, and torch compiles a function eight times at most."""
+    torch.compiler.reset()
+
+
 def batch(rows, masked, seed=0):
     """(features,) or (features, present) with every sample present in "text"."""
     random = torch.Generator().manual_seed(seed)
