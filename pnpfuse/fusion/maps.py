@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-MAPS = ("dissolve", "shared", "specific", "recon")
+SIDES = ("shared", "specific")  # of the boundary
 
 
 class Maps(nn.Module):
@@ -28,13 +28,14 @@ class Maps(nn.Module):
 
     Notes
     -----
-    Parameters: ``dissolve`` (g, n l, l), ``shared`` (g, l*, B), ``specific`` (g, l, n l - B) and
-    ``recon`` (g, l, l* + l), each with ``<name>_bias`` (g, outputs). They are drawn as
+    Weights: ``dissolve_shared`` (g, B, l) and ``dissolve_specific`` (g, n l - B, l), the rows of
+    P_dis on the two sides of the boundary; ``shared`` (g, l*, B), ``specific`` (g, l, n l - B),
+    ``recon`` (g, l, l* + l). Each has its bias ``<name>_bias`` (g, outputs). They are drawn as
     `torch.nn.Linear` draws them.
 
-    Without an activation P_shared P_dis[:B] and P_specific P_dis[B:] are products of matrices, and
-    (P D) V = P (D V). In training the cheaper order is taken: multiplying the maps first costs no
-    factor n for each sample, which pays for batches of more than about l n/(2 n - 2) rows.
+    Without an activation P (D V) = (P D) V, and in training the cheaper order is taken: maps
+    multiplied first cost no factor n for each sample, which pays for batches of more than about
+    l n/(2 n - 2) rows.
     """
 
     def __init__(
@@ -48,12 +49,13 @@ class Maps(nn.Module):
         activation: Callable[[Tensor], Tensor] | None,
     ):
         super().__init__()
-        self.boundary = boundary
         self.activation = activation
+        beyond = expanded - boundary
         shapes = {
-            "dissolve": (expanded, width),
+            "dissolve_shared": (boundary, width),
+            "dissolve_specific": (beyond, width),
             "shared": (common, boundary),
-            "specific": (width, expanded - boundary),
+            "specific": (width, beyond),
             "recon": (width, common + width),
         }
         for name, (outputs, inputs) in shapes.items():
@@ -64,53 +66,82 @@ class Maps(nn.Module):
             self.register_parameter(
                 f"{name}_bias", None if offset is None else nn.Parameter(offset)
             )
-        separate = expanded * width + common * boundary + width * (expanded - boundary)
-        product = width * (common * boundary + width * (expanded - boundary))
-        saved = separate - width * (common + width)  # multiplications for each sample
+        product = width * (common * boundary + width * beyond)  # multiplications, once
+        saved = expanded * width + product // width - width * (common + width)  # for each sample
         self._worthwhile = product / saved if saved > 0 else math.inf  # rows
 
-    def dissolved(self, V: Tensor, bias: bool = True) -> Tensor:
-        """D (g, batch, n l) of V (g, batch, l), PMR Eq. 4; without its bias if so asked."""
-        D = _linear(V, self.dissolve, self.dissolve_bias if bias else None)
+    def dissolved(self, V: Tensor) -> Tensor:
+        """D (g, batch, n l) of V (g, batch, l), PMR Eq. 4."""
+        return torch.cat([self._dissolved(V, side) for side in SIDES], dim=2)
+
+    def transformed(self, V: Tensor) -> Tensor:
+        """`dissolved` without the bias."""
+        D = torch.cat([torch.bmm(V, self._weight(f"dissolve_{side}").mT) for side in SIDES], dim=2)
         return D if self.activation is None else self.activation(D)
 
     def separate(self, V: Tensor) -> tuple[Tensor, Tensor]:
         """Own shared (g, batch, l*) and specific part (g, batch, l) of V (g, batch, l), Eq. 5."""
         if self.activation is None and self.training and V.shape[1] > self._worthwhile:
-            weight, bias = self.product()
-            both = _linear(V, weight, bias)  # (g, batch, l* + l)
-            common = self.shared.shape[1]
-            return both[..., :common], both[..., common:]
-        D = self.dissolved(V)  # (g, batch, n l)
-        own = _linear(D[..., : self.boundary], self.shared, self.shared_bias)
-        specific = _linear(D[..., self.boundary :], self.specific, self.specific_bias)
+            own, specific = (_linear(V, *self.product(side)) for side in SIDES)
+        else:
+            own, specific = (
+                _linear(self._dissolved(V, side), self._weight(side), self._bias(side))
+                for side in SIDES
+            )
         return own, specific
 
     def reconstruct(self, Z: Tensor) -> Tensor:
         """P_recon Z (g, batch, l) of Z (g, batch, l* + l), Eq. 6."""
         return _linear(Z, self.recon, self.recon_bias)
 
-    def product(self) -> tuple[Tensor, Tensor | None]:
-        """[P_shared P_dis[:B]; P_specific P_dis[B:]] (g, l* + l, l), and its bias (g, l* + l)."""
-        first, rest = self.dissolve[:, : self.boundary], self.dissolve[:, self.boundary :]
-        weight = torch.cat([self.shared @ first, self.specific @ rest], dim=1)
-        if self.dissolve_bias is None:
-            return weight, None
-        offset = self.dissolve_bias[..., None]  # (g, n l, 1)
-        first, rest = offset[:, : self.boundary], offset[:, self.boundary :]
-        bias = torch.cat([self.shared @ first, self.specific @ rest], dim=1)[..., 0]
-        return weight, bias + torch.cat([self.shared_bias, self.specific_bias], dim=1)
+    def product(self, side: str) -> tuple[Tensor, Tensor | None]:
+        """P_shared P_dis[:B] (g, l*, l) or P_specific P_dis[B:] (g, l, l), with its bias."""
+        outer, inner = self._weight(side), self._weight(f"dissolve_{side}")
+        bias, offset = self._bias(side), self._bias(f"dissolve_{side}")
+        if bias is not None and offset is not None:
+            bias = torch.baddbmm(bias[..., None], outer, offset[..., None]).squeeze(2)
+        return torch.bmm(outer, inner), bias
 
     @torch.no_grad()
     def folded(self) -> tuple[Tensor, Tensor | None]:
-        """`product`, multiplied out in double precision: its rounding would stay for good."""
-        like = self.dissolve
+        """Both products one above the other, (g, l* + l, l) and (g, l* + l).
+
+        Multiplied out in double precision: their rounding would stay for good.
+        """
+        like = self.recon
         double = copy.deepcopy(self).cpu().double()  # not every accelerator has double precision
-        weight, bias = double.product()
-        return weight.to(like), None if bias is None else bias.to(like)
+        weights, biases = zip(*(double.product(side) for side in SIDES), strict=True)
+        bias = None if biases[0] is None else torch.cat(biases, dim=1).to(like)
+        return torch.cat(weights, dim=1).to(like), bias
+
+    def one(self, index: int) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """{"dissolve", "shared", "specific", "recon": (weight, bias)} of one of the modalities."""
+        found = {}
+        for name in ("dissolve_shared", "dissolve_specific", "shared", "specific", "recon"):
+            bias = self._bias(name)
+            found[name] = (self._weight(name)[index], None if bias is None else bias[index])
+        halves = [found.pop(f"dissolve_{side}") for side in SIDES]
+        weights, biases = zip(*halves, strict=True)
+        found["dissolve"] = (torch.cat(weights), None if biases[0] is None else torch.cat(biases))
+        return found
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={tuple(getattr(self, name).shape)}" for name in MAPS)
+        return ", ".join(
+            f"{name}={tuple(weight.shape)}"
+            for name, weight in self.named_parameters()
+            if not name.endswith("_bias")
+        )
+
+    def _dissolved(self, V: Tensor, side: str) -> Tensor:
+        name = f"dissolve_{side}"
+        D = _linear(V, self._weight(name), self._bias(name))
+        return D if self.activation is None else self.activation(D)
+
+    def _weight(self, name: str) -> Tensor:
+        return getattr(self, name)
+
+    def _bias(self, name: str) -> Tensor | None:
+        return getattr(self, f"{name}_bias")
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

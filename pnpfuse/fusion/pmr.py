@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.folded import FoldedPMR
-from pnpfuse.fusion.maps import MAPS, Maps
+from pnpfuse.fusion.maps import Maps
 from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.preservation import METRICS, REDUCTIONS, preservation
 from pnpfuse.fusion.widths import Ratio, split_widths
@@ -151,17 +151,12 @@ class PMR(Exchange):
     def maps_of(self, modality: str) -> dict[str, tuple[Tensor, Tensor | None]]:
         """{"dissolve", "shared", "specific", "recon": (weight, bias)} of one modality.
 
-        Views of the parameters, weights (outputs, inputs). "shared" takes this modality's OWN
-        shared part, of width B, to the modality that receives it.
+        Weights are (outputs, inputs). "shared" takes this modality's OWN shared part, of width B,
+        to the modality that receives it.
         """
         self._known("modality", modality)
         j = next(j for j, group in enumerate(self.groups) if modality in group)
-        i = self.groups[j].index(modality)
-        found = {}
-        for name in MAPS:
-            bias = getattr(self.maps[j], f"{name}_bias")
-            found[name] = (getattr(self.maps[j], name)[i], None if bias is None else bias[i])
-        return found
+        return self.maps[j].one(self.groups[j].index(modality))
 
     def shared_of(self, source: str) -> tuple[Tensor, Tensor | None]:
         """Weight (l*, B_k) and bias (l*,) of the map that takes `source`'s shared part."""
@@ -221,8 +216,7 @@ class PMR(Exchange):
             if self.gradient != "full":
                 target = target.detach()
             if self.domain == "transform":
-                target = maps.dissolved(target, bias=False)  # (g, batch, n l)
-                found = maps.dissolved(found, bias=False)
+                target, found = maps.transformed(target), maps.transformed(found)
             kept = None if keep is None else torch.stack([keep[m] for m in group])  # (g, batch)
             loss = preservation(target, found, kept, metric=self.metric, reduction=self.reduction)
             total = loss if total is None else total + loss

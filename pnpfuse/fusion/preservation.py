@@ -48,19 +48,22 @@ def sample_error(target: Tensor, reconstruction: Tensor, metric: str, reduction:
     if metric == "mse":
         squared = (target - reconstruction).square()  # (..., batch, width)
         return squared.mean(-1) if reduction == "mean" else squared.sum(-1)
-    return 1 - (_unit(target) * _unit(reconstruction)).sum(-1)  # (..., batch)
+    (target, tt), (reconstruction, rr) = _scaled(target), _scaled(reconstruction)
+    return 1 - (target * reconstruction).sum(-1) * (tt * rr).rsqrt()  # (..., batch)
 
 
-def _unit(x: Tensor) -> Tensor:
-    """x/|x| of each row (..., width); a zero row as it is: its cosine is 0, its gradient finite."""
-    # Over the largest entry first, so that no square over- or underflows. A cosine knows no scale,
-    # hence this one may count as a constant.
+def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x over the largest entry of each row (..., width), and that row's square (...).
+
+    A zero row stays as it is, with 1 for its square: its cosine is 0, its gradient finite.
+    """
+    # A cosine knows no scale: the largest entry may count as a constant, and divided by it no
+    # square over- or underflows.
     largest = x.detach().abs().amax(-1, keepdim=True)  # (..., 1)
     zero = largest < _SHORTEST  # (..., 1)
-    scaled = x / largest.masked_fill(zero, 1.0)  # (..., width)
-    squared = scaled.square().sum(-1, keepdim=True)  # (..., 1), at least 1 if not zero
+    x = x / largest.masked_fill(zero, 1.0)  # (..., width)
     # Filled before the root: 1/sqrt(0) would make the gradient inf * 0.
-    return scaled * squared.masked_fill(zero, 1.0).rsqrt()
+    return x, x.square().sum(-1).masked_fill(zero[..., 0], 1.0)
 
 
 def _widen(x: Tensor) -> Tensor:
