@@ -144,7 +144,7 @@ def working_dtype(module: nn.Module) -> torch.dtype | None:
 
     Any will do under autocast, which converts them, and for a module without parameters.
     """
-    # A loop that ends at once: torch.compile before 2.5 does not trace next with a default.
+    # A loop that ends at once: torch.compile of torch 2.4 knows no next with a default.
     for weight in module.parameters():
         kind = weight.device.type
         autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
