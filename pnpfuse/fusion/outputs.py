@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
+from torch.export import register_dataclass
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,6 @@ class ModelOutput:
     fusion: FusionOutput | None
 
 
-# So that torch.export takes them as the outputs of a program.
-for _kind in (FusionOutput, ModelOutput):
-    torch.export.register_dataclass(_kind)
+# What torch.export hands back must be known to it; an exported program is saved with these names.
+register_dataclass(FusionOutput, serialized_type_name="pnpfuse.FusionOutput")
+register_dataclass(ModelOutput, serialized_type_name="pnpfuse.ModelOutput")

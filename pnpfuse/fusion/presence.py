@@ -140,14 +140,16 @@ def zero_absent(V: Tensor, mask: Tensor) -> Tensor:
 
 
 def working_dtype(module: nn.Module) -> torch.dtype | None:
-    """The dtype that `module`'s features must have; None if any will do: without
-    parameters, and under autocast, which converts."""
-    weight = next(module.parameters(), None)
-    if weight is None or not weight.is_floating_point():
-        return None
-    kind = weight.device.type
-    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return None if autocast else weight.dtype
+    """The dtype that `module`'s features must have, None for any.
+
+    Any will do under autocast, which converts them, and for a module without parameters.
+    """
+    # A loop that ends at once: torch.compile of torch 2.4 knows no next with a default.
+    for weight in module.parameters():
+        kind = weight.device.type
+        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        return None if autocast or not weight.is_floating_point() else weight.dtype
+    return None
 
 
 def readable(tensor: Tensor) -> bool:

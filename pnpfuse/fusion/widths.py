@@ -89,6 +89,11 @@ def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Width
     return Widths(dims, min(dims.values()), expanded, boundary)
 
 
+def next_power(width: int) -> int:
+    """The smallest power of two that is not below `width`."""
+    return 1 << (width - 1).bit_length()
+
+
 def _ratios(b: Ratio, dims: dict[str, int]) -> dict[str, float]:
     if isinstance(b, Mapping):
         if set(b) != set(dims):
