@@ -64,8 +64,9 @@ class Trainer:
         self.rows, self.count, self.held, self.held_count = rows, count, held, held_count
         self.batch_size, self.precision, self.clip = batch_size, precision, clip
         self.seed = seed
-        self.weigh = weighting if isinstance(weighting, nn.Module) else None
-        self.aggregate = None if isinstance(weighting, nn.Module) else weighting
+        summed = isinstance(weighting, FixedWeights | Homoscedastic)
+        self.weigh: nn.Module | None = weighting if summed else None  # type: ignore[assignment]
+        self.aggregate: Aggregate | None = None if summed else weighting
         self.objective: nn.Module = Objective(model, self.weigh, precision)
         self.shuffle = torch.Generator().manual_seed(seed)
         self.best = Best(patience)

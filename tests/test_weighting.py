@@ -110,6 +110,17 @@ def test_an_aggregator_that_adds_up_is_the_fixed_sum(views):
     assert json.loads(plain.settings["weights"]) == {"preservation": 0.1}
 
 
+def test_an_aggregator_may_be_a_module(views):
+    class Summed(torch.nn.Module):
+        def forward(self, losses, model):
+            sum(losses.values()).backward()
+
+    found, history = train(views, weighting=Summed())
+    expected, _ = train(views, weights={"preservation": 1.0})
+    torch.testing.assert_close(weights_of(found), weights_of(expected), rtol=1e-12, atol=0)
+    assert history.settings["weighting"] == "Summed"
+
+
 def test_an_aggregator_sees_every_loss_and_the_model(views):
     seen = []
 
