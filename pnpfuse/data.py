@@ -132,19 +132,25 @@ def _staying(path: Path, lazy: bool | None) -> dict[str, Stored]:
 
 
 def _read_dataset(path: Path, engine: str, lazy: bool | None) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if engine == "zarr":
-        # Zarr's fill value is what an unwritten chunk holds, usually 0, and marks nothing missing.
-        options = {"consolidated": False, "use_zarr_fill_value_as_mask": False}
+    decoding: dict[str, Any] = {
+        "decode_times": False,
+        "decode_timedelta": False,
+    }  # a unit of s makes no date
+    zarr: dict[str, Any] = {"consolidated": False, "mask_and_scale": False}
     try:
         dataset = xr.open_dataset(
             path,
             engine=engine,  # type: ignore[arg-type]
             cache=False,
-            decode_times=False,  # a unit of seconds makes a feature no date
-            decode_timedelta=False,
-            **options,
+            **decoding,
+            **(zarr if engine == "zarr" else {}),
         )
+        if engine == "zarr":
+            for variable in dataset.variables.values():
+                # What an unwritten chunk holds; 0, Zarr's default, does not mark a zero as missing.
+                if np.array_equal(variable.attrs.get("_FillValue", np.nan), 0):
+                    del variable.attrs["_FillValue"]
+            dataset = xr.decode_cf(dataset, decode_coords=False, **decoding)
     except ImportError as error:
         raise ValueError(f"Zarr needs the package zarr (pip install zarr): {error}") from error
     except Exception as error:  # whatever h5py, SciPy and zarr raise for damaged files
@@ -221,7 +227,7 @@ def _listed(attribute: Any) -> list[str]:
 def _found(dataset: xr.Dataset) -> str:
     listed = [
         f"{key} ({', '.join(map(str, variable.dims))}) {variable.dtype}"
-        for key, variable in dataset.variables.items()
+        for key, variable in sorted(dataset.variables.items(), key=lambda item: str(item[0]))
     ]
     return f"found {'; '.join(listed) or 'no variable at all'}"
 

@@ -119,6 +119,8 @@ class Stored:
 
     def _slabs(self, found: NDArray[np.int64]) -> list[tuple[int, int]]:
         """Ranges of `found`, sorted rows, that are read in one go."""
+        if not len(found):
+            return []
         chunk = self.source.chunk
         most = chunk * max(1, SLAB // (chunk * self.source.shape[1] * self.source.dtype.itemsize))
         apart = (np.diff(found // chunk) > 1) | (np.diff(found // most) > 0)
