@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect as signatures
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any
+from urllib.parse import quote
 
 import torch
 import xarray as xr
@@ -66,7 +68,8 @@ def compare(
         Show a bar, if the output is a terminal.
     **settings
         Further arguments of `fit`. ``weights`` may name the losses of all the models: each takes
-        those that it has, and its own default for the others.
+        those that it has, and its own default for the others. Under ``checkpoint`` each run gets
+        the folder ``<label>/<seed>``.
 
     Returns
     -------
@@ -96,7 +99,14 @@ def compare(
     own = _weights(settings.get("weights"), untrained)
     tasks = {
         (label, seed): Run(
-            name, options, seed, views, epochs, missing, threads, settings | own[label]
+            name,
+            options,
+            seed,
+            views,
+            epochs,
+            missing,
+            threads,
+            settings | own[label] | _checkpoint(settings, label, seed),
         )
         for label, (name, options) in plans.items()
         for seed in seeds
@@ -159,10 +169,7 @@ def _weights(given: Any, models: Mapping[str, FusionModel]) -> dict[str, dict[st
     """{label: the argument ``weights`` of its `fit`, if it needs one}."""
     if not isinstance(given, Mapping):
         return {label: {} for label in models}  # None, or a weighting that is fit's to judge
-    known = {
-        label: dict(getattr(model, "loss_weights", {"preservation": 0.1}))
-        for label, model in models.items()
-    }
+    known = {label: model.loss_weights for label, model in models.items()}
     strange = sorted(set(map(str, given)) - set().union(*known.values()))
     if strange:
         losses = {label: sorted(names) for label, names in known.items()}
@@ -171,6 +178,13 @@ def _weights(given: Any, models: Mapping[str, FusionModel]) -> dict[str, dict[st
         label: {"weights": {name: given.get(name, own) for name, own in default.items()}}
         for label, default in known.items()
     }
+
+
+def _checkpoint(settings: Mapping[str, Any], label: str, seed: int) -> dict[str, Any]:
+    """A folder of its own for the state of each run, where `fit` is to keep one."""
+    if settings.get("checkpoint") is None:
+        return {}
+    return {"checkpoint": os.path.join(settings["checkpoint"], quote(label, safe=""), str(seed))}
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:

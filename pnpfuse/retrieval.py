@@ -51,7 +51,7 @@ def retrieve(
         "pair", the query's own sample alone
     parts : of the embeddings: "shared", the modality's own shared part, of width l* in every
         modality; "specific"; "all", both. None, "shared" across modalities and "all" within one.
-        A block without these parts (concat) has "all" alone, the encoded features.
+        A block that embeds nothing by itself (concat) has "all" alone, the encoded features.
     normaliser : of mAP@k, as in `rank`
     split : "train" or "test"
 
@@ -85,7 +85,7 @@ def retrieve(
             f"relevance='pair' needs two modalities; {query!r} would look for itself: take 'class'"
         )
     if parts is None:
-        parts = "all" if within or not hasattr(model.block, "embed") else "shared"
+        parts = "all" if within or "shared" not in _parts(model) else "shared"
     asked, items = _present(rows, query), _present(rows, gallery)
     Q = embeddings(model, rows, query, parts, asked)  # (Q, width)
     G = Q if within else embeddings(model, rows, gallery, parts, items)  # (G, width)
@@ -95,8 +95,8 @@ def retrieve(
             "which cannot be compared; "
             + (
                 "take parts='shared'"
-                if hasattr(model.block, "embed")
-                else f"{model.name} has no shared part: give its encoders one width"
+                if "shared" in _parts(model) and parts != "shared"
+                else f"{model.name} has no part of one width: give its encoders one width"
             )
         )
     by = rows.labels if relevance == "class" else np.arange(len(rows))
@@ -129,15 +129,15 @@ def embeddings(
     views : of the model's widths
     modality : the only one that is read
     parts : "all", [own shared; own specific] (rows, l* + l_m), or one of the two; for a block
-        without these parts "all", the encoded features (rows, l_m)
+        that embeds nothing by itself "all", the encoded features (rows, l_m)
     rows : which; None for all
     """
     check_choice("modality", modality, model.dims)
     check_choice("parts", parts, PARTS)
-    if parts != "all" and not hasattr(model.block, "embed"):
+    if parts not in (possible := _parts(model)):
         raise ValueError(
-            f"parts must be 'all' for {model.name}, whose block has no {parts} part; found "
-            f"{parts!r}"
+            f"parts must be one of {possible} for {model.name}, whose block has no such part; "
+            f"found {parts!r}"
         )
     weight = next(model.parameters())
     chosen = np.arange(len(views)) if rows is None else rows
@@ -162,8 +162,22 @@ def _embed(model: FusionModel, X: Tensor, modality: str, parts: str) -> Tensor:
     if not hasattr(block, "embed"):
         return V  # (batch, l_m)
     E = block.embed({modality: V})[modality]  # (batch, l* + l_m)
-    common = E.shape[1] - V.shape[1]  # l*
+    if "specific" not in _parts(model):
+        return E  # of shared width altogether
+    common = E.shape[1] - block.part_widths("specific")[modality]  # l*
     return {"all": E, "shared": E[:, :common], "specific": E[:, common:]}[parts]
+
+
+def _parts(model: FusionModel) -> tuple[str, ...]:
+    """What the embeddings of a model can be asked for."""
+    block: Any = model.block
+    if not hasattr(block, "embed"):
+        return ("all",)
+    try:
+        block.part_widths("specific")
+    except ValueError:  # one projection into a common space, as CLIP has
+        return ("all", "shared")
+    return PARTS
 
 
 def _present(views: Views, modality: str) -> NDArray[np.int64]:

@@ -25,7 +25,7 @@ from pnpfuse.labels import (
 from pnpfuse.stored import Stored, check_finite, not_a_matrix
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Views:
     """Feature vectors of several modalities for the same samples.
 
@@ -78,6 +78,9 @@ class Views:
         object.__setattr__(self, "split", split)
         object.__setattr__(self, "class_names", names)
         object.__setattr__(self, "present", masks)
+
+    def __repr__(self) -> str:
+        return f"Views({self.name!r}, rows={len(self)}, dims={self.dims}, lazy={self.lazy})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without `train` and `test`, which would be pickled as copies of the rows.

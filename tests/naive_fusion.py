@@ -6,10 +6,19 @@ import numpy as np
 
 
 def weights_of(block):
-    """{name: (weight, bias)} of a block's maps as float64 arrays."""
-    state = {key: value.detach().double().numpy() for key, value in block.state_dict().items()}
-    maps = {key.removesuffix(".weight") for key in state if key.endswith(".weight")}
-    return {name: (state[f"{name}.weight"], state.get(f"{name}.bias", 0.0)) for name in maps}
+    """{"<map>.<modality>": (weight, bias)} of a PMR block as float64 arrays.
+
+    P_shared stands under its receiver, as PMR Eq. 5 indexes it.
+    """
+    found = {}
+    for m in block.dims:
+        for name, (weight, bias) in block.maps_of(m).items():
+            owner = m
+            if name == "shared":
+                owner = next(r for r in block.dims if block.source_of(r) == m)
+            offset = 0.0 if bias is None else bias.detach().double().numpy()
+            found[f"{name}.{owner}"] = (weight.detach().double().numpy(), offset)
+    return found
 
 
 def linear(maps, name, x):

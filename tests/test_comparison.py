@@ -292,6 +292,19 @@ def test_each_model_takes_the_weights_it_knows(views, monkeypatch):
     assert seen == {"concat": {"late": 0.3}, "rpmr": {"preservation": 0.7, "align": 0.5}}
 
 
+def test_each_run_keeps_its_state_in_a_folder_of_its_own(views, monkeypatch):
+    seen = []
+
+    def noted(model, views, *, epochs, seed, checkpoint, progress):
+        seen.append(checkpoint)
+        model.eval()
+
+    monkeypatch.setattr(runs, "fit", noted)
+    monkeypatch.setattr(comparison, "fit", noted)
+    compare({"a/b": "concat", "c": "concat"}, views, seeds=[0, 7], epochs=1, checkpoint="state")
+    assert seen == ["state/a%2Fb/0", "state/a%2Fb/7", "state/c/0", "state/c/7"]
+
+
 def scored(**models):
     accuracy = np.array(list(models.values()))[:, :, None] / 100  # (model, seed, condition)
     return xr.Dataset(

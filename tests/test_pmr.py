@@ -108,18 +108,58 @@ def test_order_of_the_features_plays_no_part():
         assert torch.equal(first.fused[m], second.fused[m])
 
 
-def test_shared_maps_are_stored_by_receiver_with_the_width_of_the_source():
+def test_shared_map_lies_with_its_source_and_modalities_alike_are_stacked():
     block = PMR(THREE, n=4, b={"text": 0.5, "audio": 0.25, "video": 0.75})
     assert [block.source_of(m) for m in THREE] == ["audio", "video", "text"]
-    assert block.shared["text"].in_features == block.widths.boundary["audio"] == 4
-    assert block.shared_of("audio") is block.shared["text"]
+    assert block.shared_of("audio")[0].shape == (4, block.widths.boundary["audio"]) == (4, 4)
     assert PMR(THREE, pairing="prev").source_of("text") == "video"
-    assert {key.split(".")[0] for key in block.state_dict()} == {
-        "dissolve",
-        "shared",
-        "specific",
-        "recon",
-    }
+    alike = PMR({"a": 6, "b": 3, "c": 6, "d": 6})
+    assert alike.groups == [["a", "c", "d"], ["b"]]
+    state = alike.state_dict()
+    assert state["maps.0.dissolve_shared"].shape == (3, 12, 6)
+    assert state["maps.1.recon_bias"].shape == (1, 3)
+    for i, m in enumerate(alike.groups[0]):
+        expected = torch.cat(
+            [state["maps.0.dissolve_shared"][i], state["maps.0.dissolve_specific"][i]]
+        )
+        assert torch.equal(alike.maps_of(m)["dissolve"][0], expected)
+        assert torch.equal(alike.maps_of(m)["shared"][0], state["maps.0.shared"][i])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_both_orders_of_multiplication_agree(bias):
+    """Above l n/(2 n - 2) rows the maps are multiplied first; the result is the same."""
+    dims = {"a": 6, "b": 6, "c": 4}
+    block = block_for(dims, n=4, bias=bias)
+    V = features_for(dims, batch=40)
+    assert all(maps._worthwhile < 40 for maps in block.maps)
+    grads = []
+    for training in (True, False):
+        block.train(training)
+        out = block(V)
+        loss = out.losses["preservation"] + sum(z.square().sum() for z in out.fused.values())
+        grads.append((out.fused, torch.autograd.grad(loss, list(block.parameters()))))
+    (fused, first), (other, second) = grads
+    for m in dims:
+        torch.testing.assert_close(fused[m], other[m], rtol=1e-12, atol=1e-12)
+    for left, right in zip(first, second, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["mse", "cosine"])
+def test_loss_in_the_transform_domain(metric):
+    """Between P_dis V and P_dis recon, without the bias that they have in common."""
+    block, V = block_for(THREE, metric=metric, domain="transform"), features_for(THREE)
+    out = block(V)
+    expected = 0.0
+    for m in THREE:
+        weight = block.maps_of(m)["dissolve"][0]
+        target, found = V[m] @ weight.T, out.reconstruction[m] @ weight.T
+        if metric == "mse":
+            expected += (target - found).square().mean()
+        else:
+            expected += (1 - torch.cosine_similarity(target, found)).mean()
+    torch.testing.assert_close(out.losses["preservation"], expected)
 
 
 def test_embedding_is_leak_free():
@@ -353,7 +393,7 @@ def test_never_reads_a_value_off_the_cpu():
         ({"a": 3, "b": 2}, {"b": {"a": 0.5}}, "one ratio for each"),
         ({"a": 3, "b": 2}, {"b": {"a": 0.5, "b": float("nan")}}, "strictly between"),
         ({"a": 3, "b": 2}, {"metric": "l1"}, "'mse', 'cosine'"),
-        ({"a": 3, "b": 2}, {"domain": "transform"}, "'input'"),
+        ({"a": 3, "b": 2}, {"domain": "fourier"}, "'input'"),
         ({"a": 3, "b": 2}, {"mapping": "srht"}, "'linear'"),
         ({"a": 3, "b": 2}, {"experts": "moe"}, "None"),
         ({"a": 3, "b": 2}, {"gradient": "half"}, "block_only"),

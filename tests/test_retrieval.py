@@ -220,7 +220,7 @@ def test_what_can_be_compared(independent):
     for bad, arguments, match in [
         (model, {"parts": "all"}, "width 34 in a and 20 in b.*take parts='shared'"),
         (concat, {}, "width 24 in a and 10 in b.*one width"),
-        (concat, {"parts": "shared"}, "parts must be 'all' for concat"),
+        (concat, {"parts": "shared"}, "parts must be one of .*all.* for concat"),
         (model, {"gallery": "a", "relevance": "pair"}, "would look for itself"),
         (model, {"gallery": "c"}, "gallery must be one of"),
         (model, {"parts": "x"}, "parts must be one of"),

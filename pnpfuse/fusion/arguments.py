@@ -35,6 +35,14 @@ def check_number(argument: str, value: Any, least: float = 0, most: float = math
     return number
 
 
+def check_probability(argument: str, value: Any) -> float:
+    """`value` as a float in [0, 1)."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 <= value < 1:
+        raise ValueError(f"{argument} must be a probability in [0, 1); found {value!r}")
+    return float(value)
+
+
 def check_choice(argument: str, value: Any, accepted: Iterable[str | None]) -> Any:
     """`value`, if it is one of `accepted`."""
     accepted = list(accepted)

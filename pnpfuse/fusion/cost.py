@@ -1,8 +1,9 @@
-"""Parameters and floating-point operations of a linear block, as PMR Table 9 counts them."""
+"""Parameters and floating-point operations of a block and its variants, as PMR counts them."""
 
 from collections.abc import Mapping, Sequence
 
-from pnpfuse.fusion.widths import Ratio, Widths, split_widths
+from pnpfuse.fusion.arguments import check_count
+from pnpfuse.fusion.widths import WIDEST, Ratio, Widths, next_power, split_widths
 
 
 def table9_parameters(dims: Sequence[int] | Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> int:
@@ -59,6 +60,55 @@ def table9_flops(dims: Sequence[int] | Mapping[str, int], n: float = 4, b: Ratio
         total += 2 * (expanded - boundary) * width + (expanded - boundary)
         total += 2 * width * (width + widths.common) + width
     return total
+
+
+def experts_parameters(width: int) -> int:
+    """Weights that a mixture of experts on shared outputs of `width` l* adds, 20 l*^2.
+
+    One shared and four routed experts of two l* x 2 l* matrices (PMR Appendix E, its total; the
+    formula printed beside it gives 40 l*^2). One mixture serves all modalities. Biases (15 l*) and
+    the router (4 l* + 4) come on top of PMR's count.
+    """
+    return 20 * check_count("width", width, most=WIDEST) ** 2
+
+
+def experts_flops(width: int) -> int:
+    """Operations that the mixture adds for one sample, 16 l*^2 + 10 l* (PMR Appendix E).
+
+    For each of the two experts in use: 8 l*^2 for two matrices, 3 l* for their biases and 2 l*
+    for the activation. The router and the sum are not counted. The module computes all five
+    experts, and so 40 l*^2 (see `pnpfuse.fusion.experts.MixtureOfExperts`).
+    """
+    width = check_count("width", width, most=WIDEST)
+    return 16 * width**2 + 10 * width
+
+
+def srht_flops(dims: Sequence[int] | Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> int:
+    """Operations of one sample where all four maps are SRHTs, summed over the modalities.
+
+    Arguments as in `table9_parameters`; there are no parameters to count. One transform of
+    `inputs` to `outputs` features, or back, takes ::
+
+        r (p log2 p + p),  p = inputs to the next power of two,  r = ceil(outputs / p)
+
+    for the butterflies' additions and the signs; the normalisation goes with the signs. The
+    modules multiply by H_16 instead, with 8 times the operations in a quarter of the passes over
+    memory.
+    """
+    widths = _widths(dims, n, b)
+    total = 0
+    for name, width in widths.dims.items():
+        expanded, boundary = widths.expanded[name], widths.boundary[name]
+        total += _transform_flops(width, expanded)
+        total += _transform_flops(boundary, widths.common)
+        total += _transform_flops(expanded - boundary, width)
+        total += _transform_flops(width + widths.common, width)
+    return total
+
+
+def _transform_flops(inputs: int, outputs: int) -> int:
+    padded = next_power(inputs)
+    return -(-outputs // padded) * padded * padded.bit_length()  # log2 p + 1 bits
 
 
 def _widths(dims: Sequence[int] | Mapping[str, int], n: float, b: Ratio) -> Widths:

@@ -1,9 +1,10 @@
-"""The cyclic exchange of shared parts, common to the trained block and its folded form."""
+"""The cyclic exchange of shared parts, common to the blocks that dissolve and reconfigure."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pnpfuse.fusion.arguments import check_choice
+from pnpfuse.fusion.block import Block
 from pnpfuse.fusion.presence import (
     Features,
     Presence,
@@ -16,40 +17,24 @@ from pnpfuse.fusion.widths import Widths
 PAIRINGS = {"next": 1, "prev": -1}
 
 
-class Exchange(nn.Module):
+class Exchange(Block):
     """Base of the blocks in which modality m receives the shared part of its source k.
 
     The source is the next modality of the cycle, k = (m + 1) mod M with m from 0 (PMR Eq. 5), or
-    the previous one with ``pairing="prev"``. The map that consumes k's shared part is stored
-    under its receiver, ``shared.<m>``; `shared_of` gives the view from the source.
-
-    `check_values` False leaves out the search for NaN, for a caller that has searched already.
+    the previous one with ``pairing="prev"``. A block implements `separate`.
     """
 
-    def __init__(self, widths: Widths, pairing: str):
-        super().__init__()
+    def __init__(self, widths: Widths, pairing: str, fill: str = "zero"):
+        super().__init__(widths.dims, fill, at_least=2)
         self.widths = widths
         self.pairing = check_choice("pairing", pairing, PAIRINGS)
-        self.check_values = True
         names = list(widths.dims)
         step = PAIRINGS[pairing]
         self._source = {m: names[(i + step) % len(names)] for i, m in enumerate(names)}
-        self._receiver = {k: m for m, k in self._source.items()}
-        self.shared = nn.ModuleDict()
-        self.specific = nn.ModuleDict()
-
-    @property
-    def dims(self) -> dict[str, int]:
-        """{modality: l_m}, in the order of the cycle."""
-        return dict(self.widths.dims)
 
     def source_of(self, receiver: str) -> str:
         """The modality whose shared part `receiver` takes."""
         return self._source[self._known("receiver", receiver)]
-
-    def shared_of(self, source: str) -> nn.Module:
-        """The map that turns `source`'s shared part into l* features; its receiver owns it."""
-        return self.shared[self._receiver[self._known("source", source)]]
 
     def part_widths(self, parts: str = "all") -> dict[str, int]:
         """{modality: width} of `fused` ("all"), `specific` or `shared`."""
@@ -67,44 +52,38 @@ class Exchange(nn.Module):
         of an index leaks the paired item. Here each modality stands alone; `features` may hold
         some of the block's modalities only.
         """
-        check_names("features", features, self.widths.dims)
-        dims = {m: width for m, width in self.widths.dims.items() if m in features} or self.dims
+        check_names("features", features, self.dims)
+        dims = {m: width for m, width in self.dims.items() if m in features} or self.dims
         if present is not None:
-            check_names("present", present, self.widths.dims)
+            check_names("present", present, self.dims)
             present = {m: present[m] for m in dims if m in present}
-        V, _ = resolve_present(
+        V, masks = resolve_present(
             features, present, dims, dtype=working_dtype(self), check_values=self.check_values
         )
-        own, specific = self.separate(V)
+        given = next(iter(V.values()))
+        # The others' columns are computed too and left out: one path, and no modality sees them.
+        rows = {
+            m: V[m] if m in V else given.new_zeros(len(given), width)
+            for m, width in self.dims.items()
+        }
+        own, specific = self.separate(self.fill(rows, self._all_masks(masks, rows)))
         return {m: torch.cat([own[m], specific[m]], dim=-1) for m in dims}  # (batch, l* + l_m)
 
     def separate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Each modality's own shared part (batch, l*) and specific part (batch, l_m)."""
         raise NotImplementedError
 
-    def _resolve(
-        self, features: Features, present: Presence | None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-        return resolve_present(
-            features,
-            present,
-            self.widths.dims,
-            dtype=working_dtype(self),
-            check_values=self.check_values,
-        )
-
-    def _exchange(
-        self, V: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-        """fused (batch, l* + l_m), shared (batch, l*) and specific (batch, l_m) of all."""
-        own, specific = self.separate(V)
-        shared = {m: own[k] for m, k in self._source.items()}  # (batch, l*)
-        fused = {m: torch.cat([shared[m], specific[m]], dim=-1) for m in V}  # (batch, l* + l_m)
-        return fused, shared, specific
+    def _all_masks(
+        self, masks: dict[str, Tensor] | None, rows: dict[str, Tensor]
+    ) -> dict[str, Tensor] | None:
+        if masks is None:
+            return None
+        first = next(iter(masks.values()))
+        return {m: masks.get(m, torch.zeros_like(first)) for m in rows}
 
     def _known(self, argument: str, name: str) -> str:
-        if not isinstance(name, str) or name not in self.widths.dims:
+        if not isinstance(name, str) or name not in self.dims:
             raise ValueError(
-                f"{argument} has the unknown modality {name!r}; known are {list(self.widths.dims)}"
+                f"{argument} has the unknown modality {name!r}; known are {list(self.dims)}"
             )
         return name

@@ -5,16 +5,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pnpfuse.fusion.baselines import Concat
+from pnpfuse.fusion.block import Block
+from pnpfuse.fusion.dropout import drop_modalities
 from pnpfuse.fusion.encoders import MLP, Standardise
-from pnpfuse.fusion.exchange import Exchange
-from pnpfuse.fusion.heads import ConcatHead
 from pnpfuse.fusion.outputs import FusionOutput, ModelOutput
 from pnpfuse.fusion.presence import (
     Features,
     Presence,
     check_features,
     check_finite,
+    check_labels,
     resolve_present,
     working_dtype,
     zero_absent,
@@ -32,9 +32,13 @@ class FusionModel(nn.Module):
     dims : {modality: d}, widths of the raw features
     classes : number of classes
     options : every option of the method, resolved
+    loss_weights : {loss: weight}, what the method recommends for each of its losses
     encoders : {modality: MLP}, or None to fuse the raw features
     block : the fusion block, for the encoders' output widths
-    head : classifier of the block's output
+    head : classifier of the block's output, see `pnpfuse.fusion.heads`
+    fill_input : whether an absent modality enters the encoder as its training mean and nobody
+        behind it knows (the option ``fill="input"``)
+    modality_dropout : probability of dropping each modality of each sample in training
     """
 
     def __init__(
@@ -43,15 +47,19 @@ class FusionModel(nn.Module):
         dims: Mapping[str, int],
         classes: int,
         options: dict[str, Any],
+        loss_weights: Mapping[str, float],
         encoders: Mapping[str, MLP] | None,
-        block: Exchange | Concat,
-        head: ConcatHead,
+        block: Block,
+        head: nn.Module,
+        fill_input: bool = False,
+        modality_dropout: float = 0.0,
     ):
         super().__init__()
         self.name = name
         self.dims = dict(dims)
         self.classes = classes
         self.options = options
+        self.loss_weights = dict(loss_weights)
         self.encoders = None if encoders is None else nn.ModuleDict(encoders)
         self.scales = None if encoders is None else nn.ModuleDict()
         if self.scales is not None:
@@ -61,6 +69,8 @@ class FusionModel(nn.Module):
         # `encode` has searched the raw features; a V that overflows is the training's to report.
         self.block.check_values = False
         self.head = head
+        self.fill_input = fill_input
+        self.modality_dropout = modality_dropout
 
     def forward(
         self, features: Features, present: Presence | None = None, labels: Tensor | None = None
@@ -73,7 +83,8 @@ class FusionModel(nn.Module):
             be left out
         present : {modality: bool (batch,)}, a modality that it does not name is present; None if
             nothing is absent
-        labels : int64 (batch,), for auxiliary losses that need them; none of the losses here do
+        labels : int64 (batch,), for the auxiliary losses that need them; these are left out
+            without
 
         Returns
         -------
@@ -84,29 +95,28 @@ class FusionModel(nn.Module):
         ValueError
             as `pnpfuse.fusion.presence.resolve_present`
         """
-        V = self.encode(features, present)  # each (batch, l_m)
-        fusion = self.fuse(V, present)  # each (batch, l* + l_m)
-        return ModelOutput(self.classify(fusion), fusion.losses, fusion)
+        if labels is not None:
+            check_labels(labels, features)
+        if self.training and self.modality_dropout > 0:
+            reference = check_features(features, self.dims, present)
+            names = list(self.dims)
+            present = drop_modalities(names, present, reference, self.modality_dropout)
+        X, masks = self._scaled(features, present)  # each (batch, d)
+        fusion = self.fuse(self._encoded(X, masks), masks)
+        logits, losses = self.head(fusion, labels)
+        return ModelOutput(logits, fusion.losses | losses, fusion)
 
     def encode(self, features: Features, present: Presence | None = None) -> dict[str, Tensor]:
         """Encoded features V, {modality: (batch, l_m)}, zero where absent."""
-        dtype = working_dtype(self)
-        X, masks = resolve_present(features, present, self.dims, dtype=dtype)  # each (batch, d)
-        if self.encoders is None or self.scales is None:
-            return X
-        V = {m: self.encoders[m](self.scales[m](x)) for m, x in X.items()}  # (batch, l_m)
-        if masks is not None:
-            # Once more: the encoder of a zero is not zero, and absent means V = 0.
-            V = {m: zero_absent(v, masks[m]) for m, v in V.items()}  # (batch, l_m)
-        return V
+        return self._encoded(*self._scaled(features, present))
 
     def fuse(self, V: Features, present: Presence | None = None) -> FusionOutput:
         """The block's output for encoded features V, {modality: (batch, l_m)}."""
-        return self.block(V, present)
+        return self.block(V, None if self.fill_input else present)
 
     def classify(self, fusion: FusionOutput) -> Tensor:
         """Logits, (batch, classes)."""
-        return self.head(fusion)
+        return self.head(fusion)[0]
 
     def set_scale(self, features: Features) -> None:
         """Take the standardisation from training rows, {modality: (rows, d)}.
@@ -124,6 +134,27 @@ class FusionModel(nn.Module):
 
     def extra_repr(self) -> str:
         return f"name={self.name!r}, dims={self.dims}, classes={self.classes}"
+
+    def _scaled(
+        self, features: Features, present: Presence | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+        """Standardised features, zero where absent, and complete masks or None."""
+        dtype = working_dtype(self)
+        X, masks = resolve_present(features, present, self.dims, dtype=dtype)  # each (batch, d)
+        if self.scales is not None:
+            X = {m: self.scales[m](x) for m, x in X.items()}  # (batch, d)
+            if masks is not None:
+                X = {m: zero_absent(x, masks[m]) for m, x in X.items()}  # the training mean
+        return X, None if self.fill_input else masks
+
+    def _encoded(self, X: dict[str, Tensor], masks: dict[str, Tensor] | None) -> dict[str, Tensor]:
+        if self.encoders is None:
+            return X
+        V = {m: self.encoders[m](x) for m, x in X.items()}  # (batch, l_m)
+        if masks is not None:
+            # The encoder of a zero is not zero, and absent means V = 0.
+            V = {m: zero_absent(v, masks[m]) for m, v in V.items()}  # (batch, l_m)
+        return V
 
 
 def check_model(model: FusionModel) -> FusionModel:

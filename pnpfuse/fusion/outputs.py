@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from torch import Tensor
+from torch.export import register_dataclass
 
 
 @dataclass(frozen=True)
@@ -11,11 +12,13 @@ class FusionOutput:
 
     Attributes
     ----------
-    fused : {modality: (batch, l* + l_m)}, [shared; specific]
+    fused : {modality: (batch, l* + l_m)}, [shared; specific]; a block that fuses into one
+        representation has the single entry "joint"
     shared : {modality: (batch, l*)}, the part that came from the modality's source
     specific : {modality: (batch, l_m)}
     reconstruction : {modality: (batch, l_m)}, the features recovered from `fused`
     losses : {name: scalar}, not weighted
+    present : {modality: bool (batch,)}, every modality named; empty if nothing was absent
 
     A block that lacks one of these leaves the dict empty.
     """
@@ -25,6 +28,7 @@ class FusionOutput:
     specific: dict[str, Tensor] = field(default_factory=dict)
     reconstruction: dict[str, Tensor] = field(default_factory=dict)
     losses: dict[str, Tensor] = field(default_factory=dict)
+    present: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,3 +45,8 @@ class ModelOutput:
     logits: Tensor
     losses: dict[str, Tensor]
     fusion: FusionOutput | None
+
+
+# What torch.export hands back must be known to it; an exported program is saved with these names.
+register_dataclass(FusionOutput, serialized_type_name="pnpfuse.FusionOutput")
+register_dataclass(ModelOutput, serialized_type_name="pnpfuse.ModelOutput")

@@ -1,19 +1,22 @@
 """Physics-inspired multimodal reconfiguration: dissolve, split at b, exchange, reconstruct."""
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.folded import FoldedPMR
+from pnpfuse.fusion.maps import Maps
 from pnpfuse.fusion.outputs import FusionOutput
-from pnpfuse.fusion.presence import Features, Presence
 from pnpfuse.fusion.preservation import METRICS, REDUCTIONS, preservation
 from pnpfuse.fusion.widths import Ratio, split_widths
 
 __all__ = ["GMF", "PMR"]
 
+DOMAINS = ("input", "transform")
 GRADIENTS = ("full", "detach_target", "block_only")
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
@@ -43,7 +46,9 @@ class PMR(Exchange):
     n : magnification factor, n >= 1; n l_m is rounded
     b : boundary as a ratio of n l_m, in (0, 1); one number, or {modality: ratio}
     metric : preservation loss of Eq. 6: "mse" (sPMR) or "cosine" (rPMR)
-    domain : where the loss is measured: "input"
+    domain : where the loss is measured: "input", between V and recon; "transform", between P_dis V
+        and P_dis recon (PMR App. A, where sPMR is measured so), without P_dis's bias, which the
+        two have in common
     reduction : "mean" or "sum" over the features of the squared error; means over the batch and
         sums over the modalities in both cases
     mapping : what the maps are: "linear"
@@ -56,6 +61,7 @@ class PMR(Exchange):
     activation : None, "gelu", "relu", "silu", "tanh" or a module, applied to D. With None every
         map is linear: n adds no capacity, and the preservation loss does not by itself decide
         what is shared (with (1 - b) n >= 1 it can be 0 whatever the shared part is).
+    fill : what stands for an absent V: "zero", "mean" or "learned", see `pnpfuse.fusion.fill.Fill`
 
     Raises
     ------
@@ -64,13 +70,15 @@ class PMR(Exchange):
 
     Notes
     -----
-    Parameters are named ``dissolve.<m>``, ``shared.<m>``, ``specific.<m>``, ``recon.<m>``.
-    ``shared.<m>`` belongs to the RECEIVER m and has the width B_k of its source k, as in PMR
-    Eq. 5; GMF Algorithms 1-2 index the same maps by the source, see `shared_of`.
+    Modalities that agree in l, n l and B are computed together: ``maps.<j>`` holds their
+    parameters stacked, j counting such groups in the order of `dims` (see
+    `pnpfuse.fusion.maps.Maps`; `maps_of` gives one modality's own). P_shared lies with the
+    modality k whose shared part it takes, as in GMF Algorithms 1-2; PMR Eq. 5 indexes the same
+    matrix by its receiver m.
 
-    An absent feature vector counts as V = 0, so a map's bias remains. The preservation terms of
-    an absent modality and of the one that receives its shared part are dropped, sample by
-    sample, and the means run over the terms that remain.
+    A map's bias remains for an absent V = 0. The preservation terms of an absent modality and of
+    the one that receives its shared part are dropped, sample by sample, and the means run over
+    the terms that remain.
     """
 
     def __init__(
@@ -88,12 +96,13 @@ class PMR(Exchange):
         pairing: str = "next",
         bias: bool = True,
         activation: str | nn.Module | None = None,
+        fill: str = "zero",
     ):
-        super().__init__(split_widths(dims, n, b), pairing)
+        super().__init__(split_widths(dims, n, b), pairing, fill)
         self.n = n
         self.b = dict(b) if isinstance(b, Mapping) else b
         self.metric = check_choice("metric", metric, METRICS)
-        self.domain = check_choice("domain", domain, ("input",))
+        self.domain = check_choice("domain", domain, DOMAINS)
         self.reduction = check_choice("reduction", reduction, REDUCTIONS)
         self.mapping = check_choice("mapping", mapping, ("linear",))
         self.experts = check_choice("experts", experts, (None,))
@@ -103,60 +112,48 @@ class PMR(Exchange):
             raise ValueError(f"bias must be True or False; found {bias!r}")
 
         w = self.widths
-        self.dissolve = nn.ModuleDict()
-        self.recon = nn.ModuleDict()
+        alike: dict[tuple[int, int, int], list[str]] = {}
         for m, width in w.dims.items():
-            expanded, boundary, source = w.expanded[m], w.boundary[m], self.source_of(m)
-            self.dissolve[m] = nn.Linear(width, expanded, bias)
-            self.shared[m] = nn.Linear(w.boundary[source], w.common, bias)
-            self.specific[m] = nn.Linear(expanded - boundary, width, bias)
-            self.recon[m] = nn.Linear(w.common + width, width, bias)
+            alike.setdefault((width, w.expanded[m], w.boundary[m]), []).append(m)
+        self.groups = list(alike.values())
+        self.maps = nn.ModuleList(
+            Maps(len(group), *sizes, w.common, bias, self.activation)
+            for sizes, group in alike.items()
+        )
 
-    def forward(self, features: Features, present: Presence | None = None) -> FusionOutput:
-        """Reconfigure a batch.
-
-        Parameters
-        ----------
-        features : {modality: (batch, l_m)}, in any order; a modality that is absent for the whole
-            batch may be left out
-        present : {modality: bool (batch,)}, a modality that it does not name is present; None if
-            nothing is absent
-
-        Returns
-        -------
-        FusionOutput
-            with ``losses["preservation"]``, not weighted
-
-        Raises
-        ------
-        ValueError
-            as `pnpfuse.fusion.presence.resolve_present`
-        """
-        V, masks = self._resolve(features, present)  # each (batch, l_m)
-        fused, shared, specific = self._exchange(V)
+    def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
+        fused, shared, specific = self._exchanged(V)
         if self.gradient == "block_only":
             # The features are cut off, so this pass serves the loss alone and `fused` keeps the
             # task's way back to them.
             V = {m: v.detach() for m, v in V.items()}
-            recon = self._reconstruct(self._exchange(V)[0])
+            recon = self._reconstructed(self._exchanged(V)[0])  # each (g, batch, l)
         else:
-            recon = self._reconstruct(fused)
-        target = V if self.gradient == "full" else {m: v.detach() for m, v in V.items()}
-        keep = masks and {m: masks[m] & masks[self.source_of(m)] for m in V}  # (batch,)
-        loss = preservation(target, recon, keep, metric=self.metric, reduction=self.reduction)  # ()
-        return FusionOutput(fused, shared, specific, recon, {"preservation": loss})
+            recon = self._reconstructed(fused)
+        keep = masks and {m: masks[m] & masks[self._source[m]] for m in V}  # (batch,)
+        loss = self._preservation(self._stacked(V), recon, keep)  # ()
+        recovered = self._by_name(recon)  # (batch, l_m)
+        return FusionOutput(fused, shared, specific, recovered, {"preservation": loss}, masks or {})
 
     def separate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Each modality's own shared part (batch, l*) and specific part (batch, l_m)."""
-        own, specific = {}, {}
-        for m, v in V.items():
-            dissolved = self.dissolve[m](v)  # (batch, n l_m)
-            if self.activation is not None:
-                dissolved = self.activation(dissolved)  # (batch, n l_m)
-            boundary = self.widths.boundary[m]
-            own[m] = self.shared_of(m)(dissolved[:, :boundary])  # (batch, l*)
-            specific[m] = self.specific[m](dissolved[:, boundary:])  # (batch, l_m)
-        return own, specific
+        parts = [maps.separate(V) for maps, V in zip(self.stacks, self._stacked(V), strict=True)]
+        return self._by_name([own for own, _ in parts]), self._by_name([s for _, s in parts])
+
+    def maps_of(self, modality: str) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """{"dissolve", "shared", "specific", "recon": (weight, bias)} of one modality.
+
+        Weights are (outputs, inputs). "shared" takes this modality's OWN shared part, of width B,
+        to the modality that receives it.
+        """
+        self._known("modality", modality)
+        j = next(j for j, group in enumerate(self.groups) if modality in group)
+        return self.stacks[j].one(self.groups[j].index(modality))
+
+    def shared_of(self, source: str) -> tuple[Tensor, Tensor | None]:
+        """Weight (l*, B_k) and bias (l*,) of the map that takes `source`'s shared part."""
+        self._known("source", source)
+        return self.maps_of(source)["shared"]
 
     def fold(self) -> FoldedPMR:
         """A copy for inference in which each path is one linear map, without the factor n.
@@ -174,12 +171,56 @@ class PMR(Exchange):
     def extra_repr(self) -> str:
         return (
             f"dims={self.dims}, n={self.n}, b={self.b}, shared={self.widths.common}, "
-            f"metric={self.metric!r}, reduction={self.reduction!r}, gradient={self.gradient!r}, "
-            f"pairing={self.pairing!r}"
+            f"metric={self.metric!r}, domain={self.domain!r}, reduction={self.reduction!r}, "
+            f"gradient={self.gradient!r}, pairing={self.pairing!r}"
         )
 
-    def _reconstruct(self, fused: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {m: self.recon[m](Z) for m, Z in fused.items()}  # (batch, l_m)
+    @property
+    def stacks(self) -> list[Maps]:
+        """`maps`, typed, in the order of `groups`."""
+        return cast(list[Maps], list(self.maps))
+
+    def _stacked(self, V: dict[str, Tensor]) -> list[Tensor]:
+        """(g, batch, width) of (batch, width), for each group."""
+        return [torch.stack([V[m] for m in group]) for group in self.groups]
+
+    def _by_name(self, stacks: list[Tensor]) -> dict[str, Tensor]:
+        """{modality: (batch, width)} of a stack (g, batch, width) for each group."""
+        parts = {
+            m: part
+            for group, stack in zip(self.groups, stacks, strict=True)
+            for m, part in zip(group, stack.unbind(), strict=True)
+        }
+        return {m: parts[m] for m in self.dims}
+
+    def _exchanged(
+        self, V: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """fused (batch, l* + l_m), shared (batch, l*) and specific (batch, l_m) of all."""
+        own, specific = self.separate(V)
+        shared = {m: own[self._source[m]] for m in V}
+        fused = {m: torch.cat([shared[m], specific[m]], dim=-1) for m in V}
+        return fused, shared, specific
+
+    def _reconstructed(self, fused: dict[str, Tensor]) -> list[Tensor]:
+        """P_recon Z (g, batch, l) for each group."""
+        stacks = self._stacked(fused)  # each (g, batch, l* + l)
+        return [maps.reconstruct(Z) for maps, Z in zip(self.stacks, stacks, strict=True)]
+
+    def _preservation(
+        self, stacks: list[Tensor], recon: list[Tensor], keep: dict[str, Tensor] | None
+    ) -> Tensor:
+        total = None
+        for maps, group, target, found in zip(self.stacks, self.groups, stacks, recon, strict=True):
+            if self.gradient != "full":
+                target = target.detach()
+            if self.domain == "transform":
+                target, found = maps.transformed(target), maps.transformed(found)
+            kept = None if keep is None else torch.stack([keep[m] for m in group])  # (g, batch)
+            loss = preservation(target, found, kept, metric=self.metric, reduction=self.reduction)
+            total = loss if total is None else total + loss
+        assert total is not None
+        return total
 
 
 class GMF(PMR):
@@ -187,11 +228,13 @@ class GMF(PMR):
 
     Parameters
     ----------
-    dims, n, b : as in `PMR`
+    dims, n, b, fill : as in `PMR`
     """
 
-    def __init__(self, dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5):
-        super().__init__(dims, n, b, metric="mse", reduction="mean")
+    def __init__(
+        self, dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5, *, fill: str = "zero"
+    ):
+        super().__init__(dims, n, b, metric="mse", reduction="mean", fill=fill)
 
 
 def _activation(activation: str | nn.Module | None) -> nn.Module | None:

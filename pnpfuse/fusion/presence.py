@@ -140,11 +140,16 @@ def zero_absent(V: Tensor, mask: Tensor) -> Tensor:
 
 
 def working_dtype(module: nn.Module) -> torch.dtype | None:
-    """The dtype that `module`'s features must have; None under autocast, which converts them."""
-    weight = next(module.parameters())
-    kind = weight.device.type
-    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return None if autocast else weight.dtype
+    """The dtype that `module`'s features must have, None for any.
+
+    Any will do under autocast, which converts them, and for a module without parameters.
+    """
+    # A loop that ends at once: torch.compile of torch 2.4 knows no next with a default.
+    for weight in module.parameters():
+        kind = weight.device.type
+        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        return None if autocast or not weight.is_floating_point() else weight.dtype
+    return None
 
 
 def readable(tensor: Tensor) -> bool:
@@ -167,6 +172,18 @@ def check_names(argument: str, given: Mapping[str, Tensor], dims: Mapping[str, i
         raise ValueError(
             f"{argument} has the unknown modality {', '.join(unknown)}; known are {list(dims)}"
         )
+
+
+def check_labels(labels: Tensor, features: Features) -> None:
+    """ValueError unless `labels` is an int64 tensor (batch,) beside `features`."""
+    batch = len(next(iter(features.values()), ()))
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (batch,):
+        found = (
+            f"{labels.dtype} with shape {_shape(labels)}"
+            if isinstance(labels, Tensor)
+            else type(labels).__name__
+        )
+        raise ValueError(f"labels must be int64 with shape ({batch},); found {found}")
 
 
 def _check_left_out(masks: dict[str, Tensor]) -> None:
@@ -201,7 +218,8 @@ def check_finite(features: dict[str, Tensor]) -> None:
     # On a device other than the CPU this would wait for the stream at every call; there a value
     # that is not finite shows in the loss instead.
     for name, V in features.items():
-        if readable(V) and not torch.isfinite(V).all():
+        # A finite sum has finite terms only; one that overflows is looked at again.
+        if readable(V) and not V.sum().isfinite() and not torch.isfinite(V).all():
             rows = (~torch.isfinite(V).all(1)).nonzero().flatten().tolist()
             raise ValueError(
                 f"features[{name!r}] has NaN or infinite values in {len(rows)} present rows "

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 METRICS = ("mse", "cosine")
 REDUCTIONS = ("mean", "sum")
@@ -11,9 +12,9 @@ _SHORTEST = 1e-30
 
 
 def preservation(
-    target: dict[str, Tensor],
-    reconstruction: dict[str, Tensor],
-    keep: dict[str, Tensor] | None,
+    target: Tensor,
+    reconstruction: Tensor,
+    keep: Tensor | None,
     *,
     metric: str,
     reduction: str,
@@ -22,46 +23,49 @@ def preservation(
 
     Parameters
     ----------
-    target, reconstruction : {modality: (batch, l_m)}
-    keep : {modality: bool (batch,)}, the terms to keep, or None for all; a modality with no term
-        left contributes 0
+    target, reconstruction : (g, batch, width) for g modalities of one width
+    keep : bool (g, batch), the terms to keep, or None for all; a modality with no term left
+        contributes 0
     metric : "mse", the squared error of the sPMR form, or "cosine", the 1 - cos of the rPMR form
     reduction : "mean" or "sum" over the features of a squared error; a cosine sums over them
         by itself, so there the two agree
     """
-    total = None
-    for name, wanted in target.items():
-        error = sample_error(wanted, reconstruction[name], metric, reduction)  # (batch,)
-        if keep is None:
-            mean = error.mean()
-        else:
-            kept = torch.where(keep[name], error, torch.zeros_like(error))  # (batch,)
-            mean = kept.sum() / keep[name].sum().clamp(min=1)  # 0/0 -> 0
-        total = mean if total is None else total + mean
-    assert total is not None
-    return total
+    # Half precision would lose the sum of squares of a wide feature vector.
+    target, reconstruction = _widen(target), _widen(reconstruction)  # (g, batch, width)
+    if keep is None and metric == "mse":
+        g, batch, _ = target.shape
+        total = mse_loss(reconstruction, target, reduction=reduction)  # ()
+        return total * g if reduction == "mean" else total / batch
+    error = sample_error(target, reconstruction, metric, reduction)  # (g, batch)
+    if keep is None:
+        return error.mean(-1).sum()
+    kept = torch.where(keep, error, torch.zeros_like(error))  # (g, batch)
+    return (kept.sum(-1) / keep.sum(-1).clamp(min=1)).sum()  # 0/0 -> 0
 
 
 def sample_error(target: Tensor, reconstruction: Tensor, metric: str, reduction: str) -> Tensor:
-    """Error of each sample, (batch,), in float32 at least."""
-    # Half precision would lose the sum of squares of a wide feature vector.
-    target, reconstruction = _widen(target), _widen(reconstruction)  # (batch, l_m)
+    """Error (..., batch) of each row of target and reconstruction (..., batch, width)."""
     if metric == "mse":
-        squared = (target - reconstruction).square()  # (batch, l_m)
+        squared = (target - reconstruction).square()  # (..., batch, width)
         return squared.mean(-1) if reduction == "mean" else squared.sum(-1)
-    return 1 - (_unit(target) * _unit(reconstruction)).sum(-1)  # (batch,)
+    # Both at once: these are many small operations.
+    scaled, squared = _scaled(torch.stack([target, reconstruction]))
+    (t, r), (tt, rr) = scaled.unbind(), squared.unbind()
+    return 1 - (t * r).sum(-1) * (tt * rr).rsqrt()  # (..., batch)
 
 
-def _unit(x: Tensor) -> Tensor:
-    """x/|x| of each row (batch, l_m); a zero row as it is: its cosine is 0, its gradient finite."""
-    # Over the largest entry first, so that no square over- or underflows. A cosine knows no scale,
-    # hence this one may count as a constant.
-    largest = x.detach().abs().amax(-1, keepdim=True)  # (batch, 1)
-    zero = largest < _SHORTEST  # (batch, 1)
-    scaled = x / largest.masked_fill(zero, 1.0)  # (batch, l_m)
-    squared = scaled.square().sum(-1, keepdim=True)  # (batch, 1), at least 1 if not zero
+def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x over the largest entry of each row (..., width), and that row's square (...).
+
+    A zero row stays as it is, with 1 for its square: its cosine is 0, its gradient finite.
+    """
+    # A cosine knows no scale: the largest entry may count as a constant, and divided by it no
+    # square over- or underflows.
+    largest = x.detach().abs().amax(-1, keepdim=True)  # (..., 1)
+    zero = largest < _SHORTEST  # (..., 1)
+    x = x / largest.masked_fill(zero, 1.0)  # (..., width)
     # Filled before the root: 1/sqrt(0) would make the gradient inf * 0.
-    return scaled * squared.masked_fill(zero, 1.0).rsqrt()
+    return x, x.square().sum(-1).masked_fill(zero[..., 0], 1.0)
 
 
 def _widen(x: Tensor) -> Tensor:

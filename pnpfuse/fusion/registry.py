@@ -1,50 +1,27 @@
 """Models by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from torch import nn
 
-from pnpfuse.fusion.arguments import check_choice, check_count
-from pnpfuse.fusion.baselines import Concat
+from pnpfuse.fusion.arguments import check_choice, check_count, check_probability
 from pnpfuse.fusion.encoders import MLP, default_width
-from pnpfuse.fusion.exchange import Exchange
-from pnpfuse.fusion.heads import ConcatHead
+from pnpfuse.fusion.fill import FILLS
+from pnpfuse.fusion.methods import METHODS
 from pnpfuse.fusion.model import FusionModel
-from pnpfuse.fusion.pmr import GMF, PMR
 from pnpfuse.fusion.widths import WIDEST, check_dims
 
-MODEL_OPTIONS: dict[str, Any] = {"encoder": "mlp", "width": None, "dropout": 0.2}
-
-_GMF_OPTIONS: dict[str, Any] = {"n": 4, "b": 0.5}
-_PMR_OPTIONS: dict[str, Any] = _GMF_OPTIONS | {
-    "domain": "input",
-    "reduction": "mean",
-    "mapping": "linear",
-    "experts": None,
-    "gradient": "full",
-    "pairing": "next",
-    "bias": True,
-    "activation": None,
+MODEL_OPTIONS: dict[str, Any] = {
+    "encoder": "mlp",
+    "width": None,
+    "dropout": 0.2,
+    "fill": "zero",
+    "modality_dropout": 0.0,
 }
-
-
-class Method(NamedTuple):
-    """How to build the block of a method, with its options and the head's."""
-
-    block: Callable[..., Exchange | Concat]
-    block_options: dict[str, Any]
-    head_options: dict[str, Any]
-
-
-METHODS = {
-    "concat": Method(Concat, {}, {}),
-    "gmf": Method(GMF, _GMF_OPTIONS, {"parts": "all"}),
-    "rpmr": Method(PMR, {"metric": "cosine"} | _PMR_OPTIONS, {"parts": "all"}),
-    "spmr": Method(PMR, {"metric": "mse"} | _PMR_OPTIONS, {"parts": "all"}),
-}
+ENCODER_OPTIONS = ("width", "dropout")
 
 
 def list_models() -> list[str]:
@@ -57,8 +34,7 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
 
     Parameters
     ----------
-    name : "concat", no fusion; "gmf", the GMF paper's block; "spmr" and "rpmr", the PMR block with
-        the squared error and the cosine form of Eq. 6. "spmr" with its default mean equals "gmf".
+    name : one of `list_models`; `pnpfuse.fusion.methods.METHODS` says what each is
     dims : {modality: d}, widths of the raw features, in the order of the cycle
     classes : number of classes, two or more
     **options
@@ -66,10 +42,11 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
             block takes the raw features
         width : output width of the encoders, one number or {modality: width}; None, min(64, d)
         dropout : of the encoders
-        parts : what the classifier sees, "all", "specific" or "shared" (not for "concat")
-        n, b : as in `PMR` (not for "concat")
-        domain, reduction, mapping, experts, gradient, pairing, bias, activation : as in `PMR`, for
-            "spmr" and "rpmr"; the metric is given by the name
+        fill : what stands for the features V of an absent modality: "zero", "mean" or "learned"
+            (see `pnpfuse.fusion.fill.Fill`); "input", the encoder sees the training mean and
+            nobody behind it knows that the modality is absent
+        modality_dropout : probability of dropping each modality of each sample in training
+        and those of the method's block and head, with the defaults that `METHODS` states
 
     Raises
     ------
@@ -77,29 +54,59 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
         for an unknown name, option or value, naming what is accepted
     """
     method = METHODS[check_choice("name", name, list_models())]
-    defaults = MODEL_OPTIONS | method.block_options | method.head_options
+    defaults = MODEL_OPTIONS | method.block_options | method.head_options | method.model_options
+    options = {key: value for key, value in options.items() if not _stated(name, key, value)}
     unknown = sorted(set(options) - set(defaults))
     if unknown:
         raise ValueError(
             f"{name!r} has no option {', '.join(unknown)}; accepted are {sorted(defaults)}"
         )
     resolved = plain(defaults | options)
-    if "metric" in resolved and resolved["metric"] != defaults["metric"]:
-        raise ValueError(
-            f"metric is {defaults['metric']!r} in {name!r}; found {resolved['metric']!r}: "
-            "take 'spmr' for 'mse', 'rpmr' for 'cosine'"
-        )
     if isinstance(resolved.get("activation"), nn.Module):
         raise ValueError("activation must be given by name here, so that the model can be saved")
     dims = check_dims(dims)
+    fill_input = check_choice("fill", resolved["fill"], (*FILLS, "input")) == "input"
+    probability = check_probability("modality_dropout", resolved["modality_dropout"])
     encoders = _encoders(dims, resolved, given=set(options))
     if encoders is None:
-        del resolved["width"], resolved["dropout"]
+        for key in ENCODER_OPTIONS:
+            del resolved[key]
+        if fill_input:
+            raise ValueError("fill='input' needs an encoder; found encoder=None")
     widths = dims if encoders is None else {m: mlp[-1].out_features for m, mlp in encoders.items()}
-    block = method.block(widths, **{key: resolved[key] for key in method.block_options})
-    parts = resolved.get("parts", "all")
-    head = ConcatHead(block.part_widths(parts), classes, parts)
-    return FusionModel(name, dims, head.linear.out_features, resolved, encoders, block, head)
+    block = method.block(
+        widths,
+        **{key: resolved[key] for key in method.block_options},
+        **method.fixed,
+        fill="zero" if fill_input else resolved["fill"],
+    )
+    head = method.head(block, classes, **{key: resolved[key] for key in method.head_options})
+    return FusionModel(
+        name,
+        dims,
+        int(classes),
+        resolved,
+        method.weights,
+        encoders,
+        block,
+        head,
+        fill_input,
+        probability,
+    )
+
+
+def _stated(name: str, key: str, value: Any) -> bool:
+    """Whether the name itself says `key`=`value`; ValueError if it says otherwise."""
+    method = METHODS[name]
+    if key not in method.fixed:
+        return False
+    if value != method.fixed[key]:
+        others = [m for m, other in METHODS.items() if other.fixed.get(key) == value]
+        raise ValueError(
+            f"{key} is {method.fixed[key]!r} in {name!r}; found {value!r}"
+            + (f": take {' or '.join(map(repr, others))}" if others else "")
+        )
+    return True
 
 
 def _encoders(
@@ -107,13 +114,12 @@ def _encoders(
 ) -> dict[str, MLP] | None:
     encoder, width, dropout = options["encoder"], options["width"], options["dropout"]
     if encoder is None:
-        useless = sorted(given & {"width", "dropout"})
+        useless = sorted(given & set(ENCODER_OPTIONS))
         if useless:
             raise ValueError(f"{', '.join(useless)} needs an encoder; found encoder=None")
         return None
     check_choice("encoder", encoder, ["mlp", None])
-    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be a probability in [0, 1); found {dropout!r}")
+    check_probability("dropout", dropout)
     if isinstance(width, Mapping):
         if set(width) != set(dims):
             named = sorted(map(str, width))

@@ -55,6 +55,11 @@ def check_dims(dims: Mapping[str, int], at_least: int = 1) -> dict[str, int]:
     return checked
 
 
+def check_width(width: int, argument: str = "width") -> int:
+    """`width` as an int, or a ValueError that says what is wrong."""
+    return check_count(argument, width, most=WIDEST)
+
+
 def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Widths:
     """The widths of PMR Eq. 4-5 with the boundary of GMF Algorithm 2.
 
@@ -82,6 +87,11 @@ def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Width
         # A ratio that means a whole number of channels, 0.29 of 100, may miss it by rounding.
         boundary[name] = min(max(math.floor(ratio * width + 1e-9), 1), width - 1)
     return Widths(dims, min(dims.values()), expanded, boundary)
+
+
+def next_power(width: int) -> int:
+    """The smallest power of two that is not below `width`."""
+    return 1 << (width - 1).bit_length()
 
 
 def _ratios(b: Ratio, dims: dict[str, int]) -> dict[str, float]:
