@@ -19,6 +19,7 @@ from pnpfuse.views import Views, check_is_views
 __all__ = ["Views", "check_is_views", "load_views"]
 
 VIEW, PRESENT = "view_", "present_"
+LABELS = ("y", "labels")
 LAZY_BYTES = 2**30
 FORMATS = "an .npz archive, a NetCDF file or a Zarr store"
 
@@ -35,8 +36,8 @@ def load_views(path_or_name: str | os.PathLike[str], lazy: bool | None = None) -
 
     Notes
     -----
-    An archive holds ``view_<name>`` (N, d) for each modality and ``y`` (N,): integers 0..K-1 or
-    strings; if known also ``split`` (N,), 0 or "train", 1 or "test" (else a stratified quarter is
+    An archive holds ``view_<name>`` (N, d) for each modality and ``y`` or ``labels`` (N,): integers
+    0..K-1 or strings; if known also ``split`` (N,), 0 or "train", 1 or "test" (else a stratified quarter is
     the test set), ``class_names``, ``view_names`` (the order) and ``present_<name>``, bool (N,).
 
     A Dataset holds the same as variables, ``y`` or ``labels`` over one dimension, ``sample``, and
@@ -84,7 +85,8 @@ def _views(arrays: Mapping[str, Any], name: str) -> Views:
     stored = [view for view in stored if view != "names"]  # view_names is no view
     if not stored:
         raise ValueError(f"it has no {VIEW}<name> array, only {sorted(arrays)}")
-    if "y" not in arrays:
+    labels = next((key for key in LABELS if key in arrays), None)
+    if labels is None:
         raise ValueError(f"it has no labels y, only {sorted(arrays)}")
     order = [str(view) for view in np.atleast_1d(arrays.get("view_names", stored))]
     if sorted(order) != sorted(stored):
@@ -92,7 +94,7 @@ def _views(arrays: Mapping[str, Any], name: str) -> Views:
     masks = {key.removeprefix(PRESENT): X for key, X in arrays.items() if key.startswith(PRESENT)}
     return Views.from_arrays(
         {view: arrays[VIEW + view] for view in order},
-        arrays["y"],
+        arrays[labels],
         arrays.get("split"),
         class_names=np.atleast_1d(arrays["class_names"]) if "class_names" in arrays else None,
         name=name,
@@ -173,7 +175,7 @@ def _read_dataset(path: Path, engine: str, lazy: bool | None) -> dict[str, Any]:
 def _schema(dataset: xr.Dataset) -> tuple[dict[str, Any], dict[str, str], str]:
     """The small arrays as an archive calls them, {modality: variable}, and the sample dimension."""
     names = [str(key) for key in dataset.variables]
-    labels = next((key for key in ("y", "labels") if key in names), None)
+    labels = next((key for key in LABELS if key in names), None)
     if labels is None:
         raise ValueError(f"it has no labels, a variable y or labels (sample,); {_found(dataset)}")
     if dataset.variables[labels].ndim != 1:

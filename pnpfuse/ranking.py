@@ -203,8 +203,14 @@ def _embedding(argument: str, given: Any) -> Tensor:
             f"{argument} must be one modality's embeddings (rows, width), found "
             f"{type(given).__name__}; {LEAK}"
         )
-    E = given.detach() if isinstance(given, Tensor) else torch.from_numpy(as_array(argument, given))
-    if E.ndim != 2 or 0 in E.shape or E.is_complex() or E.dtype == torch.bool:
+    if isinstance(given, Tensor):
+        E, numbers = given.detach(), not given.is_complex() and given.dtype != torch.bool
+    else:
+        array = as_array(argument, given)
+        numbers = array.dtype.kind in "fiu"
+        E = torch.from_numpy(array.astype(np.float64 if numbers else bool))
+        E = E.float() if array.dtype in (np.float16, np.float32) else E
+    if E.ndim != 2 or 0 in E.shape or not numbers:
         raise ValueError(
             f"{argument} must be numbers (rows, width); found {E.dtype} with shape {tuple(E.shape)}"
         )
