@@ -37,8 +37,9 @@ def load_views(path_or_name: str | os.PathLike[str], lazy: bool | None = None) -
     Notes
     -----
     An archive holds ``view_<name>`` (N, d) for each modality and ``y`` or ``labels`` (N,): integers
-    0..K-1 or strings; if known also ``split`` (N,), 0 or "train", 1 or "test" (else a stratified quarter is
-    the test set), ``class_names``, ``view_names`` (the order) and ``present_<name>``, bool (N,).
+    0..K-1 or strings; if known also ``split`` (N,), 0 or "train", 1 or "test" (else a stratified
+    quarter is the test set), ``class_names``, ``view_names`` (the order) and ``present_<name>``,
+    bool (N,).
 
     A Dataset holds the same as variables, ``y`` or ``labels`` over one dimension, ``sample``, and
     ``class_names`` and ``view_names`` as variables or attributes. Where no variable is called
