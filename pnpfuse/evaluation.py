@@ -166,14 +166,7 @@ def _scores(
             keep = torch.from_numpy(_kept(had, gone, len(rows)))  # (batch,)
             if not keep.any():
                 continue
-            here = keep.to(_weight(model).device)
-            batch = {m: X[here] for m, X in features.items()}  # each (kept, d)
-            present = {
-                m: (torch.from_numpy(had[m]).to(here.device)[here] if had else here[here])
-                & (m not in gone)
-                for m in batch
-            }
-            logits = model(batch, present if gone or had else None).logits  # (kept, classes)
+            logits = _logits(model, features, had, gone, keep)  # (kept, classes)
             logits = logits.cpu().double()
             bad += int((~logits.isfinite()).any(1).sum())
             found[condition].append(logits.argmax(-1).numpy())
@@ -194,6 +187,24 @@ def _scores(
         )
         for condition, gone in absent.items()
     }
+
+
+def _logits(
+    model: FusionModel,
+    features: dict[str, Tensor],
+    had: Presence | None,
+    gone: set[str],
+    keep: Tensor,
+) -> Tensor:
+    """Logits (kept, classes) of some rows of a batch, without the modalities in `gone`."""
+    device = _weight(model).device
+    if had is None:
+        present = {m: torch.full((len(keep),), m not in gone, device=device) for m in features}
+        return model(features, present if gone else None).logits
+    here = keep.to(device)
+    masks = {m: torch.from_numpy(had[m]).to(device) & (m not in gone) for m in features}
+    batch = {m: X[here] for m, X in features.items()}  # each (kept, d)
+    return model(batch, {m: mask[here] for m, mask in masks.items()}).logits
 
 
 def _score(truth: NDArray, found: NDArray, losses: NDArray) -> list[float]:
