@@ -146,6 +146,42 @@ def test_both_orders_of_multiplication_agree(bias):
         torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("mapping", ["linear", "srht"])
+def test_experts_stand_on_every_shared_part(mapping):
+    """One mixture for all modalities: 20 l*^2 weights, whatever their number."""
+    torch.manual_seed(0)
+    plain = PMR(THREE, mapping=mapping)
+    torch.manual_seed(0)
+    block = PMR(THREE, mapping=mapping, experts="moe")
+    sizes = [sum(p.numel() for p in b.parameters()) for b in (plain, block)]
+    assert sizes[1] - sizes[0] == 20 * 4**2 + 15 * 4 + 4 * 4 + 4
+    V = {m: v.float() for m, v in features_for(THREE).items()}
+    before, out = plain(V), block(V)
+    expected, losses = block.mixture(torch.stack([before.shared[m] for m in THREE]))
+    for i, m in enumerate(THREE):
+        torch.testing.assert_close(out.shared[m], expected[i])
+        torch.testing.assert_close(out.specific[m], before.specific[m])
+    torch.testing.assert_close(out.losses["balance"], losses["balance"])
+    folded = block.fold()(V)
+    for m in THREE:
+        torch.testing.assert_close(folded.fused[m], out.fused[m], rtol=1e-5, atol=1e-5)
+
+
+def test_srht_has_no_parameters_and_keeps_lengths_where_widths_are_powers_of_two():
+    block = PMR({"a": 16, "b": 16}, mapping="srht", metric="mse", reduction="sum")
+    assert not list(block.parameters()) and len(block.state_dict()) > 0
+    V = {m: torch.randn(7, 16) for m in block.dims}
+    own, specific = block.dissociate(V)
+    halves = [maps.dissolved(torch.stack(list(V.values()))) for maps in block.stacks]
+    for i, m in enumerate(V):
+        torch.testing.assert_close(halves[0][i].norm(dim=1), V[m].norm(dim=1))
+        assert own[m].shape == specific[m].shape == (7, 16)
+    # An isometry: the loss is the same in both domains.
+    there = PMR({"a": 16, "b": 16}, mapping="srht", reduction="sum", domain="transform")
+    there.load_state_dict(block.state_dict())
+    torch.testing.assert_close(there(V).losses["preservation"], block(V).losses["preservation"])
+
+
 @pytest.mark.parametrize("metric", ["mse", "cosine"])
 def test_loss_in_the_transform_domain(metric):
     """Between P_dis V and P_dis recon, without the bias that they have in common."""
@@ -394,8 +430,10 @@ def test_never_reads_a_value_off_the_cpu():
         ({"a": 3, "b": 2}, {"b": {"a": 0.5, "b": float("nan")}}, "strictly between"),
         ({"a": 3, "b": 2}, {"metric": "l1"}, "'mse', 'cosine'"),
         ({"a": 3, "b": 2}, {"domain": "fourier"}, "'input'"),
-        ({"a": 3, "b": 2}, {"mapping": "srht"}, "'linear'"),
-        ({"a": 3, "b": 2}, {"experts": "moe"}, "None"),
+        ({"a": 3, "b": 2}, {"mapping": "srht", "activation": "relu"}, "activation"),
+        ({"a": 3, "b": 2}, {"mapping": "srht", "gradient": "block_only"}, "nothing to train"),
+        ({"a": 3, "b": 2}, {"mapping": "fourier"}, "'linear'"),
+        ({"a": 3, "b": 2}, {"experts": "dense"}, "None"),
         ({"a": 3, "b": 2}, {"gradient": "half"}, "block_only"),
         ({"a": 3, "b": 2}, {"pairing": "random"}, "prev"),
         ({"a": 3, "b": 2}, {"reduction": "max"}, "'mean', 'sum'"),

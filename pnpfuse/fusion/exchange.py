@@ -5,6 +5,7 @@ from torch import Tensor
 
 from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.block import Block
+from pnpfuse.fusion.experts import MixtureOfExperts
 from pnpfuse.fusion.presence import (
     Features,
     Presence,
@@ -21,13 +22,17 @@ class Exchange(Block):
     """Base of the blocks in which modality m receives the shared part of its source k.
 
     The source is the next modality of the cycle, k = (m + 1) mod M with m from 0 (PMR Eq. 5), or
-    the previous one with ``pairing="prev"``. A block implements `separate`.
+    the previous one with ``pairing="prev"``. A block implements `dissociate`. With a `mixture` of
+    experts, every shared part passes through it.
     """
+
+    mixture: MixtureOfExperts | None
 
     def __init__(self, widths: Widths, pairing: str, fill: str = "zero"):
         super().__init__(widths.dims, fill, at_least=2)
         self.widths = widths
         self.pairing = check_choice("pairing", pairing, PAIRINGS)
+        self.mixture = None
         names = list(widths.dims)
         step = PAIRINGS[pairing]
         self._source = {m: names[(i + step) % len(names)] for i, m in enumerate(names)}
@@ -66,12 +71,32 @@ class Exchange(Block):
             m: V[m] if m in V else given.new_zeros(len(given), width)
             for m, width in self.dims.items()
         }
-        own, specific = self.separate(self.fill(rows, self._all_masks(masks, rows)))
+        own, specific, _ = self.separate(self.fill(rows, self._all_masks(masks, rows)))
         return {m: torch.cat([own[m], specific[m]], dim=-1) for m in dims}  # (batch, l* + l_m)
 
-    def separate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Each modality's own shared part (batch, l*) and specific part (batch, l_m)."""
+    def dissociate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Each modality's shared (batch, l*) and specific part (batch, l_m), before any experts."""
         raise NotImplementedError
+
+    def separate(
+        self, V: dict[str, Tensor], masks: dict[str, Tensor] | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Each modality's own shared (batch, l*) and specific part (batch, l_m), and losses."""
+        own, specific = self.dissociate(V)
+        if self.mixture is None:
+            return own, specific, {}
+        present = None if masks is None else torch.stack(list(masks.values()))  # (M, batch)
+        mixed, losses = self.mixture(torch.stack(list(own.values())), present)  # (M, batch, l*)
+        return dict(zip(own, mixed.unbind(), strict=True)), specific, losses
+
+    def _exchanged(
+        self, V: dict[str, Tensor], masks: dict[str, Tensor] | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """fused (batch, l* + l_m), shared (batch, l*) and specific (batch, l_m), and losses."""
+        own, specific, losses = self.separate(V, masks)
+        shared = {m: own[self._source[m]] for m in V}
+        fused = {m: torch.cat([shared[m], specific[m]], dim=-1) for m in V}
+        return fused, shared, specific, losses
 
     def _all_masks(
         self, masks: dict[str, Tensor] | None, rows: dict[str, Tensor]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from pnpfuse.fusion.exchange import Exchange
@@ -28,24 +28,23 @@ class FoldedPMR(Exchange):
     def __init__(self, block: PMR):
         super().__init__(block.widths, block.pairing)
         self.check_values = block.check_values
-        self.fill = block.fill
+        self.fill, self.mixture = copy.deepcopy(block.fill), copy.deepcopy(block.mixture)
         self.weight, self.bias = nn.ParameterDict(), nn.ParameterDict()
         for group, maps in zip(block.groups, block.stacks, strict=True):
             weight, bias = maps.folded()  # (g, l* + l, l), (g, l* + l)
             for i, m in enumerate(group):
-                self.weight[m] = nn.Parameter(weight[i], requires_grad=False)
+                self.weight[m] = nn.Parameter(weight[i])
                 if bias is not None:
-                    self.bias[m] = nn.Parameter(bias[i], requires_grad=False)
+                    self.bias[m] = nn.Parameter(bias[i])
+        self.requires_grad_(False)
         self.train(block.training)
 
     def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
-        shared, specific = self.separate(V)
-        shared = {m: shared[self._source[m]] for m in V}  # (batch, l*)
-        fused = {m: torch.cat([shared[m], specific[m]], dim=-1) for m in V}  # (batch, l* + l_m)
+        fused, shared, specific, _ = self._exchanged(V, masks)
         return FusionOutput(fused, shared, specific, present=masks or {})
 
-    def separate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Each modality's own shared part (batch, l*) and specific part (batch, l_m)."""
+    def dissociate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Each modality's shared (batch, l*) and specific part (batch, l_m), before any experts."""
         both = {
             m: nn.functional.linear(v, self.weight[m], self.bias[m] if m in self.bias else None)
             for m, v in V.items()

@@ -8,14 +8,17 @@ from torch import Tensor, nn
 
 from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.exchange import Exchange
+from pnpfuse.fusion.experts import MixtureOfExperts
 from pnpfuse.fusion.folded import FoldedPMR
 from pnpfuse.fusion.maps import Maps
 from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.preservation import METRICS, REDUCTIONS, preservation
+from pnpfuse.fusion.transforms import Transforms
 from pnpfuse.fusion.widths import Ratio, split_widths
 
 __all__ = ["GMF", "PMR"]
 
+MAPPINGS = ("linear", "srht")
 DOMAINS = ("input", "transform")
 GRADIENTS = ("full", "detach_target", "block_only")
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -51,8 +54,12 @@ class PMR(Exchange):
         two have in common
     reduction : "mean" or "sum" over the features of the squared error; means over the batch and
         sums over the modalities in both cases
-    mapping : what the maps are: "linear"
-    experts : what stands on the shared output: None
+    mapping : what the maps are: "linear"; or "srht", subsampled randomised Hadamard transforms
+        without parameters (PMR App. A), see `pnpfuse.fusion.transforms.Transforms`. Then `bias`
+        plays no part, and the preservation loss trains what made V alone: for features that
+        nothing trains it is a constant.
+    experts : what stands on the shared output: None, or "moe", one mixture of experts for all
+        modalities (PMR App. A), see `pnpfuse.fusion.experts.MixtureOfExperts`
     gradient : how far the preservation loss reaches: "full", everything that made V (the
         paper's single scalar); "detach_target", all but through the target V; "block_only", the
         parameters of this block alone, for a second pass over V.detach()
@@ -104,12 +111,19 @@ class PMR(Exchange):
         self.metric = check_choice("metric", metric, METRICS)
         self.domain = check_choice("domain", domain, DOMAINS)
         self.reduction = check_choice("reduction", reduction, REDUCTIONS)
-        self.mapping = check_choice("mapping", mapping, ("linear",))
-        self.experts = check_choice("experts", experts, (None,))
+        self.mapping = check_choice("mapping", mapping, MAPPINGS)
+        self.experts = check_choice("experts", experts, (None, "moe"))
         self.gradient = check_choice("gradient", gradient, GRADIENTS)
         self.activation = _activation(activation)
         if not isinstance(bias, bool):
             raise ValueError(f"bias must be True or False; found {bias!r}")
+        if mapping == "srht" and self.activation is not None:
+            raise ValueError("activation must be None with mapping='srht', which is linear")
+        if mapping == "srht" and gradient == "block_only":
+            raise ValueError(
+                "gradient='block_only' leaves nothing to train with mapping='srht', which has no "
+                "parameters; take 'full' or 'detach_target'"
+            )
 
         w = self.widths
         alike: dict[tuple[int, int, int], list[str]] = {}
@@ -118,25 +132,29 @@ class PMR(Exchange):
         self.groups = list(alike.values())
         self.maps = nn.ModuleList(
             Maps(len(group), *sizes, w.common, bias, self.activation)
+            if mapping == "linear"
+            else Transforms(len(group), *sizes, w.common)
             for sizes, group in alike.items()
         )
+        self.mixture = MixtureOfExperts(w.common) if experts == "moe" else None
 
     def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
-        fused, shared, specific = self._exchanged(V)
+        fused, shared, specific, losses = self._exchanged(V, masks)
         if self.gradient == "block_only":
             # The features are cut off, so this pass serves the loss alone and `fused` keeps the
             # task's way back to them.
             V = {m: v.detach() for m, v in V.items()}
-            recon = self._reconstructed(self._exchanged(V)[0])  # each (g, batch, l)
+            recon = self._reconstructed(self._exchanged(V, masks)[0])  # each (g, batch, l)
         else:
             recon = self._reconstructed(fused)
         keep = masks and {m: masks[m] & masks[self._source[m]] for m in V}  # (batch,)
         loss = self._preservation(self._stacked(V), recon, keep)  # ()
         recovered = self._by_name(recon)  # (batch, l_m)
-        return FusionOutput(fused, shared, specific, recovered, {"preservation": loss}, masks or {})
+        losses = {"preservation": loss} | losses
+        return FusionOutput(fused, shared, specific, recovered, losses, masks or {})
 
-    def separate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Each modality's own shared part (batch, l*) and specific part (batch, l_m)."""
+    def dissociate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Each modality's shared (batch, l*) and specific part (batch, l_m), before any experts."""
         parts = [maps.separate(V) for maps, V in zip(self.stacks, self._stacked(V), strict=True)]
         return self._by_name([own for own, _ in parts]), self._by_name([s for _, s in parts])
 
@@ -171,14 +189,15 @@ class PMR(Exchange):
     def extra_repr(self) -> str:
         return (
             f"dims={self.dims}, n={self.n}, b={self.b}, shared={self.widths.common}, "
-            f"metric={self.metric!r}, domain={self.domain!r}, reduction={self.reduction!r}, "
+            f"mapping={self.mapping!r}, experts={self.experts!r}, metric={self.metric!r}, "
+            f"domain={self.domain!r}, reduction={self.reduction!r}, "
             f"gradient={self.gradient!r}, pairing={self.pairing!r}"
         )
 
     @property
-    def stacks(self) -> list[Maps]:
+    def stacks(self) -> list[Maps | Transforms]:
         """`maps`, typed, in the order of `groups`."""
-        return cast(list[Maps], list(self.maps))
+        return cast(list[Maps | Transforms], list(self.maps))
 
     def _stacked(self, V: dict[str, Tensor]) -> list[Tensor]:
         """(g, batch, width) of (batch, width), for each group."""
@@ -192,15 +211,6 @@ class PMR(Exchange):
             for m, part in zip(group, stack.unbind(), strict=True)
         }
         return {m: parts[m] for m in self.dims}
-
-    def _exchanged(
-        self, V: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-        """fused (batch, l* + l_m), shared (batch, l*) and specific (batch, l_m) of all."""
-        own, specific = self.separate(V)
-        shared = {m: own[self._source[m]] for m in V}
-        fused = {m: torch.cat([shared[m], specific[m]], dim=-1) for m in V}
-        return fused, shared, specific
 
     def _reconstructed(self, fused: dict[str, Tensor]) -> list[Tensor]:
         """P_recon Z (g, batch, l) for each group."""

@@ -71,9 +71,9 @@ class Transforms(nn.Module):
         return weight.mT.to(torch.get_default_dtype()).contiguous(), None
 
     @torch.no_grad()
-    def one(self, index: int) -> dict[str, tuple[Tensor, None]]:
+    def one(self, index: int) -> dict[str, tuple[Tensor, Tensor | None]]:
         """{"dissolve", "shared", "specific", "recon": (matrix, None)} of one of the modalities."""
-        found: dict[str, tuple[Tensor, None]] = {}
+        found: dict[str, tuple[Tensor, Tensor | None]] = {}
         for name in MAPS:
             transform = self._list(name)[index]
             found[name] = (transform(self._identity(transform.in_features)[index]).mT, None)
