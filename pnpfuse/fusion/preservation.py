@@ -48,10 +48,10 @@ def sample_error(target: Tensor, reconstruction: Tensor, metric: str, reduction:
     if metric == "mse":
         squared = (target - reconstruction).square()  # (..., batch, width)
         return squared.mean(-1) if reduction == "mean" else squared.sum(-1)
-    return 1 - (_unit(target) * _unit(reconstruction)).sum(-1)  # (..., batch)
+    return 1 - (unit(target) * unit(reconstruction)).sum(-1)  # (..., batch)
 
 
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
     """x/|x| of each row (..., width); a zero row as it is: its cosine is 0, its gradient finite."""
     # Over the largest entry first, so that no square over- or underflows. A cosine knows no scale,
     # hence this one may count as a constant.
