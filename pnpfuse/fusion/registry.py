@@ -79,6 +79,7 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
         **{key: resolved[key] for key in method.block_options},
         **method.fixed,
         fill="zero" if fill_input else resolved["fill"],
+        **({"inputs": dims} if getattr(method.block, "wants_inputs", False) else {}),
     )
     head = method.head(block, classes, **{key: resolved[key] for key in method.head_options})
     return FusionModel(
