@@ -116,7 +116,7 @@ METHODS = {
         "concat, the gradient of the leading modality held back",
         Concat,
         ModulatedHead,
-        head_options={"alpha": 0.1, "noise": True},
+        head_options={"alpha": 0.5, "noise": True},
     ),
     "perceiver": Method(
         "latents that attend to all modalities", Perceiver, ConcatHead, PERCEIVER_OPTIONS

@@ -71,11 +71,9 @@ class MISA(Embedding):
         shared = {m: self._activated(self.shared(x)) for m, x in p.items()}  # (batch, width)
         specific = {m: self._activated(self.specific[m](x)) for m, x in p.items()}
         recon = {m: self.decode[m](shared[m] + specific[m]) for m in p}  # (batch, width)
-        if masks is None:
-            everyone = torch.ones(len(next(iter(p.values()))), dtype=torch.bool)
-            kept = dict.fromkeys(p, everyone.to(next(iter(p.values())).device))
-        else:
-            kept = masks
+        first = next(iter(p.values()))
+        everyone = torch.ones(len(first), dtype=torch.bool, device=first.device)
+        kept = dict.fromkeys(p, everyone) if masks is None else masks
         return FusionOutput(
             {m: torch.cat([shared[m], specific[m]], dim=-1) for m in p},  # (batch, 2 width)
             shared,

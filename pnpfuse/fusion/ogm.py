@@ -50,7 +50,7 @@ class ModulatedHead(ConcatHead):
     noise : whether to add the noise, drawn from torch's global generator
     """
 
-    def __init__(self, block: Block, classes: int, alpha: float = 0.1, noise: bool = True):
+    def __init__(self, block: Block, classes: int, alpha: float = 0.5, noise: bool = True):
         super().__init__(block, classes)
         self.alpha = check_number("alpha", alpha)
         if not isinstance(noise, bool):
