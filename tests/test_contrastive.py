@@ -139,6 +139,8 @@ def test_bad_options_are_named():
         create_model("cmmp", DIMS, 3, alignment="clip")
     with pytest.raises(ValueError, match="margin"):
         create_model("sg-cmmp", DIMS, 3, margin=-1)
+    with pytest.raises(ValueError, match="in 'rg-cmmp'; found 'mse': take 'sg-cmmp'$"):
+        create_model("rg-cmmp", DIMS, 3, metric="mse")
     with pytest.raises(ValueError, match="block must exchange"):
         ContrastiveHead(CMMP(DIMS), 3)
     with pytest.raises(ValueError, match="at least 2"):
