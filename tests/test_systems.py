@@ -92,6 +92,18 @@ def test_absent_rows_may_hold_anything(name, fill):
 
 
 @every_model
+def test_input_fill_is_feeding_the_training_mean(name):
+    model, X, present = model_for(name, fill="input"), features_for(), presence_for()
+    model.set_scale({m: 3 * x + 1 for m, x in X.items()})
+    means = {m: scale.mean for m, scale in model.scales.items()}
+    fed = {m: torch.where(present[m][:, None], x, means[m]) for m, x in X.items()}
+    told, plain = model(X, present, labels_for()), model(fed, labels=labels_for())
+    torch.testing.assert_close(told.logits, plain.logits)
+    for loss, value in plain.losses.items():
+        torch.testing.assert_close(told.losses[loss], value)
+
+
+@every_model
 @pytest.mark.parametrize("batch", [7, 1])
 def test_gradients_with_everything_absent_but_one_view(name, batch):
     model, X = model_for(name).train(), features_for(batch=batch)
