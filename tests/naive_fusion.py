@@ -6,10 +6,14 @@ import numpy as np
 
 
 def weights_of(block):
-    """{"<map>.<modality>": (weight, bias)} of a PMR block as float64 arrays.
+    """{"<map>.<modality>": (weight, bias)} of a block's linear maps as float64 arrays.
 
-    P_shared stands under its receiver, as PMR Eq. 5 indexes it.
+    P_shared of a PMR block stands under its receiver, as PMR Eq. 5 indexes it.
     """
+    if not hasattr(block, "maps_of"):
+        state = {key: value.detach().double().numpy() for key, value in block.state_dict().items()}
+        maps = {key.removesuffix(".weight") for key in state if key.endswith(".weight")}
+        return {name: (state[f"{name}.weight"], state.get(f"{name}.bias", 0.0)) for name in maps}
     found = {}
     for m in block.dims:
         for name, (weight, bias) in block.maps_of(m).items():
