@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pnpfuse.fusion import create_model, list_models
-from pnpfuse.fusion.methods import METHODS
+from pnpfuse.fusion.methods import BALANCE, METHODS
 from pnpfuse.fusion.saved import load_model, save_model
 
 DIMS = {"text": 70, "audio": 5, "video": 9}
@@ -199,10 +199,8 @@ def test_cpu_and_gpu_agree(name):
 def test_losses_are_those_that_have_a_recommended_weight(name):
     model, X = model_for(name), features_for()
     out = model(X, labels=labels_for())
-    assert set(METHODS[name].weights) == set(model.loss_weights)
-    # A mixture of experts is an option of every PMR.
-    assert set(out.losses) == set(model.loss_weights) - ({"balance"} - {*out.losses})
-    assert ("balance" in out.losses) == ("umoe" in name)
+    experts = BALANCE if "umoe" in name else {}
+    assert set(out.losses) == set(model.loss_weights) == set(METHODS[name].weights | experts)
     assert all(loss.shape == () and loss.isfinite() for loss in out.losses.values())
     assert set(model(X).losses) <= set(out.losses)
 

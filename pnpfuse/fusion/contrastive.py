@@ -64,17 +64,17 @@ class Alignment(nn.Module):
         # On the cosines, not on their product: exp would overflow first.
         scale = self.logit_scale.clamp(max=math.log(LARGEST_SCALE)).exp()  # ()
         logits = scale * cosines.float() if cosines.dtype.itemsize < 4 else scale * cosines
-        own = torch.arange(len(logits), device=logits.device)  # (batch,)
+        own = torch.arange(logits.shape[0], device=logits.device)  # (batch,)
         if keep is None:
             return cross_entropy(logits, own)
         # A dropped row keeps its own column, so that its softmax is one of something.
-        shown = keep | torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+        shown = keep | torch.eye(logits.shape[0], dtype=torch.bool, device=logits.device)
         logits = logits.masked_fill(~shown, -math.inf)  # (batch, batch)
         errors = cross_entropy(logits, own, reduction="none")  # (batch,)
         return torch.where(keep, errors, 0.0).sum() / keep.sum().clamp(min=1)
 
     def _triplet(self, cosines: Tensor, keep: Tensor | None) -> Tensor:
-        batch = len(cosines)
+        batch = cosines.shape[0]
         other = ~torch.eye(batch, dtype=torch.bool, device=cosines.device)  # (batch, batch)
         if keep is not None:
             other = other & keep & keep[:, None]

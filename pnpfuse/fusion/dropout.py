@@ -19,9 +19,9 @@ def drop_modalities(
     probability : with which each present modality of each sample is dropped, independently; of a
         sample that would lose all its modalities, one is kept, each with the same chance
     """
-    draws = torch.rand(len(like), len(names), device=like.device)  # (batch, M)
+    draws = torch.rand(like.shape[0], len(names), device=like.device)  # (batch, M)
     if present is not None:
-        everyone = torch.ones(len(like), dtype=torch.bool, device=like.device)
+        everyone = torch.ones(like.shape[0], dtype=torch.bool, device=like.device)
         masks = torch.stack([present.get(m, everyone) for m in names], dim=1)  # (batch, M)
         draws = torch.where(masks, draws, -1.0)
     # The largest draw is kept always: it would be anyway, unless all were to be dropped.

@@ -74,7 +74,7 @@ class Exchange(Embedding):
         given = next(iter(V.values()))
         # The others' columns are computed too and left out: one path, and no modality sees them.
         rows = {
-            m: V[m] if m in V else given.new_zeros(len(given), width)
+            m: V[m] if m in V else given.new_zeros(given.shape[0], width)
             for m, width in self.dims.items()
         }
         own, specific, _ = self.separate(rows)

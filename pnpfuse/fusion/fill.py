@@ -56,7 +56,7 @@ class Fill(nn.Module):
         """Move the running mean towards this batch's mean over the present rows."""
         means, steps = [], []
         for m, width in self.widths.items():
-            count = V[m].new_tensor(len(V[m])) if masks is None else masks[m].sum()  # ()
+            count = V[m].new_tensor(V[m].shape[0]) if masks is None else masks[m].sum()  # ()
             means.append(V[m].sum(0) / count.clamp(min=1))  # (l_m,); absent rows are zero
             steps.append((MOMENTUM * (count > 0)).expand(width))  # none present: stay
         moved = torch.cat(means).to(self.values.dtype) - self.values  # (sum of l_m,)

@@ -29,8 +29,8 @@ class Method(NamedTuple):
     block : made with the encoders' output widths and `block_options`
     head : made with the block, the number of classes and `head_options`
     block_options, head_options : {option: default}
-    weights : {loss: weight}, recommended for each loss that block and head can give, with some
-        options perhaps
+    weights : {loss: weight}, recommended for each loss that block and head give; `BALANCE` comes
+        beside them with a mixture of experts
     model_options : {option: default} that differ from those of every model
     fixed : {option of the block: value} that the name stands for
     """
@@ -131,7 +131,7 @@ METHODS = {
         ContrastiveHead,
         PMR_OPTIONS,
         PARTS | ALIGNMENT_OPTIONS,
-        PRESERVATION | BALANCE | CONTRASTIVE,
+        PRESERVATION | CONTRASTIVE,
         fixed=RELAXED,
     ),
     "rg-mbt": Method(
@@ -140,7 +140,7 @@ METHODS = {
         MBTHead,
         PMR_OPTIONS,
         MBT_OPTIONS,
-        PRESERVATION | BALANCE,
+        PRESERVATION,
         fixed=RELAXED,
     ),
     "rg-perceiver": Method(
@@ -149,7 +149,7 @@ METHODS = {
         PerceiverHead,
         PMR_OPTIONS,
         PERCEIVER_OPTIONS,
-        PRESERVATION | BALANCE,
+        PRESERVATION,
         fixed=RELAXED,
     ),
     "rg-srht": Method(
@@ -158,7 +158,7 @@ METHODS = {
         ConcatHead,
         SRHT_OPTIONS,
         PARTS,
-        PRESERVATION | BALANCE,
+        PRESERVATION,
         fixed=RELAXED | {"mapping": "srht"},
     ),
     "rg-umoe": Method(
@@ -167,19 +167,17 @@ METHODS = {
         ConcatHead,
         UMOE_OPTIONS,
         PARTS,
-        PRESERVATION | BALANCE,
+        PRESERVATION,
         fixed=RELAXED | {"experts": "moe"},
     ),
-    "rpmr": Method(
-        "PMR, cosine", PMR, ConcatHead, PMR_OPTIONS, PARTS, PRESERVATION | BALANCE, fixed=RELAXED
-    ),
+    "rpmr": Method("PMR, cosine", PMR, ConcatHead, PMR_OPTIONS, PARTS, PRESERVATION, fixed=RELAXED),
     "sg-cmmp": Method(
         "spmr, the shared parts aligned by InfoNCE",
         PMR,
         ContrastiveHead,
         PMR_OPTIONS,
         PARTS | ALIGNMENT_OPTIONS,
-        PRESERVATION | BALANCE | CONTRASTIVE,
+        PRESERVATION | CONTRASTIVE,
         fixed=STRICT,
     ),
     "sg-mbt": Method(
@@ -188,7 +186,7 @@ METHODS = {
         MBTHead,
         PMR_OPTIONS,
         MBT_OPTIONS,
-        PRESERVATION | BALANCE,
+        PRESERVATION,
         fixed=STRICT,
     ),
     "sg-perceiver": Method(
@@ -197,7 +195,7 @@ METHODS = {
         PerceiverHead,
         PMR_OPTIONS,
         PERCEIVER_OPTIONS,
-        PRESERVATION | BALANCE,
+        PRESERVATION,
         fixed=STRICT,
     ),
     "sg-srht": Method(
@@ -206,7 +204,7 @@ METHODS = {
         ConcatHead,
         SRHT_OPTIONS,
         PARTS,
-        PRESERVATION | BALANCE,
+        PRESERVATION,
         fixed=STRICT | {"mapping": "srht"},
     ),
     "sg-umoe": Method(
@@ -215,7 +213,7 @@ METHODS = {
         ConcatHead,
         UMOE_OPTIONS,
         PARTS,
-        PRESERVATION | BALANCE,
+        PRESERVATION,
         fixed=STRICT | {"experts": "moe"},
     ),
     "spmr": Method(
@@ -224,7 +222,7 @@ METHODS = {
         ConcatHead,
         PMR_OPTIONS,
         PARTS,
-        PRESERVATION | BALANCE,
+        PRESERVATION,
         fixed=STRICT,
     ),
     "sum": Method("the sum of a linear map of each modality", Sum, ConcatHead),

@@ -72,7 +72,7 @@ class MISA(Embedding):
         specific = {m: self._activated(self.specific[m](x)) for m, x in p.items()}
         recon = {m: self.decode[m](shared[m] + specific[m]) for m in p}  # (batch, width)
         first = next(iter(p.values()))
-        everyone = torch.ones(len(first), dtype=torch.bool, device=first.device)
+        everyone = torch.ones(first.shape[0], dtype=torch.bool, device=first.device)
         kept = dict.fromkeys(p, everyone) if masks is None else masks
         return FusionOutput(
             {m: torch.cat([shared[m], specific[m]], dim=-1) for m in p},  # (batch, 2 width)

@@ -9,8 +9,9 @@ from torch import nn
 
 from pnpfuse.fusion.arguments import check_choice, check_count, check_probability
 from pnpfuse.fusion.encoders import MLP, default_width
+from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.fill import FILLS
-from pnpfuse.fusion.methods import METHODS
+from pnpfuse.fusion.methods import BALANCE, METHODS
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.widths import WIDEST, check_dims
 
@@ -82,12 +83,13 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
         **({"inputs": dims} if getattr(method.block, "wants_inputs", False) else {}),
     )
     head = method.head(block, classes, **{key: resolved[key] for key in method.head_options})
+    experts = isinstance(block, Exchange) and block.mixture is not None
     return FusionModel(
         name,
         dims,
         int(classes),
         resolved,
-        method.weights,
+        method.weights | (BALANCE if experts else {}),
         encoders,
         block,
         head,
