@@ -12,6 +12,8 @@ from pnpfuse.fusion.experts import MixtureOfExperts
 from pnpfuse.fusion.srht import SRHT
 
 DIMS = {"text": 6, "audio": 4, "video": 9}
+# A strict block's graph differs from the relaxed one's by the metric alone.
+DISTINCT = [name for name in list_models() if not name.startswith("sg-")]
 BATCH = {0: torch.export.Dim("batch")}
 
 
@@ -134,7 +136,7 @@ def test_compiled_block_forward_and_backward():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", DISTINCT)
 def test_every_model_is_one_graph_in_training(name):
     module, (features, present) = make(name).train(), batch(8, True)
     labels = torch.arange(8) % 3
@@ -148,7 +150,7 @@ def test_every_model_is_one_graph_in_training(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", DISTINCT)
 def test_every_model_exports(name):
     module = make(name)
     program = export(module, batch(5, True)).module()
