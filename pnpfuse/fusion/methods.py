@@ -10,6 +10,7 @@ from pnpfuse.fusion.concat import Concat, Sum
 from pnpfuse.fusion.ffn import FFN
 from pnpfuse.fusion.heads import ConcatHead, LateHead
 from pnpfuse.fusion.pmr import GMF, PMR
+from pnpfuse.fusion.robust import LOSS_WEIGHTS, DetachedPMR, RobustHead
 
 
 class Method(NamedTuple):
@@ -68,6 +69,14 @@ METHODS = {
         Concat,
         ConcatHead,
         model_options={"modality_dropout": 0.3},
+    ),
+    "pmr-robust": Method(
+        "experts corrected by PMR, for modalities that may be missing",
+        DetachedPMR,
+        RobustHead,
+        GMF_OPTIONS | {"pairing": "next"},
+        {"drop": 0.3},
+        LOSS_WEIGHTS,
     ),
     "rpmr": Method("PMR, cosine", PMR, ConcatHead, PMR_OPTIONS, PARTS, PRESERVATION, fixed=RELAXED),
     "spmr": Method(

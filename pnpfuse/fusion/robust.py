@@ -1,0 +1,144 @@
+"""A product of experts corrected by PMR: no worse for fusing, and for a modality that is missing.
+
+Our own; no paper. Experts, one a modality, train the encoders, so that none starves beside a
+stronger one. PMR sees their features cut off from the encoders and adds a correction, which pays
+for its size and is trained with and without modality dropout.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear
+
+from pnpfuse.fusion.arguments import check_choice, check_probability
+from pnpfuse.fusion.dropout import drop_modalities
+from pnpfuse.fusion.heads import HeadOutput, check_classes, view_loss
+from pnpfuse.fusion.outputs import FusionOutput
+from pnpfuse.fusion.pmr import PMR
+from pnpfuse.fusion.widths import Ratio
+
+LOSS_WEIGHTS = {
+    "preservation": 0.1,
+    "view": 2.0,
+    "dropped": 1.0,
+    "correction": 0.1,
+    "distillation": 1.0,
+}
+
+
+class DetachedPMR(PMR):
+    """`PMR` without biases on features whose gradient is cut, beside the features themselves.
+
+    Without biases an absent V = 0 contributes exactly nothing to `fused`: a head can drop a
+    modality afterwards, and need not run the block once more.
+
+    Parameters
+    ----------
+    dims, n, b, pairing : as in `PMR`
+    fill : "zero"
+    """
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        n: float = 4,
+        b: Ratio = 0.5,
+        *,
+        pairing: str = "next",
+        fill: str = "zero",
+    ):
+        check_choice("fill", fill, ("zero",))
+        super().__init__(dims, n, b, metric="mse", pairing=pairing, bias=False)
+
+    def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
+        cut = {m: v.detach() for m, v in V.items()}
+        return replace(super()._fuse(cut, masks), features=V)
+
+
+class RobustHead(nn.Module):
+    """Sum over the present modalities of an expert's logits and of PMR's correction to it.
+
+    For modality m, whose shared part goes to modality r ::
+
+        expert_m     = A_m V_m + a_m                          (batch, K)
+        correction_m = U_r shared_r + W_m specific_m          (batch, K)
+        logits       = c + sum over the present m of (expert_m + correction_m)
+
+    A sum of logits is a product of experts: evidence adds up, and a modality that knows nothing
+    adds little.
+
+    Parameters
+    ----------
+    block : the block in front
+    classes : number of classes K
+    drop : probability of dropping each present modality of each sample, for the loss "dropped"
+    """
+
+    def __init__(self, block: DetachedPMR, classes: int, drop: float = 0.3):
+        super().__init__()
+        classes = check_classes(classes)
+        self.drop = check_probability("drop", drop)
+        self.receiver = {block.source_of(m): m for m in block.dims}
+        self.experts = nn.ModuleDict({m: nn.Linear(w, classes) for m, w in block.dims.items()})
+        self.widths = [*block.part_widths("shared").values(), *block.dims.values()]
+        self.correction = nn.Linear(sum(self.widths), classes)
+
+    def forward(self, fusion: FusionOutput, labels: Tensor | None = None) -> HeadOutput:
+        """Logits (batch, classes); with labels (batch,) these losses as well.
+
+        view : cross-entropy of each expert alone, mean over the modalities
+        distillation : the same against the model's own probabilities instead of the labels
+        correction : mean square of the correction to the logits
+        dropped : cross-entropy of the logits under modality dropout, in training only;
+            "correction" then covers these logits too
+        """
+        experts = [linear(fusion.features[m]) for m, linear in self.experts.items()]
+        evidence = torch.stack(experts)  # (M, batch, classes)
+        corrections = self._corrections(fusion)  # (M, batch, classes)
+        masks = list(fusion.present.values()) or None
+        correction = self._total(corrections, masks)  # (batch, classes)
+        logits = _added(evidence, masks) + correction  # (batch, classes)
+        if labels is None:
+            return logits, {}
+        count = len(experts)
+        losses = {
+            "view": view_loss(experts, labels, masks) / count,
+            "distillation": view_loss(experts, logits.detach().softmax(-1), masks) / count,
+            "correction": correction.square().mean(),
+        }
+        if self.training:
+            present = fusion.present or None
+            kept = drop_modalities(list(self.experts), present, logits, self.drop)
+            some = list(kept.values())
+            correction = self._total(corrections, some)  # (batch, classes)
+            losses["correction"] = losses["correction"] + correction.square().mean()
+            losses["dropped"] = cross_entropy(_added(evidence, some) + correction, labels)
+        return logits, losses
+
+    def _corrections(self, fusion: FusionOutput) -> Tensor:
+        """What each modality alone contributes to the correction, (M, batch, classes)."""
+        maps = self.correction.weight.split(self.widths, dim=1)  # each (classes, width)
+        shared = dict(zip(self.experts, maps, strict=False))
+        specific = dict(zip(self.experts, maps[len(shared) :], strict=True))
+        parts = []
+        for m in self.experts:
+            r = self.receiver[m]
+            given = linear(fusion.shared[r], shared[r])  # (batch, classes)
+            parts.append(given + linear(fusion.specific[m], specific[m]))
+        return torch.stack(parts)
+
+    def _total(self, corrections: Tensor, masks: list[Tensor] | None) -> Tensor:
+        return _added(corrections, masks) + self.correction.bias  # (batch, classes)
+
+    def extra_repr(self) -> str:
+        return f"modalities={list(self.experts)}, drop={self.drop}"
+
+
+def _added(parts: Tensor, masks: list[Tensor] | None) -> Tensor:
+    """Sum (batch, classes) of parts (M, batch, classes) over the modalities a sample has."""
+    if masks is None:
+        return parts.sum(0)
+    kept = torch.stack(masks)[..., None]  # (M, batch, 1)
+    return torch.where(kept, parts, torch.zeros_like(parts)).sum(0)
