@@ -64,10 +64,11 @@ class RobustHead(nn.Module):
 
         expert_m     = A_m V_m + a_m                          (batch, K)
         correction_m = U_r shared_r + W_m specific_m          (batch, K)
-        logits       = c + sum over the present m of (expert_m + correction_m)
+        logits       = c + sum over the present m of (expert_m / sqrt(p) + correction_m)
 
-    A sum of logits is a product of experts: evidence adds up, and a modality that knows nothing
-    adds little.
+    with p the number of modalities that are present. The root lies between a product of experts,
+    which counts twice what two modalities agree on, and their mean, which makes ten sure
+    modalities no surer than one.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ class RobustHead(nn.Module):
         corrections = self._corrections(fusion)  # (M, batch, classes)
         masks = list(fusion.present.values()) or None
         correction = self._total(corrections, masks)  # (batch, classes)
-        logits = _added(evidence, masks) + correction  # (batch, classes)
+        logits = _pooled(evidence, masks) + correction  # (batch, classes)
         if labels is None:
             return logits, {}
         count = len(experts)
@@ -114,7 +115,7 @@ class RobustHead(nn.Module):
             some = list(kept.values())
             correction = self._total(corrections, some)  # (batch, classes)
             losses["correction"] = losses["correction"] + correction.square().mean()
-            losses["dropped"] = cross_entropy(_added(evidence, some) + correction, labels)
+            losses["dropped"] = cross_entropy(_pooled(evidence, some) + correction, labels)
         return logits, losses
 
     def _corrections(self, fusion: FusionOutput) -> Tensor:
@@ -142,3 +143,11 @@ def _added(parts: Tensor, masks: list[Tensor] | None) -> Tensor:
         return parts.sum(0)
     kept = torch.stack(masks)[..., None]  # (M, batch, 1)
     return torch.where(kept, parts, torch.zeros_like(parts)).sum(0)
+
+
+def _pooled(parts: Tensor, masks: list[Tensor] | None) -> Tensor:
+    """`_added` over the root of how many modalities a sample has, (batch, classes)."""
+    if masks is None:
+        return parts.sum(0) / len(parts) ** 0.5
+    count = torch.stack(masks).sum(0).clamp(min=1).to(parts.dtype)  # (batch,)
+    return _added(parts, masks) * count.rsqrt()[:, None]
