@@ -1,6 +1,6 @@
-"""A product of experts corrected by PMR: no worse for fusing, and for a modality that is missing.
+"""Experts, one a modality, corrected by PMR: for samples that may lack modalities.
 
-Our own; no paper. Experts, one a modality, train the encoders, so that none starves beside a
+Our own; no paper. The experts train the encoders, so that no modality starves beside a
 stronger one. PMR sees their features cut off from the encoders and adds a correction, which pays
 for its size and is trained with and without modality dropout.
 """
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear
+from torch.nn import functional
 
 from pnpfuse.fusion.arguments import check_choice, check_probability
 from pnpfuse.fusion.dropout import drop_modalities
@@ -68,7 +68,8 @@ class RobustHead(nn.Module):
 
     with p the number of modalities that are present. The root lies between a product of experts,
     which counts twice what two modalities agree on, and their mean, which makes ten sure
-    modalities no surer than one.
+    modalities no surer than one. Every modality is judged by itself, so neither this nor late
+    fusion can learn what shows in two modalities only together.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ class RobustHead(nn.Module):
         dropped : cross-entropy of the logits under modality dropout, in training only;
             "correction" then covers these logits too
         """
-        experts = [linear(fusion.features[m]) for m, linear in self.experts.items()]
+        experts = [expert(fusion.features[m]) for m, expert in self.experts.items()]
         evidence = torch.stack(experts)  # (M, batch, classes)
         corrections = self._corrections(fusion)  # (M, batch, classes)
         masks = list(fusion.present.values()) or None
@@ -115,7 +116,8 @@ class RobustHead(nn.Module):
             some = list(kept.values())
             correction = self._total(corrections, some)  # (batch, classes)
             losses["correction"] = losses["correction"] + correction.square().mean()
-            losses["dropped"] = cross_entropy(_pooled(evidence, some) + correction, labels)
+            dropped = _pooled(evidence, some) + correction  # (batch, classes)
+            losses["dropped"] = functional.cross_entropy(dropped, labels)
         return logits, losses
 
     def _corrections(self, fusion: FusionOutput) -> Tensor:
@@ -126,8 +128,8 @@ class RobustHead(nn.Module):
         parts = []
         for m in self.experts:
             r = self.receiver[m]
-            given = linear(fusion.shared[r], shared[r])  # (batch, classes)
-            parts.append(given + linear(fusion.specific[m], specific[m]))
+            given = functional.linear(fusion.shared[r], shared[r])  # (batch, classes)
+            parts.append(given + functional.linear(fusion.specific[m], specific[m]))
         return torch.stack(parts)
 
     def _total(self, corrections: Tensor, masks: list[Tensor] | None) -> Tensor:
