@@ -25,7 +25,12 @@ _HOMES = {
     "list_models": "fusion",
     "load_model": "fusion",
     "load_views": "data",
+    "param_groups": "optimisers",
+    "rank": "ranking",
+    "retrieve": "retrieval",
     "save_model": "fusion",
+    "save_views": "saving",
+    "summary": "findings",
     "table9_flops": "fusion",
     "table9_parameters": "fusion",
 }

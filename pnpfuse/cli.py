@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
 
+from pnpfuse.training_options import add_training_options, training_settings
+
 if TYPE_CHECKING:
     from pnpfuse_solvers import Cell
 
 OK, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
+DATA = """a file (.npz, NetCDF or Zarr) holds view_<name> (rows, width) for each modality, y (rows,)
+of 0..K-1 or of strings and, if known, split (rows,) with 0 train, 1 test, class_names and
+view_names (their order)"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pnpfuse {version('pnpfuse')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_simulate, _add_map, _add_train):
+    for add in (_add_demo, _add_simulate, _add_map, _add_train, _add_compare, _add_retrieve):
         add(commands)
     return parser
 
@@ -235,18 +241,15 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         commands, "train", _train,
         "train a fusion model and evaluate it with modalities missing",
         "pnpfuse train digits --model rpmr --n 4 --b 0.5 --out out/rpmr\n\n"
-        "an .npz file holds view_<name> (rows, width) for each modality, y (rows,) of 0..K-1 and,\n"
-        "if known, split (rows,) with 0 train, 1 test, class_names and view_names (their order)",
+        + DATA,
     )  # fmt: skip
-    parser.add_argument("data", help="digits, or an .npz file (see below)")
+    parser.add_argument("data", help="digits, or a file (see below)")
     parser.add_argument("--model", default="rpmr", help="concat, gmf, spmr or rpmr (%(default)s)")
     parser.add_argument("--n", type=float, help="magnification factor (4)")
     parser.add_argument("--b", type=float, help="boundary as a ratio (0.5)")
     parser.add_argument("--mapped", action="store_true", help="take b from each modality's cell")
     parser.add_argument("--voltage", type=float, help="of that cell, +-, in kB T/e (20)")
-    parser.add_argument("--epochs", type=int, default=30, help="(%(default)s)")
-    parser.add_argument("--batch-size", type=int, default=128, help="(%(default)s)")
-    parser.add_argument("--lr", type=float, default=1e-3, help="of AdamW (%(default)s)")
+    add_training_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
@@ -275,19 +278,98 @@ def _train(given: argparse.Namespace) -> Iterator[str]:
         found = mapped_options(views, options.get("n", 4.0), voltage)
         yield from mapping_lines(found)
         options |= {"n": found.n, "b": found.b}
-    settings = {
-        "epochs": given.epochs,
-        "batch_size": given.batch_size,
-        "lr": given.lr,
-        "device": given.device,
-    }
+    settings = training_settings(given)
     with cpu_threads(given.threads):
         history, scores = train_and_save(
             views, given.model, out=given.out, seed=given.seed, settings=settings, **options
         )
+    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
+        return
     yield from history_lines(history)
     yield from evaluation_lines(scores)
     yield f"written: {given.out}"
+
+
+def _add_compare(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands, "compare", _compare,
+        "train several models with several seeds and set their accuracies side by side",
+        "pnpfuse compare digits --models concat rpmr --seeds 5 --jobs 2 --out compare.nc\n\n"
+        + DATA,
+    )  # fmt: skip
+    parser.add_argument("data", help="digits, or a file (see below)")
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="of create_model (all)")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings a model (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=30, help="of each training (%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=128, help="(%(default)s)")
+    parser.add_argument("--lr", type=float, default=1e-3, help="of AdamW (%(default)s)")
+    parser.add_argument("--missing", default="each", help="none, each or all (%(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads a run (%(default)s)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=int, default=1, help="runs at a time (%(default)s)")
+    where.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler that takes the runs")
+    parser.add_argument("--out", type=_path, help="write all scores to this NetCDF file")
+    parser.add_argument("--plot", type=_png, help="draw them to this PNG file")
+
+
+def _compare(given: argparse.Namespace) -> Iterator[str]:
+    from pnpfuse.comparison import compare
+    from pnpfuse.console import comparison_lines
+    from pnpfuse.data import load_views
+    from pnpfuse.executors import executor_for
+    from pnpfuse.fusion.registry import list_models
+    from pnpfuse.storage import save_dataset
+
+    views = load_views(given.data)
+    with executor_for(given.jobs, given.dask) as executor:
+        comparison = compare(
+            given.models or list_models(), views, seeds=given.seeds, epochs=given.epochs,
+            missing=given.missing, executor=executor, threads=given.threads,
+            batch_size=given.batch_size, lr=given.lr, device=given.device,
+        )  # fmt: skip
+    yield from comparison_lines(comparison)
+    if given.out:
+        yield f"written: {save_dataset(comparison, given.out)}"
+    if given.plot:
+        from pnpfuse.figures import save_figure, spread_figure
+
+        yield f"drawn: {save_figure(spread_figure(comparison), given.plot)}"
+
+
+def _add_retrieve(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands, "retrieve", _retrieve,
+        "score a trained model's retrieval of one modality by another",
+        "pnpfuse retrieve out/train digits --query pixels --gallery fourier --out scores.nc\n\n"
+        + DATA,
+    )  # fmt: skip
+    parser.add_argument("checkpoint", help="folder of a saved model, as pnpfuse train writes it")
+    parser.add_argument("data", help="digits, or a file (see below)")
+    parser.add_argument("--query", required=True, help="modality of the queries")
+    parser.add_argument("--gallery", required=True, help="modality that is searched")
+    parser.add_argument("--k", type=int, nargs="+", default=[1, 5, 10, 50, 100], help="cut-offs")
+    parser.add_argument("--relevance", default="class", help="class or pair (%(default)s)")
+    parser.add_argument("--parts", help="shared, specific or all (shared across modalities)")
+    parser.add_argument("--split", default="test", help="train or test (%(default)s)")
+    parser.add_argument("--out", type=_path, help="write the scores to this NetCDF file")
+
+
+def _retrieve(given: argparse.Namespace) -> Iterator[str]:
+    from pnpfuse.console import retrieval_lines
+    from pnpfuse.data import load_views
+    from pnpfuse.fusion.saved import load_model
+    from pnpfuse.retrieval import retrieve
+    from pnpfuse.storage import save_dataset
+
+    model = load_model(given.checkpoint)
+    found = retrieve(
+        model, load_views(given.data), given.query, given.gallery, k=given.k,
+        relevance=given.relevance, parts=given.parts, split=given.split,
+    )  # fmt: skip
+    yield from retrieval_lines(found)
+    if given.out:
+        yield f"written: {save_dataset(found, given.out)}"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from pnpfuse.findings import comparison_table, condition_label, diagnosis, fig8_table, mapping_table
+from pnpfuse.findings import (
+    comparison_table,
+    condition_label,
+    diagnosis,
+    fig8_table,
+    mapping_table,
+    summary,
+)
 from pnpfuse.mapping import Hyperparameters
 from pnpfuse.report import Table
 
@@ -63,9 +70,14 @@ def mapping_lines(found: Hyperparameters) -> list[str]:
 def history_lines(history: History) -> list[str]:
     """The losses that a training ended with, and what there is to say about its data."""
     settings = history.settings
-    steps = settings["epochs"] * -(-settings["rows"] // settings["batch_size"])
+    epochs = len(history.losses["task"])
+    steps = epochs * -(-settings["rows"] // settings["batch_size"])
     last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.losses.items())
-    lines = [f"losses after {settings['epochs']} epochs ({steps} steps): {last}"]
+    lines = [f"losses after {epochs} epochs ({steps} steps): {last}"]
+    if history.validation:
+        best = history.best_epoch or epochs
+        scores = ", ".join(f"{k} {v[best - 1]:.4g}" for k, v in history.validation.items())
+        lines.append(f"validation after epoch {best}: {scores}")
     note = settings.get("note")
     return [*lines, f"note: {note}"] if note else lines
 
@@ -81,6 +93,33 @@ def evaluation_lines(scores: xr.Dataset) -> list[str]:
         for condition in scores["condition"].values
     ]
     return table_lines(Table(["modalities", "accuracy / %", "balanced / %"], rows))
+
+
+def comparison_lines(comparison: xr.Dataset) -> list[str]:
+    """A comparison's accuracies with their spread, and what the marks mean."""
+    frame = summary(comparison)
+    rows = [[str(model), *cells] for model, cells in zip(frame.index, frame.values, strict=True)]
+    # The mark is padded, so that the numbers stand below each other with and without it.
+    rows = [[row[0], *(c if c.endswith("*") else f"{c}  " for c in row[1:])] for row in rows]
+    header = ["model", *(f"{condition_label(str(c))}  " for c in frame.columns)]
+    return [*table_lines(Table(header, rows)), frame.attrs["caption"]]
+
+
+def retrieval_lines(found: xr.Dataset) -> list[str]:
+    """The scores of a retrieval, cut off at each k and of whole lists."""
+    columns = ["map_at_k", "recall_at_k", "chance_recall_at_k", "precision_at_k"]
+    rows = [
+        [str(k), *(f"{float(found[name].sel(k=k)):.4f}" for name in columns)]
+        for k in found["k"].values
+    ]
+    said = found.attrs
+    return [
+        f"{said['query']} -> {said['searched']}, relevant: the same {said['relevance']}, "
+        f"parts: {said['parts']}; {said['queries']} queries, {said['gallery']} items",
+        *table_lines(Table(["k", "mAP@k", "R@k", "R@k by chance", "P@k"], rows)),
+        f"whole lists: mAP {float(found['mean_average_precision']):.4f}, mean reciprocal rank "
+        f"{float(found['mean_reciprocal_rank']):.4f}, median rank {float(found['median_rank']):g}",
+    ]
 
 
 def summary_lines(results: Results) -> list[str]:

@@ -1,159 +1,50 @@
-"""Named views of the same samples, with labels and a fixed train-test split."""
+"""Views from files: ``.npz`` archives, NetCDF files and Zarr stores, in memory or left there."""
 
+from __future__ import annotations
+
+import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from numbers import Integral, Real
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import xarray as xr
+from numpy.typing import NDArray
 
-TRAIN, TEST = 0, 1
-PREFIX = "view_"
+from pnpfuse.stored import Member, Stored, Variable
+from pnpfuse.views import Views, check_is_views
 
+__all__ = ["Views", "check_is_views", "load_views"]
 
-@dataclass(frozen=True, eq=False)
-class Views:
-    """Feature vectors of several modalities for the same samples.
-
-    Attributes
-    ----------
-    features : {modality: (N, d) float32}, in the order of the cycle
-    labels : (N,) int64, 0..K-1
-    split : (N,) uint8, 0 train, 1 test
-    class_names : K names
-    name : where the data came from
-
-    Raises
-    ------
-    ValueError
-        naming the array, what was found and what would do
-    """
-
-    features: dict[str, NDArray[np.float32]]
-    labels: NDArray[np.int64]
-    split: NDArray[np.uint8]
-    class_names: tuple[str, ...]
-    name: str = "arrays"
-
-    def __post_init__(self) -> None:
-        features = {str(view): _matrix(view, X) for view, X in _mapping(self.features).items()}
-        labels, split = _codes("labels", self.labels), _codes("split", self.split)
-        if not features:
-            raise ValueError("features is empty; give at least one view")
-        rows = {view: len(X) for view, X in features.items()}
-        rows |= {"labels": len(labels), "split": len(split)}
-        if len(set(rows.values())) > 1 or not len(labels):
-            raise ValueError(f"all arrays need the same number of rows, at least one; found {rows}")
-        if not set(np.unique(split)) <= {TRAIN, TEST}:
-            raise ValueError(f"split must be 0 (train) or 1 (test); found {np.unique(split)[:5]}")
-        names = _names(self.class_names)
-        if labels.min() < 0 or labels.max() >= len(names):
-            raise ValueError(
-                f"labels must be 0..{len(names) - 1} for {len(names)} classes; found "
-                f"{labels.min()}..{labels.max()}"
-            )
-        object.__setattr__(self, "features", features)
-        object.__setattr__(self, "labels", labels)
-        object.__setattr__(self, "split", split.astype(np.uint8))
-        object.__setattr__(self, "class_names", names)
-
-    @classmethod
-    def from_arrays(
-        cls,
-        features: Mapping[str, ArrayLike],
-        labels: ArrayLike,
-        split: ArrayLike | None = None,
-        *,
-        test_fraction: float = 0.25,
-        seed: int = 0,
-        class_names: Iterable[str] | None = None,
-        name: str = "arrays",
-    ) -> "Views":
-        """Views of plain arrays.
-
-        Parameters
-        ----------
-        features : {modality: (N, d)}
-        labels : (N,), every one of 0..K-1 occurs
-        split : (N,) 0 train, 1 test; None draws a stratified split
-        test_fraction, seed : of that split
-        class_names : K names; None, the labels themselves
-        name : where the data came from
-        """
-        features, codes = _mapping(features), _codes("labels", labels)
-        found = np.unique(codes)
-        if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
-            raise ValueError(
-                f"labels must be 0..K-1, every class occurring and K >= 2; found "
-                f"{found[:10].tolist()}"
-            )
-        names = _names(found if class_names is None else class_names)
-        if len(names) != len(found):
-            raise ValueError(f"class_names has {len(names)} names for {len(found)} classes")
-        if split is None:
-            split = _stratified(codes, test_fraction, seed)
-        return cls(features, codes, split, names, name)  # type: ignore[arg-type]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The modalities, in order."""
-        return tuple(self.features)
-
-    @property
-    def dims(self) -> dict[str, int]:
-        """{modality: d}."""
-        return {view: X.shape[1] for view, X in self.features.items()}
-
-    @property
-    def classes(self) -> int:
-        """Number of classes K."""
-        return len(self.class_names)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @cached_property
-    def train(self) -> "Views":
-        """The training rows."""
-        return self.subset(self.split == TRAIN)
-
-    @cached_property
-    def test(self) -> "Views":
-        """The test rows."""
-        return self.subset(self.split == TEST)
-
-    def subset(self, mask: ArrayLike) -> "Views":
-        """The rows where `mask`, bool (N,), is True; ValueError if there are none."""
-        rows = _array("mask", mask)
-        if rows.dtype != bool or rows.shape != self.labels.shape:
-            raise ValueError(
-                f"mask must be bool with shape {self.labels.shape}; found {rows.dtype} with "
-                f"shape {rows.shape}"
-            )
-        if not rows.any():
-            raise ValueError(f"mask selects none of the {len(rows)} rows of {self.name}")
-        features = {view: X[rows] for view, X in self.features.items()}
-        return Views(features, self.labels[rows], self.split[rows], self.class_names, self.name)
+VIEW, PRESENT = "view_", "present_"
+LABELS = ("y", "labels")
+LAZY_BYTES = 2**30
+FORMATS = "an .npz archive, a NetCDF file or a Zarr store"
 
 
-def check_is_views(views: Views) -> Views:
-    """`views`, or a ValueError if it is something else."""
-    if not isinstance(views, Views):
-        raise ValueError(f"views must be Views, as load_views gives; found {type(views).__name__}")
-    return views
-
-
-def load_views(path_or_name: str | os.PathLike[str]) -> Views:
+def load_views(path_or_name: str | os.PathLike[str], lazy: bool | None = None) -> Views:
     """Views from a file, or a built-in set by name.
 
     Parameters
     ----------
     path_or_name : "digits", scikit-learn's 8 x 8 digits in three views, or the path of an ``.npz``
-        file with ``view_<name>`` (N, d), ``y`` (N,) and, if known, ``split`` (N,), ``class_names``
-        and ``view_names`` (the order); without ``split`` a stratified quarter is the test set
+        archive, a NetCDF file or a Zarr store; what it is shows in its content, not in its name
+    lazy : True leaves the features in the file, where `Views.read` gets rows of them; False reads
+        everything now; None, lazily if the features take more than 1 GiB as float32
+
+    Notes
+    -----
+    An archive holds ``view_<name>`` (N, d) for each modality and ``y`` or ``labels`` (N,): integers
+    0..K-1 or strings; if known also ``split`` (N,), 0 or "train", 1 or "test" (else a stratified
+    quarter is the test set), ``class_names``, ``view_names`` (the order) and ``present_<name>``,
+    bool (N,).
+
+    A Dataset holds the same as variables, ``y`` or ``labels`` over one dimension, ``sample``, and
+    ``class_names`` and ``view_names`` as variables or attributes. Where no variable is called
+    ``view_<name>``, every numeric variable over ``sample`` and one more dimension is a modality
+    under its own name. Without ``view_names`` they are in alphabetical order.
 
     Raises
     ------
@@ -162,49 +53,186 @@ def load_views(path_or_name: str | os.PathLike[str]) -> Views:
     """
     if not isinstance(path_or_name, (str, os.PathLike)):
         raise ValueError(
-            f"path_or_name must be 'digits' or the path of an .npz file; found {path_or_name!r}"
+            f"path_or_name must be 'digits' or the path of {FORMATS}; found {path_or_name!r}"
         )
+    if lazy not in (None, True, False):
+        raise ValueError(f"lazy must be True, False or None; found {lazy!r}")
     if path_or_name == "digits":
+        if lazy:
+            raise ValueError("lazy=True needs a file; 'digits' is computed in memory")
         return _digits()
     path = Path(path_or_name)
-    if not os.path.isfile(path):  # Path.is_file raises for a name too long
-        raise ValueError(f"{path} does not exist; give the path of an .npz file, or 'digits'")
+    if not os.path.exists(path):  # Path.exists raises for a name too long
+        raise ValueError(f"{path} does not exist; give the path of {FORMATS}, or 'digits'")
     try:
-        return _from_npz(_read_npz(path), path.name)
+        engine = _engine(path)
+        arrays = _read_npz(path, lazy) if engine is None else _read_dataset(path, engine, lazy)
+        return _views(arrays, path.name)
     except ValueError as error:
         raise ValueError(f"{path} cannot be used: {error}") from error
 
 
-def _read_npz(path: Path) -> dict[str, NDArray]:
+def _engine(path: Path) -> str | None:
+    """xarray's engine for a file, by its first bytes; None for numpy's own formats."""
+    if path.is_dir():
+        return "zarr"
+    with open(path, "rb") as file:
+        start = file.read(8)
+    return "h5netcdf" if start == b"\x89HDF\r\n\x1a\n" else "scipy" if start[:3] == b"CDF" else None
+
+
+def _views(arrays: Mapping[str, Any], name: str) -> Views:
+    stored = [key.removeprefix(VIEW) for key in arrays if key.startswith(VIEW)]
+    stored = [view for view in stored if view != "names"]  # view_names is no view
+    if not stored:
+        raise ValueError(f"it has no {VIEW}<name> array, only {sorted(arrays)}")
+    labels = next((key for key in LABELS if key in arrays), None)
+    if labels is None:
+        raise ValueError(f"it has no labels y, only {sorted(arrays)}")
+    order = [str(view) for view in np.atleast_1d(arrays.get("view_names", stored))]
+    if sorted(order) != sorted(stored):
+        raise ValueError(f"view_names lists {order}, the views are {stored}")
+    masks = {key.removeprefix(PRESENT): X for key, X in arrays.items() if key.startswith(PRESENT)}
+    return Views.from_arrays(
+        {view: arrays[VIEW + view] for view in order},
+        arrays[labels],
+        arrays.get("split"),
+        class_names=np.atleast_1d(arrays["class_names"]) if "class_names" in arrays else None,
+        name=name,
+        present=masks or None,
+    )
+
+
+def _read_npz(path: Path, lazy: bool | None) -> dict[str, Any]:
+    stays = _staying(path, lazy)
     try:
         # Opened here: numpy leaves the file open if it looks like an archive and is none.
         # No pickle: opening a file runs no code.
         with open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.lib.npyio.NpzFile):
-                return {key: archive[key] for key in archive.files}
+                return {key: stays[key] if key in stays else archive[key] for key in archive.files}
     except Exception as error:  # whatever a damaged archive makes zipfile, zlib and numpy raise
         raise ValueError(f"it is no .npz archive that can be read ({error})") from error
     raise ValueError("it holds a single array, not an .npz archive")
 
 
-def _from_npz(arrays: dict[str, NDArray], name: str) -> Views:
-    stored = [key.removeprefix(PREFIX) for key in arrays if key.startswith(PREFIX)]
-    stored = [view for view in stored if view != "names"]  # view_names is no view
-    if not stored:
-        raise ValueError(f"it has no {PREFIX}<name> array, only {sorted(arrays)}")
-    if "y" not in arrays:
-        raise ValueError(f"it has no labels y, only {sorted(arrays)}")
-    order = [str(view) for view in np.atleast_1d(arrays.get("view_names", stored))]
-    if sorted(order) != sorted(stored):
-        raise ValueError(f"view_names lists {order}, the views are {stored}")
-    return Views.from_arrays(
-        {view: arrays[PREFIX + view] for view in order},
-        arrays["y"],
-        arrays.get("split"),
-        class_names=np.atleast_1d(arrays["class_names"]) if "class_names" in arrays else None,
-        name=name,
-    )
+def _staying(path: Path, lazy: bool | None) -> dict[str, Stored]:
+    """The views of an archive that stay there."""
+    if lazy is False or not zipfile.is_zipfile(path):
+        return {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+    except zipfile.BadZipFile:
+        return {}  # numpy's reader says what is wrong
+    views = [key for key in entries if key.startswith(VIEW) and key != "view_names"]
+    large = sum(entries[key].file_size for key in views) > LAZY_BYTES
+    packed = any(entries[key].compress_type for key in views)
+    if lazy or (large and not packed):
+        return {key: Stored(key.removeprefix(VIEW), Member(path, key)) for key in views}
+    return {}
+
+
+def _read_dataset(path: Path, engine: str, lazy: bool | None) -> dict[str, Any]:
+    decoding: dict[str, Any] = {
+        "decode_times": False,
+        "decode_timedelta": False,
+    }  # a unit of s makes no date
+    zarr: dict[str, Any] = {"consolidated": False, "mask_and_scale": False}
+    try:
+        dataset = xr.open_dataset(
+            path,
+            engine=engine,  # type: ignore[arg-type]
+            cache=False,
+            **decoding,
+            **(zarr if engine == "zarr" else {}),
+        )
+        if engine == "zarr":
+            for variable in dataset.variables.values():
+                # What an unwritten chunk holds; 0, Zarr's default, does not mark a zero as missing.
+                if np.array_equal(variable.attrs.get("_FillValue", np.nan), 0):
+                    del variable.attrs["_FillValue"]
+            dataset = xr.decode_cf(dataset, decode_coords=False, **decoding)
+    except ImportError as error:
+        raise ValueError(f"Zarr needs the package zarr (pip install zarr): {error}") from error
+    except Exception as error:  # whatever h5py, SciPy and zarr raise for damaged files
+        raise ValueError(f"it is no {FORMATS} that can be read ({error})") from error
+    arrays, views, sample = _schema(dataset)
+    size = sum(4 * dataset[key].size for key in views.values())
+    if lazy is None:
+        lazy = size > LAZY_BYTES
+    for view, key in views.items():
+        variable = dataset.variables[key]
+        if lazy and variable.ndim == 2:
+            arrays[VIEW + view] = Stored(view, Variable(variable, sample))
+        else:
+            arrays[VIEW + view] = variable.transpose(sample, ...).values
+    if not lazy:
+        dataset.close()
+    return arrays
+
+
+def _schema(dataset: xr.Dataset) -> tuple[dict[str, Any], dict[str, str], str]:
+    """The small arrays as an archive calls them, {modality: variable}, and the sample dimension."""
+    names = [str(key) for key in dataset.variables]
+    labels = next((key for key in LABELS if key in names), None)
+    if labels is None:
+        raise ValueError(f"it has no labels, a variable y or labels (sample,); {_found(dataset)}")
+    if dataset.variables[labels].ndim != 1:
+        raise ValueError(f"{labels} must have one dimension, the samples; {_found(dataset)}")
+    sample = str(dataset.variables[labels].dims[0])
+    prefixed = [key for key in names if key.startswith(VIEW) and key != "view_names"]
+    plain = [
+        key
+        for key in names
+        if dataset.variables[key].ndim == 2
+        and sample in dataset.variables[key].dims
+        and dataset.variables[key].dtype.kind in "fiub"
+    ]
+    views = {key.removeprefix(VIEW): key for key in sorted(prefixed or plain)}
+    apart = [key for key in views.values() if sample not in dataset.variables[key].dims]
+    if not views or apart:
+        raise ValueError(
+            f"it needs a variable ({sample}, any second dimension) for each modality, called by "
+            f"its name or {VIEW}<name>; {_found(dataset)}"
+        )
+    arrays: dict[str, Any] = {"y": _whole(labels, dataset.variables[labels])}
+    for key in ("split", "class_names", "view_names"):
+        if key in names:
+            arrays[key] = _whole(key, dataset.variables[key])
+        elif key in dataset.attrs and key != "split":
+            arrays[key] = _listed(dataset.attrs[key])
+    for key in names:
+        if key.startswith(PRESENT):
+            arrays[key] = _whole(key, dataset.variables[key])
+    return arrays, views, sample
+
+
+def _whole(key: str, variable: xr.Variable) -> NDArray:
+    """A variable's values; integers that a fill value has turned into floats, as integers."""
+    values = variable.values
+    if values.dtype.kind == "f" and np.dtype(variable.encoding.get("dtype", "f8")).kind in "iub":
+        if np.isnan(values).any():
+            bad = np.flatnonzero(np.isnan(values))
+            raise ValueError(f"{key} lacks {len(bad)} values (first: row {bad[0]}); fill them")
+        return values.astype(np.int64)
+    return values
+
+
+def _listed(attribute: Any) -> list[str]:
+    """A list of names in an attribute, which some programs write as JSON."""
+    if isinstance(attribute, str) and attribute.startswith("["):
+        attribute = json.loads(attribute)
+    return [str(entry) for entry in np.atleast_1d(attribute)]
+
+
+def _found(dataset: xr.Dataset) -> str:
+    listed = [
+        f"{key} ({', '.join(map(str, variable.dims))}) {variable.dtype}"
+        for key, variable in sorted(dataset.variables.items(), key=lambda item: str(item[0]))
+    ]
+    return f"found {'; '.join(listed) or 'no variable at all'}"
 
 
 def _digits() -> Views:
@@ -219,75 +247,3 @@ def _digits() -> Views:
         "profiles": np.concatenate([images.sum(2), images.sum(1)], axis=1),  # (N, 8 + 8)
     }
     return Views.from_arrays(views, digits.target, name="digits")
-
-
-def _stratified(labels: NDArray[np.int64], test_fraction: float, seed: int) -> NDArray[np.uint8]:
-    from sklearn.model_selection import train_test_split
-
-    if not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must be a number between 0 and 1; found {test_fraction!r}")
-    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1; found {seed!r}")
-    try:
-        _, test = train_test_split(
-            np.arange(len(labels)),
-            test_size=float(test_fraction),
-            random_state=int(seed),
-            stratify=labels,
-        )
-    except ValueError as error:
-        raise ValueError(f"labels cannot be split by class: {error}; give split") from error
-    split = np.zeros(len(labels), np.uint8)
-    split[test] = TEST
-    return split
-
-
-def _mapping(features: Mapping[str, ArrayLike]) -> Mapping[str, ArrayLike]:
-    if not isinstance(features, Mapping):
-        raise ValueError(
-            f"features must be a mapping {{modality: (N, d)}}; found {type(features).__name__}"
-        )
-    return features
-
-
-def _names(class_names: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(class_names, (str, bytes)) or not isinstance(class_names, Iterable):
-        raise ValueError(f"class_names must be a list of names; found {class_names!r}")
-    return tuple(map(str, class_names))
-
-
-def _array(argument: str, values: ArrayLike) -> NDArray:
-    if isinstance(values, np.ma.MaskedArray):
-        raise ValueError(f"{argument} is a masked array; fill it, or leave the masked rows out")
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a GPU
-        raise ValueError(f"{argument} is no array: {error}") from error
-
-
-def _matrix(view: str, X: ArrayLike) -> NDArray[np.float32]:
-    array = _array(f"view {view!r}", X)
-    if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind not in "fiub":
-        raise ValueError(
-            f"view {view!r} must be a matrix of real numbers (N, d) with d >= 1; found "
-            f"{array.dtype} with shape {array.shape}"
-        )
-    with np.errstate(over="ignore"):  # what overflows float32 is reported below
-        matrix = np.ascontiguousarray(array, np.float32)
-    if not np.isfinite(matrix).all():
-        rows = np.flatnonzero(~np.isfinite(matrix).all(1))
-        raise ValueError(
-            f"view {view!r} has NaN or values that are infinite in float32 in {len(rows)} rows "
-            f"(first: {rows[0]}); clean or impute them"
-        )
-    return matrix
-
-
-def _codes(argument: str, values: ArrayLike) -> NDArray[np.int64]:
-    array = _array(argument, values)
-    if array.ndim != 1 or array.dtype.kind not in "iub":
-        raise ValueError(
-            f"{argument} must be integers with shape (N,); found {array.dtype} with shape "
-            f"{array.shape}"
-        )
-    return array.astype(np.int64)

@@ -1,21 +1,23 @@
 """Accuracy of a trained model, with all modalities and with some of them missing."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, recall_score
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from pnpfuse.data import Views, check_is_views
 from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.model import FusionModel, check_model
 from pnpfuse.provenance import provenance
+from pnpfuse.views import Views, check_is_views
 
-BATCH = 4096
+Presence = Mapping[str, NDArray[np.bool_]]
+BATCH, BATCH_BYTES = 4096, 2**26
 MISSING = ("none", "each", "all")
 SPLITS = ("train", "test")
 VARIABLES = {
@@ -33,7 +35,9 @@ def evaluate(
     Parameters
     ----------
     model : on any device; its training mode is put back afterwards
-    views : the data
+    views : the data, read batch by batch. Where samples lack modalities (`views.present`), these
+        are absent in every condition; samples that a condition leaves with nothing are left out of
+        it, and the variable ``rows`` says how many remain.
     missing : which conditions beside "none" (all present): "each" adds "missing:<m>" for every
         modality m and "each", their mean; "all" adds "only:<m>" as well
     split : "train" or "test"
@@ -41,16 +45,17 @@ def evaluate(
     Raises
     ------
     ValueError
-        for views that do not fit the model, an unknown `missing` or `split`, or a model whose
-        logits are not finite
+        for views that do not fit the model, an unknown `missing` or `split`, a condition that
+        leaves no row, or a model whose logits are not finite
     """
     rows = check_views(model, views, split)
     names = list(model.dims)
     absent = conditions(missing, names)
+    check_conditions(rows, absent)
     was_training = model.training
     model.eval()
     try:
-        scores = {condition: _scores(model, rows, gone) for condition, gone in absent.items()}
+        scores = _scores(model, rows, absent)
     finally:
         model.train(was_training)
     if missing != "none":
@@ -59,7 +64,16 @@ def evaluate(
         ordered = list(scores.items())
         ordered.insert(before_only, ("each", one_gone.mean(0).tolist()))
         scores = dict(ordered)
-    return _dataset(scores, model, views, split, len(rows))
+    dataset = _dataset(scores, model, views, split, len(rows))
+    if rows.present is not None:
+        # "each" is a mean over conditions and has no rows of its own; those in any of them count.
+        kept = [
+            int(_kept(rows.present, absent.get(str(condition), set()), len(rows)).sum())
+            for condition in dataset["condition"].values
+        ]
+        attrs = {"units": "1", "long_name": "samples that the condition leaves with a modality"}
+        dataset["rows"] = ("condition", kept, attrs)
+    return dataset
 
 
 def conditions(missing: str, modalities: Iterable[str]) -> dict[str, set[str]]:
@@ -93,37 +107,111 @@ def check_views(model: FusionModel, views: Views, split: str) -> Views:
     return views.train if split == "train" else views.test
 
 
+def check_conditions(views: Views, absent: Mapping[str, set[str]]) -> None:
+    """ValueError if one of `conditions` leaves no sample of `views` with a modality."""
+    present = views.present
+    empty = [c for c, gone in absent.items() if not _kept(present, gone, len(views)).any()]
+    if empty:
+        raise ValueError(
+            f"missing has conditions that leave no sample with a modality: {', '.join(empty)}; "
+            "take missing='none', or other views"
+        )
+
+
 def rows_for(model: FusionModel, views: Views) -> tuple[dict[str, Tensor], Tensor]:
-    """Features {modality: (rows, d)} and labels (rows,), on the model's device in its dtype."""
-    weight = next(model.parameters())
-    features = {
-        m: torch.from_numpy(X).to(weight.device, weight.dtype) for m, X in views.features.items()
-    }
-    return features, torch.from_numpy(views.labels).to(weight.device)
+    """Features {modality: (rows, d)} and labels (rows,), on the model's device in its dtype.
+
+    Lazy views are read whole; absent rows are zero.
+    """
+    features = views.read(np.arange(len(views))) if views.lazy else views.features
+    return _tensors(model, features), torch.from_numpy(views.labels).to(_weight(model).device)
+
+
+def batches(views: Views) -> Iterator[NDArray[np.int64]]:
+    """All rows in order, as many at a time as fit 64 MiB, 4096 at most."""
+    size = max(1, min(BATCH, BATCH_BYTES // (4 * sum(views.dims.values()))))
+    for start in range(0, len(views), size):
+        yield np.arange(start, min(start + size, len(views)))
+
+
+def _tensors(model: FusionModel, features: Mapping[str, NDArray]) -> dict[str, Tensor]:
+    weight = _weight(model)
+    return {m: torch.from_numpy(X).to(weight.device, weight.dtype) for m, X in features.items()}
+
+
+def _weight(model: FusionModel) -> Tensor:
+    return next(model.parameters())
+
+
+def _kept(present: Presence | None, gone: set[str], rows: int) -> NDArray[np.bool_]:
+    """Which of some samples keep a modality when those in `gone` are missing, (rows,)."""
+    if present is None:
+        return np.ones(rows, bool)
+    return np.any([mask for m, mask in present.items() if m not in gone], axis=0)
 
 
 @torch.inference_mode()
-def _scores(model: FusionModel, views: Views, gone: set[str]) -> list[float]:
-    """The VARIABLES, in order, with the modalities in `gone` absent from every row."""
-    features, labels = rows_for(model, views)  # each (rows, d), (rows,)
-    logits = []
-    for start in range(0, len(views), BATCH):
-        batch = {m: X[start : start + BATCH] for m, X in features.items()}
-        size = len(labels[start : start + BATCH])
-        present = {m: torch.full((size,), m not in gone, device=labels.device) for m in batch}
-        logits.append(model(batch, present if gone else None).logits)  # (batch, classes)
-    joined = torch.cat(logits).cpu().double()  # (rows, classes)
-    bad = int((~joined.isfinite()).any(1).sum())
+def _scores(
+    model: FusionModel, views: Views, absent: Mapping[str, set[str]]
+) -> dict[str, list[float]]:
+    """{condition: the VARIABLES, in order}; every batch is read once for all conditions."""
+    found: dict[str, list[NDArray]] = {condition: [] for condition in absent}
+    losses: dict[str, list[NDArray]] = {condition: [] for condition in absent}
+    bad = 0
+    for rows in batches(views):
+        features = _tensors(model, views.read(rows))  # each (batch, d)
+        labels = torch.from_numpy(views.labels[rows])  # (batch,)
+        had = views.read_present(rows)
+        for condition, gone in absent.items():
+            keep = torch.from_numpy(_kept(had, gone, len(rows)))  # (batch,)
+            if not keep.any():
+                continue
+            logits = _logits(model, features, had, gone, keep)  # (kept, classes)
+            logits = logits.cpu().double()
+            bad += int((~logits.isfinite()).any(1).sum())
+            found[condition].append(logits.argmax(-1).numpy())
+            losses[condition].append(
+                cross_entropy(logits, labels[keep], reduction="none").numpy()  # (kept,)
+            )
     if bad:
         raise ValueError(
-            f"model gives logits that are not finite for {bad} of {len(views)} rows; look for NaN "
-            "in its weights and for extreme values in the features"
+            f"model gives logits that are not finite for {bad} of {len(absent) * len(views)} rows "
+            "over all conditions; look for NaN in its weights and for extreme values in the "
+            "features"
         )
-    truth, found = views.labels, joined.argmax(-1).numpy()
+    return {
+        condition: _score(
+            views.labels[_kept(views.present, gone, len(views))],
+            np.concatenate(found[condition]),
+            np.concatenate(losses[condition]),
+        )
+        for condition, gone in absent.items()
+    }
+
+
+def _logits(
+    model: FusionModel,
+    features: dict[str, Tensor],
+    had: Presence | None,
+    gone: set[str],
+    keep: Tensor,
+) -> Tensor:
+    """Logits (kept, classes) of some rows of a batch, without the modalities in `gone`."""
+    device = _weight(model).device
+    if had is None:
+        present = {m: torch.full((len(keep),), m not in gone, device=device) for m in features}
+        return model(features, present if gone else None).logits
+    here = keep.to(device)
+    masks = {m: torch.from_numpy(had[m]).to(device) & (m not in gone) for m in features}
+    batch = {m: X[here] for m, X in features.items()}  # each (kept, d)
+    return model(batch, {m: mask[here] for m, mask in masks.items()}).logits
+
+
+def _score(truth: NDArray, found: NDArray, losses: NDArray) -> list[float]:
+    """The VARIABLES, in order, of some rows (N,)."""
     # The balanced accuracy, over the classes that occur: the others have no recall.
     recall = recall_score(truth, found, labels=np.unique(truth), average="macro", zero_division=0)
-    loss = cross_entropy(joined, torch.from_numpy(truth)).item()
-    return [float(accuracy_score(truth, found)), float(recall), loss]
+    return [float(accuracy_score(truth, found)), float(recall), float(losses.mean())]
 
 
 def _dataset(

@@ -11,9 +11,11 @@ import torch
 import xarray as xr
 
 from pnpfuse.data import Views
+from pnpfuse.distributed import from_first, join_processes
 from pnpfuse.evaluation import check_views, evaluate
 from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.encoders import default_width
+from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.fusion.saved import save_model
 from pnpfuse.mapping import Hyperparameters, hyperparameters
@@ -39,7 +41,8 @@ def train_and_save(
     model : str
         As for `create_model`, which also takes ``options``.
     out : path
-        Folder for ``model.safetensors``, ``model.json``, ``history.nc`` and ``scores.nc``.
+        Folder for ``model.safetensors``, ``model.json``, ``history.nc`` and ``scores.nc``. Under
+        ``torchrun`` the first process writes them.
     seed : int
         Of the initial weights, the shuffling and dropout.
     settings : mapping or None
@@ -61,14 +64,20 @@ def train_and_save(
         torch.manual_seed(seed)
         fusion = create_model(model, views.dims, views.classes, **options)
     check_views(fusion, views, "test")  # `fit` looks at the training rows
+    settings = dict(settings or {})
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    history = fit(fusion, views, seed=seed, **(settings or {}))
+    join_processes(settings.get("device", "auto"))
+    from_first(lambda: folder.mkdir(parents=True, exist_ok=True))
+    history = fit(fusion, views, seed=seed, **settings)
     scores = evaluate(fusion, views, missing="all" if len(views.dims) > 1 else "none")
-    save_model(fusion, folder)
+    from_first(lambda: _save(fusion, history, scores, folder))
+    return history, scores
+
+
+def _save(model: FusionModel, history: History, scores: xr.Dataset, folder: Path) -> None:
+    save_model(model, folder)
     save_dataset(history.to_dataset(), folder / "history.nc")
     save_dataset(scores, folder / "scores.nc")
-    return history, scores
 
 
 def mapped_options(views: Views, n: float = 4, voltage: float = 20.0) -> Hyperparameters:

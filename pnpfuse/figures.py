@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from pnpfuse.findings import condition_label
+from pnpfuse.findings import condition_label, near_best
 from pnpfuse.storage import save_bytes
 
 if TYPE_CHECKING:
@@ -144,6 +144,45 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
     return figure
 
 
+def spread_figure(comparison: xr.Dataset) -> Figure:
+    """A panel a condition, a line a model: every seed's accuracy, their mean and +- one sd.
+
+    Filled marks are within one standard error of the panel's best, hollow ones are not.
+
+    Parameters
+    ----------
+    comparison : xarray.Dataset
+        From `compare`.
+    """
+    accuracy = 100 * comparison["accuracy"].transpose("model", "seed", "condition")
+    conditions, models = accuracy["condition"].values, accuracy["model"].values
+    columns = min(4, len(conditions))
+    rows = -(-len(conditions) // columns)
+    height = rows * (0.8 + 0.22 * len(models))
+    figure, axes = _figure(rows, columns, 1.6 + 2.2 * columns, max(2.0, height))
+    for axis in axes.flat[len(conditions) :]:
+        axis.set_visible(False)
+    lines = np.arange(len(models))
+    for axis, condition in zip(axes.flat, conditions, strict=False):
+        values = accuracy.sel(condition=condition)  # (model, seed)
+        near = near_best(values)
+        for seed in values["seed"].values:
+            axis.plot(values.sel(seed=seed), lines, ".", color="0.75", ms=4, zorder=1)
+        sd = values.std("seed", ddof=1) if values.sizes["seed"] > 1 else None
+        axis.errorbar(values.mean("seed"), lines, xerr=sd, fmt="none", color=GREY, capsize=2)
+        for line, mean, filled in zip(lines, values.mean("seed").values, near, strict=True):
+            axis.plot(mean, line, "o", ms=5, color=ANION, mfc=ANION if filled else "white")
+        axis.set_title(condition_label(str(condition)), fontsize=8)
+        axis.set_ylim(len(models) - 0.5, -0.5)
+        axis.tick_params(labelsize=7)
+    for axis in axes.flat:
+        axis.set_yticks(lines, [])
+    for axis in axes[:, 0]:
+        axis.set_yticks(lines, list(map(str, models)), fontsize=8)
+    figure.supxlabel("test accuracy / %", fontsize=8)
+    return figure
+
+
 def diagnostics_figure(diagnostics: xr.Dataset) -> Figure:
     """Gradient cosines row by row, energies, and information between shared and specific parts.
 
@@ -188,6 +227,34 @@ def diagnostics_figure(diagnostics: xr.Dataset) -> Figure:
     right.set_xticks(range(len(modalities)), modalities)
     right.set(ylabel="I(shared; specific) / nat")
     right.legend(frameon=False, fontsize=7, title="dash: shuffled", title_fontsize=7)
+    return figure
+
+
+def history_figure(history: xr.Dataset) -> Figure:
+    """Losses over the epochs, with validation accuracy and learning rates where there are some.
+
+    Parameters
+    ----------
+    history : xarray.Dataset
+        From `History.to_dataset`.
+    """
+    panels = {"_loss": "loss", "_accuracy": "accuracy", "learning_rate": "learning rate"}
+    shown = {
+        label: names
+        for ending, label in panels.items()
+        if (names := [str(name) for name in history.data_vars if str(name).endswith(ending)])
+    }
+    figure, axes = _figure(1, len(shown), 3.6 * len(shown), 3.2)
+    for axis, (label, names) in zip(axes[0], shown.items(), strict=True):
+        for i, name in enumerate(names):
+            axis.plot(
+                history["epoch"], history[name], color=CYCLE[i % len(CYCLE)],
+                label=name.removesuffix("_loss").replace("_", " "),
+            )  # fmt: skip
+        if "best_epoch" in history.attrs:
+            axis.axvline(history.attrs["best_epoch"], color=MARK, ls=":", lw=1.2)
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.legend(frameon=False, fontsize=7)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from pnpfuse.mapping import Hyperparameters
@@ -24,6 +25,70 @@ def spread(values: xr.DataArray | np.ndarray, digits: int = 1) -> str:
     if numbers.size == 1:
         return f"{numbers.item():.{digits}f}"
     return f"{numbers.mean():.{digits}f} ± {numbers.std(ddof=1):.{digits}f}"
+
+
+def near_best(values: xr.DataArray, lowest: bool = False) -> np.ndarray:
+    """Which models are as good as the best one, bool (model,), for scores over (model, seed).
+
+    A model is, if its mean lies within one standard error of the best mean: that of the difference
+    of the two means, sqrt(sd_1^2 / seeds + sd_2^2 / seeds). One seed has none, and so no answer:
+    all False. `lowest` if the best score is the lowest.
+    """
+    values = values.transpose("model", "seed")
+    seeds = values.sizes["seed"]
+    if seeds < 2:
+        return np.zeros(values.sizes["model"], bool)
+    means = values.mean("seed").values * (-1 if lowest else 1)  # (model,)
+    variances = values.var("seed", ddof=1).values / seeds  # (model,), of the means
+    best = int(means.argmax())
+    return means[best] - means <= np.sqrt(variances[best] + variances)
+
+
+def summary(comparison: xr.Dataset, variable: str = "accuracy") -> pd.DataFrame:
+    """A comparison as a table of texts: a row a model, a column a condition.
+
+    Parameters
+    ----------
+    comparison : from `compare`, over (model, seed, condition)
+    variable : "accuracy" and "balanced_accuracy" in percent, "loss", or another one
+
+    Returns
+    -------
+    pandas.DataFrame
+        "mean ± sd" over the seeds, with " *" where a model is within one standard error of the
+        condition's best (see `near_best`): among these the data show no difference.
+        ``attrs["caption"]`` says so, with the number of seeds.
+
+    Raises
+    ------
+    ValueError
+        for a Dataset that is no comparison, or lacks the variable
+    """
+    if variable not in comparison or set(comparison[variable].dims) != {
+        "model", "seed", "condition",
+    }:  # fmt: skip
+        found = {str(name): values.dims for name, values in comparison.data_vars.items()}
+        raise ValueError(
+            f"comparison needs {variable!r} over (model, seed, condition); found {found}"
+        )
+    percent = variable.endswith("accuracy")
+    values = comparison[variable] * (100 if percent else 1)
+    table = {}
+    for condition in values["condition"].values:
+        column = values.sel(condition=condition)
+        marks = near_best(column, lowest=variable == "loss")
+        table[str(condition)] = [
+            spread(column.sel(model=model), 1 if percent else 3) + (" *" if mark else "")
+            for model, mark in zip(column["model"].values, marks, strict=True)
+        ]
+    frame = pd.DataFrame(table, index=pd.Index(map(str, values["model"].values), name="model"))
+    seeds = values.sizes["seed"]
+    frame.attrs["caption"] = f"{variable.replace('_', ' ')}{' / %' if percent else ''}, " + (
+        f"mean ± sd ({seeds} seeds); * within one standard error of the best: no difference"
+        if seeds > 1
+        else "one seed, which cannot tell a difference from chance"
+    )
+    return frame
 
 
 def difference(comparison: xr.Dataset, one: str, other: str, condition: str) -> str:

@@ -1,6 +1,7 @@
 """Files written whole or not at all."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,29 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
         draft = Path(name) / path.name
         write(draft)
         os.replace(draft, path)
+    return path
+
+
+def write_folder_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
+    """Like `write_whole` for a Zarr store, which is a folder.
+
+    Only a folder that is itself a Zarr store is replaced; OSError for anything else that is there.
+    """
+    path = Path(path)
+    marks = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
+    if os.path.lexists(path) and not any((path / mark).is_file() for mark in marks):
+        raise OSError(f"cannot write {path}: it is there already and is no Zarr store")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-")
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    with folder as name:
+        draft, older = Path(name) / path.name, Path(name) / "older"
+        write(draft)
+        if path.exists():
+            os.replace(path, older)  # a folder that holds something cannot be replaced in one go
+        shutil.move(draft, path)
     return path
 
 

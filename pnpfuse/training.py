@@ -1,63 +1,35 @@
 """Train a fusion model on the training rows of some views."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import xarray as xr
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
+from pnpfuse.batches import rows_of
+from pnpfuse.checkpoints import check_same, fingerprint, read_checkpoint, write_checkpoint
 from pnpfuse.data import Views
-from pnpfuse.evaluation import check_views, rows_for
-from pnpfuse.fusion.arguments import check_count, check_number
+from pnpfuse.distributed import from_first, local_device, rank, share_state, world
+from pnpfuse.evaluation import check_views
+from pnpfuse.fusion.arguments import check_choice, check_count, check_number
 from pnpfuse.fusion.model import FusionModel
-from pnpfuse.provenance import provenance
+from pnpfuse.history import History
+from pnpfuse.objective import PRECISIONS
+from pnpfuse.optimisers import RECIPES, Schedule, check_rate, make_optimizer, param_groups
+from pnpfuse.trainer import Trainer, TrainingError
+from pnpfuse.validation import split_validation
+from pnpfuse.weighting import (
+    Aggregate,
+    FixedWeights,
+    Homoscedastic,
+    make_weighting,
+    name_of,
+)
 
-__all__ = ["History", "TrainingError", "fit"]
-
-WEIGHTS = {"preservation": 0.1}
-MOST_LR = 1e37  # Adam's first step is ten times the rate, which has to be a float32
-
-
-class TrainingError(RuntimeError):
-    """The training cannot go on: a loss or a weight is no longer finite."""
-
-
-@dataclass(frozen=True)
-class History:
-    """The losses of a training run.
-
-    Attributes
-    ----------
-    losses : {name: one mean over the training rows for each epoch}; "task" is the cross-entropy,
-        the others are the model's own losses before weighting
-    settings : what `fit` was called with; "note" names classes without a training row
-    """
-
-    losses: dict[str, list[float]]
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def to_dataset(self) -> xr.Dataset:
-        """Dataset over `epoch` (from 1) with one variable ``<name>_loss`` for each loss."""
-        epochs = np.arange(1, len(self.losses["task"]) + 1)
-        dataset = xr.Dataset(
-            {
-                f"{name}_loss": (
-                    "epoch",
-                    np.asarray(values),
-                    {"units": "1", "long_name": f"{name} loss, mean over the training rows"},
-                )
-                for name, values in self.losses.items()
-            },
-            coords={"epoch": ("epoch", epochs, {"units": "1", "long_name": "epoch"})},
-        )
-        dataset.attrs = provenance("losses of a training", **self.settings)
-        return dataset
+__all__ = ["RECIPES", "History", "TrainingError", "fit", "param_groups"]
 
 
 def fit(
@@ -68,87 +40,155 @@ def fit(
     seed: int = 0,
     device: str | torch.device = "auto",
     batch_size: int = 128,
+    optimizer: str = "adamw",
+    schedule: str | Callable[[float], float] = "cosine",
     lr: float = 1e-3,
     weight_decay: float = 1e-2,
+    block_lr: float | None = None,
+    block_weight_decay: float | None = None,
     weights: Mapping[str, float] | None = None,
+    weighting: str | Aggregate = "fixed",
+    validation: float | Views = 0.0,
+    patience: int | None = None,
+    precision: str = "float32",
+    clip: float | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1,
+    resume: bool = True,
     progress: bool = True,
 ) -> History:
-    """Train `model` in place with AdamW and a cosine schedule; hands back the losses.
+    """Train `model` in place; hands back the losses.
+
+    Inside a process group of torch.distributed every process takes its shard of each batch, and
+    all end with the same weights; the first alone writes and shows a bar. See docs/training.md.
 
     Parameters
     ----------
     model : moved to `device`, left there in evaluation mode, after an error too
     views : only the rows with split 0 are used, for the standardisation too
-    epochs, batch_size : whole numbers of at least 1
-    seed : of the shuffling and of dropout. The same seed, model weights and device give the same
-        numbers; the caller's random state is not touched.
+    epochs, batch_size : whole numbers of at least 1; a batch is that of all processes together
+    seed : of the shuffling, of dropout and of the draw of validation rows. The same seed, model
+        weights and device give the same numbers; the caller's random state is not touched.
     device : "auto" takes the GPU if there is one
-    lr, weight_decay : of AdamW; the rate falls to 0 along a cosine, step by step
-    weights : {loss: weight} for the model's own losses; None, 0.1 for "preservation"
+    optimizer : "adamw", or "sgd" with momentum 0.9
+    schedule : "cosine", to 0 step by step; "step", "plateau", "constant", or a function of the
+        share of the training done that gives the factor of the rate: see `Schedule`
+    lr, weight_decay : of the optimizer
+    block_lr, block_weight_decay : of the fusion block's parameters; None, the same. Without
+        effect for a block that has none.
+    weights : {loss: weight} for some of the model's own losses; the others, and all for None,
+        keep the method's own weight, ``model.loss_weights``
+    weighting : "fixed", the sum with `weights`; "homoscedastic", learned variances; or a function
+        of (losses, model) that does the backward pass, losses being {name: ()} with "task"
+    validation : share of the training rows to hold back, stratified, or views whose rows are all
+        used; their loss and accuracy are recorded after each epoch
+    patience : stop after so many epochs without a lower validation loss, and give the model the
+        weights of the epoch with the lowest; None, train to the end and keep the last
+    precision : "float32", or "bf16" for autocast (the weights stay as they are)
+    clip : largest norm of the gradient over all parameters of the model
+    checkpoint : folder for the state of the training, written every `checkpoint_every` epochs and
+        at the end. A training that was stopped, at whatever moment, goes on from there when it is
+        called again, on the CPU to the same bits; one that was finished comes back at once.
+    resume : False begins anew whatever the folder holds
     progress : show a bar, if the output is a terminal
 
     Raises
     ------
     ValueError
-        for views that do not fit the model, a loss without a weight, or a bad number
+        for views that do not fit the model, an unknown loss, a bad number, a damaged checkpoint
+        or one of a training with other settings
     TrainingError
         when a loss or a weight stops being finite; says in which epoch
     """
     train = check_views(model, views, "train")
-    epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
-    seed = check_count("seed", seed, least=0)
-    lr = check_number("lr", lr, most=MOST_LR)
-    weight_decay = check_number("weight_decay", weight_decay)
-    weighting = _weighting(weights)
+    numbers = _numbers(epochs, seed, batch_size, lr, weight_decay, block_lr, block_weight_decay)
+    numbers["clip"] = None if clip is None else check_number("clip", clip)
+    patience = None if patience is None else check_count("patience", patience)
+    every = check_count("checkpoint_every", checkpoint_every)
+    check_choice("precision", precision, PRECISIONS)
+    epochs, seed, batch_size = numbers["epochs"], numbers["seed"], numbers["batch_size"]
+    weigh = make_weighting(model, weighting, weights)
+    kept, held = split_validation(model, train, validation, seed)
+    if patience is not None and held is None:
+        raise ValueError("patience needs validation rows; give validation, a share or views")
+    if checkpoint is not None and not isinstance(checkpoint, (str, os.PathLike)):
+        raise ValueError(f"checkpoint must be a folder; found {checkpoint!r}")
     where = choose_device(device)
-    model.to(where)
-    features, labels = rows_for(model, train)  # each (rows, d), (rows,)
-    model.set_scale(features)
-    steps = -(-len(train) // batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
-    shuffle = torch.Generator().manual_seed(seed)
-    losses: dict[str, list[float]] = {}
 
-    model.train()
-    bar = tqdm(range(1, epochs + 1), desc=model.name, disable=None if progress else True)
-    try:
-        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), bar:
-            torch.manual_seed(seed)  # dropout
-            for epoch in bar:
-                order = torch.randperm(len(train), generator=shuffle).to(where)  # (rows,)
-                sums: dict[str, Tensor] = {}
-                for rows in order.split(batch_size):
-                    batch = {m: X[rows] for m, X in features.items()}  # (batch, d)
-                    values = _step(model, batch, labels[rows], optimizer, weighting)
-                    schedule.step()
-                    for name, value in values.items():
-                        # Stays on the device: reading it here would stall every step.
-                        sums[name] = sums.get(name, 0) + value * len(rows)
-                means = (torch.stack(list(sums.values())) / len(train)).tolist()
-                _record(losses, dict(zip(sums, means, strict=True)), epoch)
-                _check_weights(model, epoch)
-                bar.set_postfix({name: f"{values[-1]:.4g}" for name, values in losses.items()})
-    finally:
-        model.eval()
+    model.to(where)
+    rows = rows_of(model, kept)
+    rows.set_scale(model)
+    share_state(model)
+    groups = param_groups(
+        model,
+        lr=numbers["lr"],
+        weight_decay=numbers["weight_decay"],
+        block_lr=block_lr,
+        block_weight_decay=block_weight_decay,
+    )
+    if isinstance(weigh, Homoscedastic):
+        weigh.to(where)
+        variances = {"params": list(weigh.parameters()), "lr": numbers["lr"], "weight_decay": 0.0}
+        groups.append({"name": "variances", **variances})
+    descent = make_optimizer(optimizer, groups)
+    trainer = Trainer(
+        model,
+        weigh,
+        descent,
+        Schedule(schedule, descent, epochs, -(-len(kept) // batch_size)),
+        rows,
+        len(kept),
+        None if held is None else rows_of(model, held),
+        0 if held is None else len(held),
+        seed=seed,
+        batch_size=batch_size,
+        precision=precision,
+        clip=numbers["clip"],
+        patience=patience,
+    )
     settings = {
         "model": model.name,
         "options": json.dumps(model.options),
         "data": views.name,
-        "rows": len(train),
-        "epochs": epochs,
-        "seed": seed,
-        "batch_size": batch_size,
-        "lr": lr,
-        "weight_decay": weight_decay,
-        "weights": json.dumps(weighting),
-        "device": where.type,
+        "rows": len(kept),
+        **numbers,
+        "optimizer": optimizer,
+        "schedule": name_of(schedule),
+        "weighting": name_of(weighting),
+        "weights": json.dumps(weigh.weights if isinstance(weigh, FixedWeights) else {}),
+        "validation": validation.name if isinstance(validation, Views) else float(validation),
+        "patience": patience,
+        "precision": precision,
+        "processes": world(),
     }
-    untrained = sorted(set(range(views.classes)) - set(train.labels.tolist()))
+    settings = {name: value for name, value in settings.items() if value is not None}
+    folder = None if checkpoint is None else Path(checkpoint)
+    try:
+        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+            trainer.start()
+            save = _keeper(folder, trainer, settings, kept, held, epochs, every, resume)
+            left = range(trainer.epoch + 1, epochs + 1)
+            if not trainer.best.enough(trainer.epoch):
+                shown = None if progress and rank() == 0 else True
+                with tqdm(left, model.name, epochs, initial=trainer.epoch, disable=shown) as bar:
+                    trainer.run(bar, save)
+            trainer.finish()
+    finally:
+        model.eval()
+    history = trainer.history
+    settings["device"] = where.type
+    untrained = sorted(set(range(views.classes)) - set(kept.labels.tolist()))
     if untrained:
         named = ", ".join(views.class_names[k] for k in untrained)
         settings["note"] = f"no training rows for the classes: {named}"
-    return History(losses, settings)
+    return History(
+        history.losses,
+        settings,
+        history.validation,
+        _own_rates(history.rates),
+        history.variances,
+        trainer.best.epoch or None,
+    )
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -156,7 +196,7 @@ def choose_device(device: str | torch.device) -> torch.device:
     if not isinstance(device, (str, torch.device)):
         raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<i>'; found {device!r}")
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return local_device() if torch.cuda.is_available() else torch.device("cpu")
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()  # one that holds no values fails here
@@ -169,55 +209,56 @@ def choose_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def _weighting(weights: Mapping[str, float] | None) -> dict[str, float]:
-    if weights is None:
-        return dict(WEIGHTS)
-    if not isinstance(weights, Mapping):
-        raise ValueError(f"weights must be a mapping {{loss: weight}}; found {weights!r}")
-    return {str(name): check_number(f"weights[{name!r}]", w) for name, w in weights.items()}
+def _numbers(
+    epochs: Any, seed: Any, batch_size: Any, lr: Any, decay: Any, block_lr: Any, block_decay: Any
+) -> dict[str, Any]:
+    """The numbers among the arguments of `fit`, checked."""
+    return {
+        "epochs": check_count("epochs", epochs),
+        "seed": check_count("seed", seed, least=0),
+        "batch_size": check_count("batch_size", batch_size),
+        "lr": check_rate("lr", lr),
+        "weight_decay": check_number("weight_decay", decay),
+        "block_lr": None if block_lr is None else check_rate("block_lr", block_lr),
+        "block_weight_decay": None
+        if block_decay is None
+        else check_number("block_weight_decay", block_decay),
+    }
 
 
-def _step(
-    model: FusionModel,
-    batch: dict[str, Tensor],
-    labels: Tensor,
-    optimizer: torch.optim.Optimizer,
-    weighting: dict[str, float],
-) -> dict[str, Tensor]:
-    """One step down the weighted sum of the losses; the losses before it, each ()."""
-    output = model(batch, labels=labels)
-    task = cross_entropy(output.logits, labels)  # ()
-    loss = task
-    for name, value in output.losses.items():
-        loss = loss + _weight(weighting, name) * value
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return {name: value.detach() for name, value in {"task": task, **output.losses}.items()}
+def _keeper(
+    folder: Path | None,
+    trainer: Trainer,
+    settings: dict[str, Any],
+    kept: Views,
+    held: Views | None,
+    epochs: int,
+    every: int,
+    resume: bool,
+) -> Callable[[], None]:
+    """Take the trainer to where the checkpoint in `folder` stands; how to write the next ones."""
+    if folder is None:
+        return lambda: None
+    known = settings | {"views": fingerprint(kept), "held": held and fingerprint(held)}
+    state = from_first(lambda: read_checkpoint(folder)) if resume else None
+    if state is not None:
+        check_same(folder, state["settings"], known)
+        try:
+            trainer.restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise ValueError(
+                f"the checkpoint {folder} does not hold a state of this training: {error}"
+            ) from error
+
+    def save() -> None:
+        done = trainer.epoch == epochs or trainer.best.enough(trainer.epoch)
+        if done or trainer.epoch % every == 0:
+            state = trainer.state() | {"settings": known}
+            from_first(lambda: write_checkpoint(folder, state))
+
+    return save
 
 
-def _weight(weighting: dict[str, float], name: str) -> float:
-    if name not in weighting:
-        raise ValueError(f"weights has no entry for the loss {name!r}; found {weighting}")
-    return weighting[name]
-
-
-def _record(losses: dict[str, list[float]], means: dict[str, float], epoch: int) -> None:
-    bad = [name for name, mean in means.items() if not np.isfinite(mean)]
-    if bad:
-        raise TrainingError(
-            f"the {' and '.join(bad)} loss is not finite in epoch {epoch}: lower lr or the "
-            "loss's weight, or look for extreme values in the features"
-        )
-    for name, mean in means.items():
-        losses.setdefault(name, []).append(mean)
-
-
-@torch.no_grad()
-def _check_weights(model: FusionModel, epoch: int) -> None:
-    """The last step of an epoch shows in no loss of it."""
-    finite = [weight.isfinite().all() for weight in model.parameters()]  # each ()
-    if not torch.stack(finite).all():
-        raise TrainingError(
-            f"the weights are not finite after epoch {epoch}: lower lr or the losses' weights"
-        )
+def _own_rates(rates: dict[str, list[float]]) -> dict[str, list[float]]:
+    """The block's rate only if it is another than the rest's."""
+    return {k: v for k, v in rates.items() if k != "block" or v != rates.get("rest")}

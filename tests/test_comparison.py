@@ -1,6 +1,9 @@
 """Methods side by side, and the words that are drawn from them."""
 
 import json
+import multiprocessing
+import pickle
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
@@ -8,8 +11,12 @@ import pytest
 import torch
 import xarray as xr
 
-from pnpfuse import Views, compare, comparison, create_model, evaluate, fit
-from pnpfuse.findings import difference, spread
+from pnpfuse import Views, compare, comparison, create_model, evaluate, fit, load_views, runs
+from pnpfuse.figures import save_figure, spread_figure
+from pnpfuse.findings import difference, spread, summary
+from pnpfuse.runs import ComparisonError
+from pnpfuse.threads import cpu_threads
+from pnpfuse.training import TrainingError
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +55,9 @@ def test_same_numbers_as_by_hand_and_again(views):
     dataset = compare(["rpmr"], views, seeds=[4], epochs=3)
     torch.manual_seed(4)
     model = create_model("rpmr", views.dims, views.classes)
-    fit(model, views, epochs=3, seed=4)
-    by_hand = evaluate(model, views, missing="all")
+    with cpu_threads(1):  # how sums are divided among threads shows in the last digits
+        fit(model, views, epochs=3, seed=4)
+        by_hand = evaluate(model, views, missing="all")
     xr.testing.assert_equal(
         dataset.isel(model=0, seed=0, drop=True).drop_vars("parameters"), by_hand
     )
@@ -95,7 +103,7 @@ def test_what_cannot_be_finished_is_not_begun(views, monkeypatch):
     def trained(*_, **__):
         raise AssertionError("a training was begun")
 
-    monkeypatch.setattr(comparison, "fit", trained)
+    monkeypatch.setattr(runs, "fit", trained)
     for arguments, match in [
         ({"missing": "x"}, "missing must be one of"),
         ({"views": views.train}, "no test rows"),
@@ -144,3 +152,194 @@ def test_a_difference_inside_the_spread_is_none(one, other, said):
 def test_spread_is_mean_and_sample_deviation():
     assert spread(np.array([1.0, 2.0, 3.0]), 2) == "2.00 ± 1.00"
     assert spread(np.array([1.25])) == "1.2"
+
+
+def by_executor(views, executor, **options):
+    return compare(
+        {"plain": "concat", "half": ("rpmr", {"b": 0.25})}, views,
+        **{"seeds": [3, 5], "epochs": 2, "executor": executor, **options},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def serial(views):
+    return by_executor(views, None)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+def test_processes_give_the_serial_numbers(views, serial, processes):
+    xr.testing.assert_identical(by_executor(views, processes), serial)
+
+
+def test_processes_open_a_lazy_file_themselves(views, serial, processes, tmp_path):
+    lazy = load_views(views.save(tmp_path / "views.nc"), lazy=True)
+    found = by_executor(lazy, processes)
+    xr.testing.assert_equal(found, serial)
+    assert found.attrs["data"] == "views.nc"
+
+
+def test_threads_take_turns_and_give_the_serial_numbers(views, serial):
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    with ThreadPoolExecutor(4) as pool:
+        xr.testing.assert_identical(by_executor(views, pool), serial)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_dask_gives_the_serial_numbers(views, serial):
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    with (
+        # Threads of one worker: those that would share torch's random state.
+        distributed.LocalCluster(
+            processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        xr.testing.assert_identical(by_executor(views, client.get_executor()), serial)
+
+
+class Backwards(Executor):
+    """Runs nothing before the last task is there, and then from the end."""
+
+    def __init__(self, tasks):
+        self.left, self.waiting = tasks, []
+
+    def submit(self, work, /, *arguments, **options):
+        self.waiting.append((Future(), work, arguments))
+        self.left -= 1
+        if not self.left:
+            for future, work, arguments in reversed(self.waiting):
+                try:
+                    future.set_result(work(*arguments))
+                except Exception as error:
+                    future.set_exception(error)
+        return self.waiting[-1][0]
+
+
+def test_the_order_of_arrival_plays_no_part(views, serial):
+    xr.testing.assert_identical(by_executor(views, Backwards(4)), serial)
+
+
+@pytest.mark.parametrize("executor", [None, Backwards])
+def test_a_failing_run_is_named_and_the_others_are_kept(views, monkeypatch, executor):
+    real = runs.fit
+
+    def fails(model, views, *, seed, **options):
+        if seed == 5:
+            raise TrainingError(f"{model.name} exploded")
+        return real(model, views, seed=seed, **options)
+
+    monkeypatch.setattr(runs, "fit", fails)
+    with pytest.raises(ComparisonError, match="2 of 4 runs failed") as caught:
+        by_executor(views, executor and executor(4), epochs=1)
+    assert "plain, seed 5: concat exploded" in str(caught.value)
+    assert "half, seed 5: rpmr exploded" in str(caught.value)
+    assert set(caught.value.failures) == {("plain", 5), ("half", 5)}
+    assert set(caught.value.finished) == {("plain", 3), ("half", 3)}
+    assert "accuracy" in caught.value.finished["plain", 3]
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+
+
+def test_a_bad_value_for_fit_is_a_value_error_that_names_the_run(views):
+    with pytest.raises(ValueError, match="concat, seed 0: lr must be"):
+        compare(["concat"], views, seeds=1, epochs=1, lr=-1)
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
+    [
+        ({"executor": 3}, "executor must be a concurrent.futures.Executor"),
+        ({"executor": Backwards(1), "inspect": print}, "inspect needs the trained models"),
+        ({"threads": 0}, "threads must be"),
+        ({"warmth": 3}, "fit has no argument warmth; accepted are"),
+        ({"weights": {"preservation": 1, "presevation": 2}}, "weights names .'presevation'."),
+    ],
+)
+def test_what_is_known_to_fail_is_refused_at_once(views, monkeypatch, arguments, match):
+    def trained(*_, **__):
+        raise AssertionError("a training was begun")
+
+    monkeypatch.setattr(runs, "fit", trained)
+    with pytest.raises(ValueError, match=match):
+        compare(["concat", "rpmr"], views, **arguments)
+
+
+def test_each_model_takes_the_weights_it_knows(views, monkeypatch):
+    seen = {}
+
+    def noted(model, views, *, weights, **_):
+        seen[model.name] = weights
+        model.eval()
+
+    own = {"concat": {"late": 0.3}, "rpmr": {"preservation": 0.1, "align": 0.5}}
+    real = comparison.create_model
+
+    def made(name, *arguments, **options):
+        model = real(name, *arguments, **options)
+        model.loss_weights = own[name]
+        return model
+
+    monkeypatch.setattr(runs, "fit", noted)
+    monkeypatch.setattr(comparison, "create_model", made)
+    compare(["concat", "rpmr"], views, seeds=1, epochs=1, weights={"preservation": 0.7})
+    assert seen == {"concat": {"late": 0.3}, "rpmr": {"preservation": 0.7, "align": 0.5}}
+
+
+def test_each_run_keeps_its_state_in_a_folder_of_its_own(views, monkeypatch):
+    seen = []
+
+    def noted(model, views, *, epochs, seed, checkpoint, progress):
+        seen.append(checkpoint)
+        model.eval()
+
+    monkeypatch.setattr(runs, "fit", noted)
+    monkeypatch.setattr(comparison, "fit", noted)
+    compare({"a/b": "concat", "c": "concat"}, views, seeds=[0, 7], epochs=1, checkpoint="state")
+    assert seen == ["state/a%2Fb/0", "state/a%2Fb/7", "state/c/0", "state/c/7"]
+
+
+def scored(**models):
+    accuracy = np.array(list(models.values()))[:, :, None] / 100  # (model, seed, condition)
+    return xr.Dataset(
+        {name: (("model", "seed", "condition"), accuracy) for name in ("accuracy", "loss")},
+        coords={"model": list(models), "condition": ["none"]},
+    )
+
+
+def test_the_summary_marks_what_is_within_one_standard_error_of_the_best():
+    # Standard errors: best and near 1 / sqrt(3), far 0.
+    best, near, far = [90, 91, 92], [89.2, 90.2, 91.2], [90.4, 90.4, 90.4]
+    frame = summary(scored(best=best, near=near, far=far))
+    # The differences are 0.8 and 0.6; one standard error of them is 0.816 and 0.577.
+    assert frame["none"].tolist() == ["91.0 ± 1.0 *", "90.2 ± 1.0 *", "90.4 ± 0.0"]
+    assert "accuracy / %, mean ± sd (3 seeds)" in frame.attrs["caption"]
+    lowest = summary(scored(best=far, worst=best), "loss")
+    assert lowest["none"].tolist() == ["0.904 ± 0.000 *", "0.910 ± 0.010"]
+    one = summary(scored(best=[90], other=[80]))
+    assert one["none"].tolist() == ["90.0", "80.0"] and "one seed" in one.attrs["caption"]
+    with pytest.raises(ValueError, match="comparison needs 'speed' over"):
+        summary(scored(best=best), "speed")
+
+
+@pytest.mark.parametrize("models", [1, 12])
+def test_the_figure_has_a_panel_a_condition_and_a_line_a_model(models, tmp_path):
+    rng = np.random.default_rng(0)
+    conditions = ["none", "missing:a", "missing:b", "each", "only:a", "only:b"]
+    comparison = xr.Dataset(
+        {"accuracy": (("model", "seed", "condition"), rng.random((models, 3, 6)))},
+        coords={"model": [f"m{i}" for i in range(models)], "condition": conditions},
+    ).assign_coords(seed=[0, 1, 2])
+    figure = spread_figure(comparison)
+    panels = [axis for axis in figure.axes if axis.get_visible()]
+    assert len(panels) == 6 and panels[0].get_title() == "all present"
+    means = sorted(line.get_xdata()[0] for line in panels[3].lines if line.get_marker() == "o")
+    expected = 100 * comparison.accuracy.sel(condition="each").mean("seed")
+    np.testing.assert_allclose(means, np.sort(expected))
+    assert save_figure(figure, tmp_path / "spread.png").stat().st_size > 1000

@@ -123,7 +123,7 @@ def test_history_explains_itself(small, tmp_path):
     with xr.open_dataset(tmp_path / "history.nc") as dataset:
         assert dataset.epoch.values.tolist() == [1, 2]
         assert dataset.task_loss.values.tolist() == history.losses["task"]
-        assert set(dataset.data_vars) == {"task_loss", "preservation_loss"}
+        assert set(dataset.data_vars) == {"task_loss", "preservation_loss", "learning_rate"}
         assert all({"units", "long_name"} <= set(v.attrs) for v in dataset.variables.values())
         assert (dataset.attrs["model"], dataset.attrs["seed"]) == ("rpmr", 0)
         assert json.loads(dataset.attrs["weights"]) == {"preservation": 0.1}
@@ -261,7 +261,22 @@ def test_only_whole_models(small, wrong):
         ({"batch_size": 0}, "batch_size"),
         ({"seed": -1}, "seed"),
         ({"lr": float("nan")}, "lr"),
-        ({"weights": {}}, "no entry for the loss 'preservation'"),
+        ({"weights": {"perservation": 1.0}}, r"unknown loss perservation; rpmr has \['preserv"),
+        ({"weighting": "uncertainty"}, "weighting must be one of .*'homoscedastic'"),
+        ({"weighting": "homoscedastic", "weights": {"preservation": 1}}, "weights goes with"),
+        ({"weighting": lambda losses, model: None}, "no gradient: it has to do the backward"),
+        ({"optimizer": "adam"}, "optimizer must be one of"),
+        ({"schedule": "linear"}, "schedule must be one of"),
+        ({"block_lr": -1}, "block_lr must be"),
+        ({"block_weight_decay": "x"}, "block_weight_decay must be"),
+        ({"precision": "float16"}, "precision must be one of"),
+        ({"clip": float("nan")}, "clip must be"),
+        ({"validation": 1.0}, "validation must be views or a share below 1"),
+        ({"validation": "x"}, "validation must be"),
+        ({"patience": 2}, "patience needs validation rows"),
+        ({"patience": 0, "validation": 0.2}, "patience must be"),
+        ({"checkpoint": 3}, "checkpoint must be a folder"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be"),
         ({"weights": {"preservation": -1.0}}, "preservation"),
         ({"device": "tpu9"}, "device"),
         ({"device": None}, "device must be 'auto'"),

@@ -28,7 +28,11 @@ class Block(nn.Module):
     Attributes
     ----------
     check_values : whether to look for NaN on the CPU; False for a caller that has looked already
+    wants_inputs : whether the block is an autoencoder's, which is told the widths of the raw
+        features (``inputs``) and the features themselves (``target``)
     """
+
+    wants_inputs = False
 
     def __init__(self, dims: Mapping[str, int], fill: str = "zero", at_least: int = 1):
         super().__init__()
@@ -51,14 +55,11 @@ class Block(nn.Module):
         ValueError
             as `pnpfuse.fusion.presence.resolve_present`
         """
-        V, masks = resolve_present(
-            features,
-            present,
-            self.dims,
-            dtype=working_dtype(self),
-            check_values=self.check_values,
-        )
-        return self._fuse(self.fill(V, masks), masks)
+        return self._fuse(*self._resolved(features, present))
+
+    def hide(self, X: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the encoders in front are to see of X {modality: (batch, d)}: all of it."""
+        return X
 
     def part_widths(self, parts: str = "all") -> dict[str, int]:
         """{entry: width} of `FusionOutput.fused`; this block has no other parts."""
@@ -67,6 +68,19 @@ class Block(nn.Module):
 
     def extra_repr(self) -> str:
         return f"dims={self.dims}"
+
+    def _resolved(
+        self, features: Features, present: Presence | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+        """Checked V {modality: (batch, l_m)} with the fill where absent, and complete masks."""
+        V, masks = resolve_present(
+            features,
+            present,
+            self.dims,
+            dtype=working_dtype(self),
+            check_values=self.check_values,
+        )
+        return self.fill(V, masks), masks
 
     def _fused_widths(self) -> dict[str, int]:
         return dict(self.dims)

@@ -4,26 +4,21 @@ import torch
 from torch import Tensor
 
 from pnpfuse.fusion.arguments import check_choice
-from pnpfuse.fusion.block import Block
+from pnpfuse.fusion.embedding import Embedding
 from pnpfuse.fusion.experts import MixtureOfExperts
-from pnpfuse.fusion.presence import (
-    Features,
-    Presence,
-    check_names,
-    resolve_present,
-    working_dtype,
-)
 from pnpfuse.fusion.widths import Widths
 
 PAIRINGS = {"next": 1, "prev": -1}
 
 
-class Exchange(Block):
+class Exchange(Embedding):
     """Base of the blocks in which modality m receives the shared part of its source k.
 
     The source is the next modality of the cycle, k = (m + 1) mod M with m from 0 (PMR Eq. 5), or
     the previous one with ``pairing="prev"``. A block implements `dissociate`. With a `mixture` of
-    experts, every shared part passes through it.
+    experts, every shared part passes through it. `embed` gives [own shared; own specific] of each
+    modality, (batch, l* + l_m): `fused` holds the shared part of ANOTHER modality, and as a query
+    or as an entry of an index would leak the paired item.
     """
 
     mixture: MixtureOfExperts | None
@@ -50,30 +45,6 @@ class Exchange(Block):
             for m, width in dims.items()
         }
 
-    def embed(self, features: Features, present: Presence | None = None) -> dict[str, Tensor]:
-        """[own shared; own specific] of each modality, {modality: (batch, l* + l_m)}.
-
-        `fused` holds the shared part of ANOTHER modality, so using it as a query or as an entry
-        of an index leaks the paired item. Here each modality stands alone; `features` may hold
-        some of the block's modalities only.
-        """
-        check_names("features", features, self.dims)
-        dims = {m: width for m, width in self.dims.items() if m in features} or self.dims
-        if present is not None:
-            check_names("present", present, self.dims)
-            present = {m: present[m] for m in dims if m in present}
-        V, masks = resolve_present(
-            features, present, dims, dtype=working_dtype(self), check_values=self.check_values
-        )
-        given = next(iter(V.values()))
-        # The others' columns are computed too and left out: one path, and no modality sees them.
-        rows = {
-            m: V[m] if m in V else given.new_zeros(len(given), width)
-            for m, width in self.dims.items()
-        }
-        own, specific, _ = self.separate(self.fill(rows, self._all_masks(masks, rows)))
-        return {m: torch.cat([own[m], specific[m]], dim=-1) for m in dims}  # (batch, l* + l_m)
-
     def dissociate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Each modality's shared (batch, l*) and specific part (batch, l_m), before any experts."""
         raise NotImplementedError
@@ -98,13 +69,16 @@ class Exchange(Block):
         fused = {m: torch.cat([shared[m], specific[m]], dim=-1) for m in V}
         return fused, shared, specific, losses
 
-    def _all_masks(
-        self, masks: dict[str, Tensor] | None, rows: dict[str, Tensor]
-    ) -> dict[str, Tensor] | None:
-        if masks is None:
-            return None
-        first = next(iter(masks.values()))
-        return {m: masks.get(m, torch.zeros_like(first)) for m in rows}
+    def _embed_all(self, V: dict[str, Tensor]) -> dict[str, Tensor]:
+        """[own shared; own specific], {modality: (batch, l* + l_m)}."""
+        given = next(iter(V.values()))
+        # The others' columns are computed too and left out: one path, and no modality sees them.
+        rows = {
+            m: V[m] if m in V else given.new_zeros(len(given), width)
+            for m, width in self.dims.items()
+        }
+        own, specific, _ = self.separate(rows)
+        return {m: torch.cat([own[m], specific[m]], dim=-1) for m in V}
 
     def _known(self, argument: str, name: str) -> str:
         if not isinstance(name, str) or name not in self.dims:

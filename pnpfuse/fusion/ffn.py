@@ -1,21 +1,20 @@
-"""A feed-forward network over all features, with as many parameters as a PMR block."""
+"""A feed-forward network for each modality, with as many parameters as a PMR block has for it."""
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
-from pnpfuse.fusion.block import JOINT, Block
+from pnpfuse.fusion.block import Block
 from pnpfuse.fusion.outputs import FusionOutput
-from pnpfuse.fusion.widths import Ratio, split_widths
+from pnpfuse.fusion.widths import Ratio, Widths, split_widths
 
 
 class FFN(Block):
-    """Two linear maps over the features side by side, ``fused["joint"]``, with a ReLU if so asked.
+    """Two linear maps of each modality, with a ReLU between them if so asked.
 
-    The output is as wide as all of a `PMR` block's `fused` together, and the hidden width is the
-    one whose number of parameters comes nearest to that block's: what PMR does better than this
-    network it does by its structure, not by its size.
+    ``fused`` has the widths of a `PMR` block's, {modality: (batch, l* + l_m)}, and the hidden
+    width of each modality is the one whose number of parameters comes nearest to what that block
+    has for it: what PMR does better than this network it does by its structure, not by its size.
 
     Parameters
     ----------
@@ -35,29 +34,31 @@ class FFN(Block):
         fill: str = "zero",
     ):
         super().__init__(dims, fill, at_least=2)
-        inputs = sum(self.dims.values())
-        self.width = inputs + len(self.dims) * min(self.dims.values())
-        hidden = round((_parameters(self.dims, n, b) - self.width) / (inputs + 1 + self.width))
-        hidden = max(hidden, 1)
-        self.expand = nn.Linear(inputs, hidden)
-        self.activation = nn.Identity() if linear else nn.ReLU()
-        self.reduce = nn.Linear(hidden, self.width)
+        widths = split_widths(self.dims, n, b)
+        self.nets = nn.ModuleDict()
+        for m, width in self.dims.items():
+            outputs = width + widths.common
+            hidden = round((_parameters(widths, m) - outputs) / (width + 1 + outputs))
+            hidden = max(hidden, 1)
+            self.nets[m] = nn.Sequential(
+                nn.Linear(width, hidden),  # (batch, hidden)
+                nn.Identity() if linear else nn.ReLU(),
+                nn.Linear(hidden, outputs),  # (batch, l* + l_m)
+            )
+        self.common = widths.common
 
     def _fused_widths(self) -> dict[str, int]:
-        return {JOINT: self.width}
+        return {m: width + self.common for m, width in self.dims.items()}
 
     def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
-        joined = torch.cat(list(V.values()), dim=-1)  # (batch, sum of l_m)
-        hidden = self.activation(self.expand(joined))  # (batch, hidden)
-        return FusionOutput({JOINT: self.reduce(hidden)}, present=masks or {})
+        return FusionOutput({m: self.nets[m](v) for m, v in V.items()}, present=masks or {})
 
 
-def _parameters(dims: dict[str, int], n: float, b: Ratio) -> int:
-    """What `torch.nn.Linear` maps of a PMR block hold: Table 9 with output biases."""
-    widths = split_widths(dims, n, b)
-    total = 0
-    for m, width in widths.dims.items():
-        expanded, boundary, common = widths.expanded[m], widths.boundary[m], widths.common
-        total += expanded * (width + 1) + common * (boundary + 1)
-        total += width * (expanded - boundary + 1) + width * (width + common + 1)
-    return total
+def _parameters(widths: Widths, m: str) -> int:
+    """What `torch.nn.Linear` maps of a PMR block hold for modality m, the receiver of P_shared."""
+    names = list(widths.dims)
+    source = names[(names.index(m) + 1) % len(names)]
+    width, expanded, common = widths.dims[m], widths.expanded[m], widths.common
+    total = expanded * (width + 1) + common * (widths.boundary[source] + 1)
+    total += width * (expanded - widths.boundary[m] + 1)
+    return total + width * (width + common + 1)

@@ -38,11 +38,13 @@ class Fill(nn.Module):
 
     def forward(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> dict[str, Tensor]:
         """V {modality: (batch, l_m)}, zero where absent, with the fill in its place."""
-        if self.kind == "zero":
-            return V
         if self.kind == "mean" and self.training:
             self._follow(V, masks)
-        if masks is None:
+        return self.put(V, masks)
+
+    def put(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> dict[str, Tensor]:
+        """The same for some of the modalities, and without moving the running mean."""
+        if self.kind == "zero" or masks is None:
             return V
         rows = dict(zip(self.widths, self.values.split(list(self.widths.values())), strict=True))
         return {

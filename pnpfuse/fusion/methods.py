@@ -1,14 +1,22 @@
 """The methods by name: which block, which head, with which options and loss weights."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import nn
 
+from pnpfuse.fusion.backend import BackendHead
 from pnpfuse.fusion.block import Block
+from pnpfuse.fusion.bottleneck import MBT
 from pnpfuse.fusion.concat import Concat, Sum
+from pnpfuse.fusion.contrastive import CMMP, ContrastiveHead
 from pnpfuse.fusion.ffn import FFN
 from pnpfuse.fusion.heads import ConcatHead, LateHead
+from pnpfuse.fusion.mae import GMFMAE
+from pnpfuse.fusion.misa import MISA
+from pnpfuse.fusion.ogm import ModulatedHead
+from pnpfuse.fusion.perceiver import Perceiver
 from pnpfuse.fusion.pmr import GMF, PMR
 from pnpfuse.fusion.robust import LOSS_WEIGHTS, DetachedPMR, RobustHead
 
@@ -22,7 +30,8 @@ class Method(NamedTuple):
     block : made with the encoders' output widths and `block_options`
     head : made with the block, the number of classes and `head_options`
     block_options, head_options : {option: default}
-    weights : {loss: weight}, recommended for each loss that block and head can give
+    weights : {loss: weight}, recommended for each loss that block and head can give, with some
+        options perhaps
     model_options : {option: default} that differ from those of every model
     fixed : {option of the block: value} that the name stands for
     """
@@ -51,8 +60,25 @@ PMR_OPTIONS: dict[str, Any] = GMF_OPTIONS | {
 STRICT, RELAXED = {"metric": "mse"}, {"metric": "cosine"}
 PARTS: dict[str, Any] = {"parts": "all"}
 PRESERVATION = {"preservation": 0.1}
+BALANCE = {"balance": 0.01}  # of a mixture of experts; Fedus et al. 2021
+SRHT_OPTIONS = {k: v for k, v in PMR_OPTIONS.items() if k not in ("mapping", "bias", "activation")}
+UMOE_OPTIONS = {k: v for k, v in PMR_OPTIONS.items() if k != "experts"}
+ALIGNMENT_OPTIONS: dict[str, Any] = {"alignment": "infonce", "margin": 0.2}
+CONTRASTIVE = {"contrastive": 0.1}
+MBT_OPTIONS: dict[str, Any] = {"heads": 4, "layers": 2, "bottlenecks": 4, "tokens": 1}
+PERCEIVER_OPTIONS: dict[str, Any] = {"heads": 4, "layers": 1, "latents": 4, "tokens": 1}
+
+MBTHead = partial(BackendHead, backend="mbt")
+PerceiverHead = partial(BackendHead, backend="perceiver")
 
 METHODS = {
+    "cmmp": Method(
+        "concat, the modalities aligned by InfoNCE",
+        CMMP,
+        ConcatHead,
+        ALIGNMENT_OPTIONS,
+        weights=CONTRASTIVE,
+    ),
     "concat": Method("the features side by side", Concat, ConcatHead),
     "ffn": Method(
         "a ReLU network as large as PMR", FFN, ConcatHead, GMF_OPTIONS, fixed={"linear": False}
@@ -60,15 +86,45 @@ METHODS = {
     "ffn-linear": Method(
         "the same without ReLU", FFN, ConcatHead, GMF_OPTIONS, fixed={"linear": True}
     ),
+    "g-mbt": Method("GMF before MBT", GMF, MBTHead, GMF_OPTIONS, MBT_OPTIONS, PRESERVATION),
+    "g-perceiver": Method(
+        "GMF before a Perceiver", GMF, PerceiverHead, GMF_OPTIONS, PERCEIVER_OPTIONS, PRESERVATION
+    ),
     "gmf": Method("GMF", GMF, ConcatHead, GMF_OPTIONS, PARTS, PRESERVATION),
+    "gmf-mae": Method(
+        "GMF inside autoencoders",
+        GMFMAE,
+        ConcatHead,
+        {"b": 0.5, "masking": 0.3, "pairing": "next"},
+        PARTS,
+        {"reconstruction": 1.0},
+    ),
     "late": Method(
         "a classifier for each modality, logits averaged", Concat, LateHead, weights={"view": 1.0}
+    ),
+    "mbt": Method("bottleneck transformer", MBT, ConcatHead, MBT_OPTIONS),
+    "misa": Method(
+        "shared and private representations, held apart",
+        MISA,
+        ConcatHead,
+        {"activation": "tanh"},
+        PARTS,
+        {"similarity": 1.0, "difference": 0.3, "reconstruction": 1.0},
     ),
     "modality-dropout": Method(
         "concat, trained with modalities dropped at random",
         Concat,
         ConcatHead,
         model_options={"modality_dropout": 0.3},
+    ),
+    "ogm-ge": Method(
+        "concat, the gradient of the leading modality held back",
+        Concat,
+        ModulatedHead,
+        head_options={"alpha": 0.5, "noise": True},
+    ),
+    "perceiver": Method(
+        "latents that attend to all modalities", Perceiver, ConcatHead, PERCEIVER_OPTIONS
     ),
     "pmr-robust": Method(
         "experts corrected by PMR, for modalities that may be missing",
@@ -78,9 +134,107 @@ METHODS = {
         {"drop": 0.3},
         LOSS_WEIGHTS,
     ),
-    "rpmr": Method("PMR, cosine", PMR, ConcatHead, PMR_OPTIONS, PARTS, PRESERVATION, fixed=RELAXED),
+    "rg-cmmp": Method(
+        "rpmr, the shared parts aligned by InfoNCE",
+        PMR,
+        ContrastiveHead,
+        PMR_OPTIONS,
+        PARTS | ALIGNMENT_OPTIONS,
+        PRESERVATION | BALANCE | CONTRASTIVE,
+        fixed=RELAXED,
+    ),
+    "rg-mbt": Method(
+        "rpmr before MBT",
+        PMR,
+        MBTHead,
+        PMR_OPTIONS,
+        MBT_OPTIONS,
+        PRESERVATION | BALANCE,
+        fixed=RELAXED,
+    ),
+    "rg-perceiver": Method(
+        "rpmr before a Perceiver",
+        PMR,
+        PerceiverHead,
+        PMR_OPTIONS,
+        PERCEIVER_OPTIONS,
+        PRESERVATION | BALANCE,
+        fixed=RELAXED,
+    ),
+    "rg-srht": Method(
+        "rpmr without parameters: Hadamard transforms",
+        PMR,
+        ConcatHead,
+        SRHT_OPTIONS,
+        PARTS,
+        PRESERVATION | BALANCE,
+        fixed=RELAXED | {"mapping": "srht"},
+    ),
+    "rg-umoe": Method(
+        "rpmr, a mixture of experts on the shared parts",
+        PMR,
+        ConcatHead,
+        UMOE_OPTIONS,
+        PARTS,
+        PRESERVATION | BALANCE,
+        fixed=RELAXED | {"experts": "moe"},
+    ),
+    "rpmr": Method(
+        "PMR, cosine", PMR, ConcatHead, PMR_OPTIONS, PARTS, PRESERVATION | BALANCE, fixed=RELAXED
+    ),
+    "sg-cmmp": Method(
+        "spmr, the shared parts aligned by InfoNCE",
+        PMR,
+        ContrastiveHead,
+        PMR_OPTIONS,
+        PARTS | ALIGNMENT_OPTIONS,
+        PRESERVATION | BALANCE | CONTRASTIVE,
+        fixed=STRICT,
+    ),
+    "sg-mbt": Method(
+        "spmr before MBT",
+        PMR,
+        MBTHead,
+        PMR_OPTIONS,
+        MBT_OPTIONS,
+        PRESERVATION | BALANCE,
+        fixed=STRICT,
+    ),
+    "sg-perceiver": Method(
+        "spmr before a Perceiver",
+        PMR,
+        PerceiverHead,
+        PMR_OPTIONS,
+        PERCEIVER_OPTIONS,
+        PRESERVATION | BALANCE,
+        fixed=STRICT,
+    ),
+    "sg-srht": Method(
+        "spmr without parameters: Hadamard transforms",
+        PMR,
+        ConcatHead,
+        SRHT_OPTIONS,
+        PARTS,
+        PRESERVATION | BALANCE,
+        fixed=STRICT | {"mapping": "srht"},
+    ),
+    "sg-umoe": Method(
+        "spmr, a mixture of experts on the shared parts",
+        PMR,
+        ConcatHead,
+        UMOE_OPTIONS,
+        PARTS,
+        PRESERVATION | BALANCE,
+        fixed=STRICT | {"experts": "moe"},
+    ),
     "spmr": Method(
-        "PMR, squared error", PMR, ConcatHead, PMR_OPTIONS, PARTS, PRESERVATION, fixed=STRICT
+        "PMR, squared error",
+        PMR,
+        ConcatHead,
+        PMR_OPTIONS,
+        PARTS,
+        PRESERVATION | BALANCE,
+        fixed=STRICT,
     ),
     "sum": Method("the sum of a linear map of each modality", Sum, ConcatHead),
 }

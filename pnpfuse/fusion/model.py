@@ -102,7 +102,11 @@ class FusionModel(nn.Module):
             names = list(self.dims)
             present = drop_modalities(names, present, reference, self.modality_dropout)
         X, masks = self._scaled(features, present)  # each (batch, d)
-        fusion = self.fuse(self._encoded(X, masks), masks)
+        V = self._encoded(self.block.hide(X), masks)  # each (batch, l_m)
+        if self.block.wants_inputs:
+            fusion = self.block(V, None if self.fill_input else masks, target=X)
+        else:
+            fusion = self.fuse(V, masks)
         logits, losses = self.head(fusion, labels)
         return ModelOutput(logits, fusion.losses | losses, fusion)
 

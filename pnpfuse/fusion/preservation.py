@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from pnpfuse.fusion.precision import widen
+
 METRICS = ("mse", "cosine")
 REDUCTIONS = ("mean", "sum")
 
@@ -31,7 +33,7 @@ def preservation(
         by itself, so there the two agree
     """
     # Half precision would lose the sum of squares of a wide feature vector.
-    target, reconstruction = _widen(target), _widen(reconstruction)  # (g, batch, width)
+    target, reconstruction = widen(target), widen(reconstruction)  # (g, batch, width)
     if keep is None and metric == "mse":
         g, batch, _ = target.shape
         total = mse_loss(reconstruction, target, reduction=reduction)  # ()
@@ -54,6 +56,12 @@ def sample_error(target: Tensor, reconstruction: Tensor, metric: str, reduction:
     return 1 - (t * r).sum(-1) * (tt * rr).rsqrt()  # (..., batch)
 
 
+def unit(x: Tensor) -> Tensor:
+    """x/|x| of each row (..., width); a zero row as it is."""
+    scaled, squared = _scaled(x)
+    return scaled * squared.rsqrt()[..., None]
+
+
 def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
     """x over the largest entry of each row (..., width), and that row's square (...).
 
@@ -66,7 +74,3 @@ def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
     x = x / largest.masked_fill(zero, 1.0)  # (..., width)
     # Filled before the root: 1/sqrt(0) would make the gradient inf * 0.
     return x, x.square().sum(-1).masked_fill(zero[..., 0], 1.0)
-
-
-def _widen(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -79,6 +79,7 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
         **{key: resolved[key] for key in method.block_options},
         **method.fixed,
         fill="zero" if fill_input else resolved["fill"],
+        **({"inputs": dims} if getattr(method.block, "wants_inputs", False) else {}),
     )
     head = method.head(block, classes, **{key: resolved[key] for key in method.head_options})
     return FusionModel(
@@ -101,7 +102,10 @@ def _stated(name: str, key: str, value: Any) -> bool:
     if key not in method.fixed:
         return False
     if value != method.fixed[key]:
-        others = [m for m, other in METHODS.items() if other.fixed.get(key) == value]
+        wanted = method.fixed | {key: value}
+        others = [
+            m for m, one in METHODS.items() if one.fixed == wanted and one.head is method.head
+        ]
         raise ValueError(
             f"{key} is {method.fixed[key]!r} in {name!r}; found {value!r}"
             + (f": take {' or '.join(map(repr, others))}" if others else "")

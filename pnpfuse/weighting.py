@@ -1,0 +1,121 @@
+"""How the losses of a model become one step: fixed weights, learned variances, an aggregator."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pnpfuse.fusion.arguments import check_number
+from pnpfuse.fusion.model import FusionModel
+
+TASK = "task"
+WEIGHTINGS = ("fixed", "homoscedastic")
+Losses = dict[str, Tensor]
+Aggregate = Callable[[Losses, FusionModel], None]
+
+
+class FixedWeights(nn.Module):
+    """task + sum of weight * loss.
+
+    Parameters
+    ----------
+    weights : {loss: weight}
+    """
+
+    def __init__(self, weights: Mapping[str, float]):
+        super().__init__()
+        self.weights = dict(weights)
+
+    def forward(self, losses: Losses) -> Tensor:
+        """The weighted sum, ()."""
+        total = losses[TASK]
+        for name, value in losses.items():
+            if name not in self.weights and name != TASK:
+                raise ValueError(
+                    f"weights has no entry for the loss {name!r}; found {self.weights}"
+                )
+            if name != TASK:
+                total = total + self.weights[name] * value
+        return total
+
+
+class Homoscedastic(nn.Module):
+    """One learned variance for each loss (Kendall, Gal & Cipolla 2018).
+
+    With s = log sigma^2 the sum is ``sum of (exp(-s) L + s) / 2``, their Eq. 7 for every loss; it
+    is smallest at sigma^2 = L. Their form for a classification, Eq. 10, lacks the 1/2 before L,
+    which only doubles that sigma^2. The losses must not be negative.
+
+    Parameters
+    ----------
+    names : of the losses, the task's included
+    """
+
+    def __init__(self, names: list[str]):
+        super().__init__()
+        self.names = names
+        self.log_variance = nn.Parameter(torch.zeros(len(names)))  # s, (losses,)
+
+    def forward(self, losses: Losses) -> Tensor:
+        """The weighted sum, ()."""
+        found = [i for i, name in enumerate(self.names) if name in losses]
+        stacked = torch.stack([losses[self.names[i]] for i in found])  # (losses,)
+        s = self.log_variance[found]  # (losses,)
+        return 0.5 * (torch.exp(-s) * stacked + s).sum()
+
+    def variances(self) -> dict[str, float]:
+        """{loss: sigma^2}."""
+        return dict(zip(self.names, self.log_variance.detach().exp().tolist(), strict=True))
+
+
+def known_weights(model: FusionModel) -> dict[str, float]:
+    """{loss: the weight that its method recommends}."""
+    return dict(model.loss_weights)
+
+
+def resolve_weights(model: FusionModel, weights: Mapping[str, float] | None) -> dict[str, float]:
+    """{loss: weight} for every loss of the model: the method's own, overridden by `weights`.
+
+    Raises
+    ------
+    ValueError
+        for a weight that is no number of at least 0, or of a loss that the model does not have
+    """
+    known = known_weights(model)
+    if weights is None:
+        return known
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"weights must be a mapping {{loss: weight}}; found {weights!r}")
+    unknown = [str(name) for name in weights if name not in known]
+    if unknown:
+        raise ValueError(
+            f"weights has the unknown loss {', '.join(unknown)}; {model.name} has {list(known)}"
+        )
+    given = {str(name): check_number(f"weights[{name!r}]", w) for name, w in weights.items()}
+    return known | given
+
+
+def make_weighting(
+    model: FusionModel, weighting: str | Aggregate, weights: Mapping[str, float] | None
+) -> FixedWeights | Homoscedastic | Aggregate:
+    """What `fit` calls by `weighting` and `weights`."""
+    if weighting == "fixed":
+        return FixedWeights(resolve_weights(model, weights))
+    if not callable(weighting) and weighting != "homoscedastic":
+        raise ValueError(
+            f"weighting must be one of {list(WEIGHTINGS)} or a function of (losses, model) that "
+            f"does the backward pass; found {weighting!r}"
+        )
+    if weights is not None:
+        raise ValueError(
+            f"weights goes with weighting='fixed'; with {name_of(weighting)!r} leave it out"
+        )
+    return weighting if callable(weighting) else Homoscedastic([TASK, *known_weights(model)])
+
+
+def name_of(choice: Any) -> str:
+    """How a record calls a choice: its word, or the name of the function given instead."""
+    if isinstance(choice, str):
+        return choice
+    return str(getattr(choice, "__name__", type(choice).__name__))
