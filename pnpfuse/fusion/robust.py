@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pnpfuse.fusion.arguments import check_choice, check_probability
+from pnpfuse.fusion.arguments import check_probability
 from pnpfuse.fusion.dropout import drop_modalities
 from pnpfuse.fusion.heads import HeadOutput, check_classes, view_loss
 from pnpfuse.fusion.outputs import FusionOutput
@@ -37,7 +37,7 @@ class DetachedPMR(PMR):
     Parameters
     ----------
     dims, n, b, pairing : as in `PMR`
-    fill : "zero"
+    fill : as in `PMR`; `RobustHead` reads no absent row, whatever it holds
     """
 
     def __init__(
@@ -49,8 +49,7 @@ class DetachedPMR(PMR):
         pairing: str = "next",
         fill: str = "zero",
     ):
-        check_choice("fill", fill, ("zero",))
-        super().__init__(dims, n, b, metric="mse", pairing=pairing, bias=False)
+        super().__init__(dims, n, b, metric="mse", pairing=pairing, bias=False, fill=fill)
 
     def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
         cut = {m: v.detach() for m, v in V.items()}
@@ -92,9 +91,9 @@ class RobustHead(nn.Module):
 
         view : cross-entropy of each expert alone, mean over the modalities
         distillation : the same against the model's own probabilities instead of the labels
-        correction : mean square of the correction to the logits
-        dropped : cross-entropy of the logits under modality dropout, in training only;
-            "correction" then covers these logits too
+        dropped : cross-entropy of the logits under modality dropout; nothing is dropped outside
+            training
+        correction : mean square of the correction to the logits, to both of them
         """
         experts = [expert(fusion.features[m]) for m, expert in self.experts.items()]
         evidence = torch.stack(experts)  # (M, batch, classes)
@@ -110,14 +109,14 @@ class RobustHead(nn.Module):
             "distillation": view_loss(experts, logits.detach().softmax(-1), masks) / count,
             "correction": correction.square().mean(),
         }
+        some = masks
         if self.training:
             present = fusion.present or None
-            kept = drop_modalities(list(self.experts), present, logits, self.drop)
-            some = list(kept.values())
-            correction = self._total(corrections, some)  # (batch, classes)
-            losses["correction"] = losses["correction"] + correction.square().mean()
-            dropped = _pooled(evidence, some) + correction  # (batch, classes)
-            losses["dropped"] = functional.cross_entropy(dropped, labels)
+            some = list(drop_modalities(list(self.experts), present, logits, self.drop).values())
+        correction = self._total(corrections, some)  # (batch, classes)
+        losses["correction"] = losses["correction"] + correction.square().mean()
+        dropped = _pooled(evidence, some) + correction  # (batch, classes)
+        losses["dropped"] = functional.cross_entropy(dropped, labels)
         return logits, losses
 
     def _corrections(self, fusion: FusionOutput) -> Tensor:
