@@ -18,6 +18,7 @@ from pnpfuse.fusion.misa import MISA
 from pnpfuse.fusion.ogm import ModulatedHead
 from pnpfuse.fusion.perceiver import Perceiver
 from pnpfuse.fusion.pmr import GMF, PMR
+from pnpfuse.fusion.robust import LOSS_WEIGHTS, DetachedPMR, RobustHead
 
 
 class Method(NamedTuple):
@@ -124,6 +125,14 @@ METHODS = {
     ),
     "perceiver": Method(
         "latents that attend to all modalities", Perceiver, ConcatHead, PERCEIVER_OPTIONS
+    ),
+    "pmr-robust": Method(
+        "experts corrected by PMR, for modalities that may be missing",
+        DetachedPMR,
+        RobustHead,
+        GMF_OPTIONS | {"pairing": "next"},
+        {"drop": 0.3},
+        LOSS_WEIGHTS,
     ),
     "rg-cmmp": Method(
         "rpmr, the shared parts aligned by InfoNCE",

@@ -19,6 +19,7 @@ class FusionOutput:
     reconstruction : {modality: (batch, l_m)}, the features recovered from `fused`
     losses : {name: scalar}, not weighted
     present : {modality: bool (batch,)}, every modality named; empty if nothing was absent
+    features : {modality: (batch, l_m)}, what the block was given, where its head reads that too
 
     A block that lacks one of these leaves the dict empty.
     """
@@ -29,6 +30,7 @@ class FusionOutput:
     reconstruction: dict[str, Tensor] = field(default_factory=dict)
     losses: dict[str, Tensor] = field(default_factory=dict)
     present: dict[str, Tensor] = field(default_factory=dict)
+    features: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
