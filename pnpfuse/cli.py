@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
 
-from pnpfuse.training_options import add_training_options, training_settings
+from pnpfuse.training_options import (
+    add_training_options,
+    add_weights,
+    training_settings,
+    weights_given,
+)
 
 if TYPE_CHECKING:
     from pnpfuse_solvers import Cell
@@ -303,6 +308,10 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--epochs", type=int, default=30, help="of each training (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=128, help="(%(default)s)")
     parser.add_argument("--lr", type=float, default=1e-3, help="of AdamW (%(default)s)")
+    add_weights(parser)
+    parser.add_argument("--fill", default="zero", help="what stands for a missing modality: zero, "
+                        "mean, learned, or input, its training mean at the encoder (%(default)s)"
+                        )  # fmt: skip
     parser.add_argument("--missing", default="each", help="none, each or all (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads a run (%(default)s)")
@@ -322,11 +331,13 @@ def _compare(given: argparse.Namespace) -> Iterator[str]:
     from pnpfuse.storage import save_dataset
 
     views = load_views(given.data)
+    models = {name: (name, {"fill": given.fill}) for name in given.models or list_models()}
     with executor_for(given.jobs, given.dask) as executor:
         comparison = compare(
-            given.models or list_models(), views, seeds=given.seeds, epochs=given.epochs,
+            models, views, seeds=given.seeds, epochs=given.epochs,
             missing=given.missing, executor=executor, threads=given.threads,
             batch_size=given.batch_size, lr=given.lr, device=given.device,
+            weights=weights_given(given),
         )  # fmt: skip
     yield from comparison_lines(comparison)
     if given.out:

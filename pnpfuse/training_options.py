@@ -22,8 +22,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--block-lr", type=float, help="of the fusion block (as --lr)")
     group.add_argument("--block-weight-decay", type=float, help="(as --weight-decay)")
     group.add_argument("--weighting", help="of the losses: fixed or homoscedastic (fixed)")
-    group.add_argument("--weight", nargs=2, action="append", metavar=("LOSS", "WEIGHT"),
-                       help="of one of the model's losses; once for each")  # fmt: skip
+    add_weights(group)
     group.add_argument("--validation", type=float, metavar="SHARE",
                        help="of the training rows to hold back (0)")  # fmt: skip
     group.add_argument("--patience", type=int, metavar="EPOCHS",
@@ -35,6 +34,22 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
                        "stopped")  # fmt: skip
     group.add_argument("--checkpoint-every", type=int, metavar="EPOCHS", help="(1)")
     group.add_argument("--restart", action="store_true", help="with --checkpoint: begin anew")
+
+
+def add_weights(parser: argparse._ActionsContainer) -> None:
+    """The argument --weight."""
+    parser.add_argument("--weight", nargs=2, action="append", metavar=("LOSS", "WEIGHT"),
+                        help="of one of the model's losses; once for each")  # fmt: skip
+
+
+def weights_given(given: argparse.Namespace) -> dict[str, float] | None:
+    """{loss: weight} that the command line gives, None without."""
+    if not given.weight:
+        return None
+    try:
+        return {loss: float(weight) for loss, weight in given.weight}
+    except ValueError:
+        raise ValueError(f"--weight needs LOSS and a number; found {given.weight}") from None
 
 
 def training_settings(given: argparse.Namespace) -> dict[str, Any]:
@@ -53,10 +68,7 @@ def training_settings(given: argparse.Namespace) -> dict[str, Any]:
     settings = dict(RECIPES.get(given.recipe, {}))
     settings |= {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     if given.weight:
-        try:
-            settings["weights"] = {loss: float(weight) for loss, weight in given.weight}
-        except ValueError:
-            raise ValueError(f"--weight needs LOSS and a number; found {given.weight}") from None
+        settings["weights"] = weights_given(given)
     if given.checkpoint:
         settings |= {"checkpoint": Path(given.out) / "checkpoint", "resume": not given.restart}
     return settings
