@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pnpfuse import create_model, evaluate, fit, load_views
+from pnpfuse.fusion.concat import Concat
 from pnpfuse.fusion.dropout import drop_modalities
+from pnpfuse.fusion.heads import LateHead
+from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.robust import LOSS_WEIGHTS, DetachedPMR, RobustHead
 from pnpfuse.fusion.saved import load_model, save_model
 
@@ -50,7 +53,7 @@ def slow(block, head, V, present):
                 receiver = next(r for r in DIMS if block.source_of(r) == m)
                 weight = torch.cat([U[receiver], U[f"own {m}"]], dim=1)
                 size = len(DIMS) if present is None else sum(present[k][row].item() for k in DIMS)
-                experts[row] += head.experts[m](V[m][row]).detach().numpy() / size**0.5
+                experts[row] += head.experts[m](V[m][row]).detach().numpy() / size
                 corrections[row] += (weight @ embedded[m][row]).detach().numpy()
     return experts, corrections
 
@@ -66,15 +69,14 @@ def test_logits_and_losses_against_loops(pairing, masked):
     np.testing.assert_allclose(logits.detach(), experts + corrections, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(losses["correction"].item(), 2 * (corrections**2).mean(), rtol=1e-12)
 
-    view = distillation = 0.0
-    teacher = softmax(experts + corrections, axis=1)
+    view = 0.0
     for m in DIMS:
         log = log_softmax(head.experts[m](V[m]).detach().numpy(), axis=1)
         has = slice(None) if present is None else present[m].numpy()
-        view -= log[range(BATCH), labels][has].mean() / len(DIMS)
-        distillation -= (teacher * log).sum(1)[has].mean() / len(DIMS)
+        view -= log[range(BATCH), labels][has].mean()
     np.testing.assert_allclose(losses["view"].item(), view, rtol=1e-12)
-    np.testing.assert_allclose(losses["distillation"].item(), distillation, rtol=1e-12)
+    late = -log_softmax(experts, axis=1)[range(BATCH), labels].mean()
+    np.testing.assert_allclose(losses["late"].item(), late, rtol=1e-12)
     task = torch.nn.functional.cross_entropy(logits, labels)
     assert torch.equal(losses["dropped"], task)  # nothing is drawn outside training
 
@@ -89,7 +91,7 @@ def test_modalities_add_up_whoever_is_absent(dims):
         return head(block({m: V[m] for m in names}, present))[0] - bias
 
     def experts(names):
-        return sum(head.experts[m](V[m]) for m in names) / len(names) ** 0.5
+        return sum(head.experts[m](V[m]) for m in names) / len(names)
 
     names = list(dims)
     corrections = [logits([m]) - experts([m]) for m in names]
@@ -99,26 +101,34 @@ def test_modalities_add_up_whoever_is_absent(dims):
     torch.testing.assert_close(logits(names) + bias, head(block(V))[0])
 
 
-def test_only_experts_reach_the_encoders():
+def test_encoders_and_experts_follow_late_fusion_alone():
     block, head = pair()
     V = {m: x.requires_grad_() for m, x in features_for().items()}
+    labels = torch.zeros(BATCH, dtype=torch.int64)
     fusion = block(V)
-    _, losses = head.train()(fusion, torch.zeros(BATCH, dtype=torch.int64))
+    logits, losses = head.train()(fusion, labels)
     losses |= fusion.losses
     assert set(losses) == set(LOSS_WEIGHTS)
-    for name in ("preservation", "correction"):
-        grads = torch.autograd.grad(losses[name], V.values(), retain_graph=True, allow_unused=True)
-        assert all(g is None for g in grads)
-    weights = list(block.parameters())
-    for name in ("view", "distillation"):
-        grads = torch.autograd.grad(losses[name], weights, retain_graph=True, allow_unused=True)
-        assert all(g is None for g in grads)
-        assert all(
-            g.abs().max() > 0
-            for g in torch.autograd.grad(losses[name], V.values(), retain_graph=True)
-        )
-    grads = torch.autograd.grad(losses["dropped"], weights, allow_unused=True)
-    assert sum(g is not None and g.abs().max() > 0 for g in grads) > 0  # PMR is used
+    losses["task"] = torch.nn.functional.cross_entropy(logits, labels)
+    experts = list(head.experts.parameters())
+    weights = [*block.parameters(), *head.correction.parameters()]
+    for name, loss in losses.items():
+
+        def reaches(leaves, loss=loss):
+            grads = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
+            return any(g is not None and g.abs().max() > 0 for g in grads)
+
+        theirs = name in ("late", "view")
+        assert reaches(list(V.values())) == reaches(experts) == theirs
+        assert reaches(weights) == (not theirs)
+    late = LateHead(Concat(DIMS), K).double()
+    late.linears.load_state_dict(head.experts.state_dict())
+    mean, theirs = late(FusionOutput(V), labels)
+    torch.testing.assert_close(losses["view"], theirs["view"])
+    torch.testing.assert_close(losses["late"], torch.nn.functional.cross_entropy(mean, labels))
+    # Outside training the logits show what they depend on.
+    logits, _ = head.eval()(block.eval()(V), labels)
+    assert all(g.abs().max() > 0 for g in torch.autograd.grad(logits.sum(), list(V.values())))
 
 
 def test_the_dropped_loss_is_that_of_a_model_told_so():

@@ -1,8 +1,8 @@
-"""Experts, one a modality, corrected by PMR: for samples that may lack modalities.
+"""Late fusion, left as it is, and a correction by PMR: for samples that may lack modalities.
 
-Our own; no paper. The experts train the encoders, so that no modality starves beside a
-stronger one. PMR sees their features cut off from the encoders and adds a correction, which pays
-for its size and is trained with and without modality dropout.
+Our own; no paper. Experts, one a modality, train the encoders as in late fusion, so that no
+modality starves beside a stronger one. PMR sees their features cut off from the encoders and adds
+a correction, which pays for its size and is trained with and without modality dropout.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pnpfuse.fusion.arguments import check_probability
+from pnpfuse.fusion.block import present_mean
 from pnpfuse.fusion.dropout import drop_modalities
 from pnpfuse.fusion.heads import HeadOutput, check_classes, view_loss
 from pnpfuse.fusion.outputs import FusionOutput
@@ -21,15 +22,15 @@ from pnpfuse.fusion.widths import Ratio
 
 LOSS_WEIGHTS = {
     "preservation": 0.1,
-    "view": 2.0,
+    "late": 1.0,
+    "view": 1.0,
     "dropped": 1.0,
-    "correction": 0.1,
-    "distillation": 1.0,
+    "correction": 1.0,
 }
 
 
 class DetachedPMR(PMR):
-    """`PMR` without biases on features whose gradient is cut, beside the features themselves.
+    """`PMR` without biases, in training on features whose gradient is cut.
 
     Without biases an absent V = 0 contributes exactly nothing to `fused`: a head can drop a
     modality afterwards, and need not run the block once more.
@@ -52,23 +53,24 @@ class DetachedPMR(PMR):
         super().__init__(dims, n, b, metric="mse", pairing=pairing, bias=False, fill=fill)
 
     def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
-        cut = {m: v.detach() for m, v in V.items()}
+        cut = {m: v.detach() for m, v in V.items()} if self.training else V
         return replace(super()._fuse(cut, masks), features=V)
 
 
 class RobustHead(nn.Module):
-    """Sum over the present modalities of an expert's logits and of PMR's correction to it.
+    """Mean of the present modalities' experts, and the sum of PMR's corrections to them.
 
     For modality m, whose shared part goes to modality r ::
 
         expert_m     = A_m V_m + a_m                          (batch, K)
         correction_m = U_r shared_r + W_m specific_m          (batch, K)
-        logits       = c + sum over the present m of (expert_m / sqrt(p) + correction_m)
+        logits       = mean over the present m of expert_m
+                       + c + sum over the present m of correction_m
 
-    with p the number of modalities that are present. The root lies between a product of experts,
-    which counts twice what two modalities agree on, and their mean, which makes ten sure
-    modalities no surer than one. Every modality is judged by itself, so neither this nor late
-    fusion can learn what shows in two modalities only together.
+    In training the logits train the correction alone: the experts and the encoders behind them
+    follow the losses "late" and "view", which are those of late fusion, and are what late fusion
+    would make them. Every modality is judged by itself, so neither this nor late fusion can learn
+    what shows in two modalities only together.
 
     Parameters
     ----------
@@ -89,35 +91,31 @@ class RobustHead(nn.Module):
     def forward(self, fusion: FusionOutput, labels: Tensor | None = None) -> HeadOutput:
         """Logits (batch, classes); with labels (batch,) these losses as well.
 
-        view : cross-entropy of each expert alone, mean over the modalities
-        distillation : the same against the model's own probabilities instead of the labels
+        late : cross-entropy of the experts' mean
+        view : cross-entropy of each expert alone, summed over the modalities
         dropped : cross-entropy of the logits under modality dropout; nothing is dropped outside
             training
         correction : mean square of the correction to the logits, to both of them
         """
         experts = [expert(fusion.features[m]) for m, expert in self.experts.items()]
-        evidence = torch.stack(experts)  # (M, batch, classes)
         corrections = self._corrections(fusion)  # (M, batch, classes)
         masks = list(fusion.present.values()) or None
-        correction = self._total(corrections, masks)  # (batch, classes)
-        logits = _pooled(evidence, masks) + correction  # (batch, classes)
+        late, correction = present_mean(experts, masks), self._total(corrections, masks)
+        fixed = [expert.detach() if self.training else expert for expert in experts]
+        logits = present_mean(fixed, masks) + correction  # (batch, classes)
         if labels is None:
             return logits, {}
-        count = len(experts)
-        losses = {
-            "view": view_loss(experts, labels, masks) / count,
-            "distillation": view_loss(experts, logits.detach().softmax(-1), masks) / count,
-            "correction": correction.square().mean(),
-        }
         some = masks
         if self.training:
             present = fusion.present or None
             some = list(drop_modalities(list(self.experts), present, logits, self.drop).values())
-        correction = self._total(corrections, some)  # (batch, classes)
-        losses["correction"] = losses["correction"] + correction.square().mean()
-        dropped = _pooled(evidence, some) + correction  # (batch, classes)
-        losses["dropped"] = functional.cross_entropy(dropped, labels)
-        return logits, losses
+        again = self._total(corrections, some)  # (batch, classes)
+        return logits, {
+            "late": functional.cross_entropy(late, labels),
+            "view": view_loss(experts, labels, masks),
+            "dropped": functional.cross_entropy(present_mean(fixed, some) + again, labels),
+            "correction": correction.square().mean() + again.square().mean(),
+        }
 
     def _corrections(self, fusion: FusionOutput) -> Tensor:
         """What each modality alone contributes to the correction, (M, batch, classes)."""
@@ -132,23 +130,11 @@ class RobustHead(nn.Module):
         return torch.stack(parts)
 
     def _total(self, corrections: Tensor, masks: list[Tensor] | None) -> Tensor:
-        return _added(corrections, masks) + self.correction.bias  # (batch, classes)
+        """c and the sum (batch, classes) of corrections (M, batch, classes) of the present."""
+        if masks is not None:
+            kept = torch.stack(masks)[..., None]  # (M, batch, 1)
+            corrections = torch.where(kept, corrections, torch.zeros_like(corrections))
+        return corrections.sum(0) + self.correction.bias
 
     def extra_repr(self) -> str:
         return f"modalities={list(self.experts)}, drop={self.drop}"
-
-
-def _added(parts: Tensor, masks: list[Tensor] | None) -> Tensor:
-    """Sum (batch, classes) of parts (M, batch, classes) over the modalities a sample has."""
-    if masks is None:
-        return parts.sum(0)
-    kept = torch.stack(masks)[..., None]  # (M, batch, 1)
-    return torch.where(kept, parts, torch.zeros_like(parts)).sum(0)
-
-
-def _pooled(parts: Tensor, masks: list[Tensor] | None) -> Tensor:
-    """`_added` over the root of how many modalities a sample has, (batch, classes)."""
-    if masks is None:
-        return parts.sum(0) / len(parts) ** 0.5
-    count = torch.stack(masks).sum(0).clamp(min=1).to(parts.dtype)  # (batch,)
-    return _added(parts, masks) * count.rsqrt()[:, None]
