@@ -278,3 +278,28 @@ def test_bad_folders_are_named(tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="no model.safetensors"):
         load_model(folder)
+
+
+def test_width_of_a_block():
+    X = features_for()
+    for name in ("sum", "cmmp", "misa", "mbt", "perceiver", "g-mbt", "rg-perceiver"):
+        wide, narrow = model_for(name), model_for(name, block_width=8)
+        assert sum(p.numel() for p in narrow.parameters()) < sum(
+            p.numel() for p in wide.parameters()
+        )
+        assert narrow(X).logits.shape == (6, 3)
+    with pytest.raises(ValueError, match="no option block_width"):
+        model_for("rpmr", block_width=8)
+
+
+def test_a_loss_that_trains_nothing_is_told():
+    with pytest.warns(UserWarning, match="constant"):
+        model_for("rg-srht", encoder=None)
+
+
+@pytest.mark.parametrize("name", ["gmf", "rg-srht", "rg-umoe", "rg-perceiver", "pmr-robust"])
+def test_a_folded_block_serves_its_model(name):
+    model, X = model_for(name), features_for()
+    before = model(X).logits
+    model.block = model.block.fold()
+    torch.testing.assert_close(model(X).logits, before, rtol=1e-5, atol=1e-5)

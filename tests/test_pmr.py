@@ -126,6 +126,18 @@ def test_shared_map_lies_with_its_source_and_modalities_alike_are_stacked():
         assert torch.equal(alike.maps_of(m)["shared"][0], state["maps.0.shared"][i])
 
 
+def test_pairing_by_a_permutation():
+    pairing = {"text": "video", "audio": "text", "video": "audio"}
+    block, V = block_for(THREE, pairing=pairing), features_for(THREE)
+    assert {m: block.source_of(m) for m in THREE} == pairing
+    backwards = block_for(THREE, pairing="prev")
+    for m in THREE:
+        assert torch.equal(block(V).fused[m], backwards(V).fused[m])
+    for bad in ({"text": "audio"}, dict.fromkeys(THREE, "text"), {m: m for m in THREE}):
+        with pytest.raises(ValueError, match="permutation"):
+            PMR(THREE, pairing=bad)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_both_orders_of_multiplication_agree(bias):
     """Above l n/(2 n - 2) rows the maps are multiplied first; the result is the same."""

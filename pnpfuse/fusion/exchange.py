@@ -1,5 +1,7 @@
 """The cyclic exchange of shared parts, common to the blocks that dissolve and reconfigure."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -9,28 +11,30 @@ from pnpfuse.fusion.experts import MixtureOfExperts
 from pnpfuse.fusion.widths import Widths
 
 PAIRINGS = {"next": 1, "prev": -1}
+Pairing = str | Mapping[str, str]
 
 
 class Exchange(Embedding):
     """Base of the blocks in which modality m receives the shared part of its source k.
 
     The source is the next modality of the cycle, k = (m + 1) mod M with m from 0 (PMR Eq. 5), or
-    the previous one with ``pairing="prev"``. A block implements `dissociate`. With a `mixture` of
-    experts, every shared part passes through it. `embed` gives [own shared; own specific] of each
-    modality, (batch, l* + l_m): `fused` holds the shared part of ANOTHER modality, and as a query
-    or as an entry of an index would leak the paired item.
+    the previous one with ``pairing="prev"``, or what a mapping {receiver: source} says that is a
+    permutation without a modality as its own source. A block implements `dissociate`. With a
+    `mixture` of experts, every shared part passes through it.
+
+    `embed` gives [own shared; own specific] of each modality, (batch, l* + l_m): `fused` holds the
+    shared part of ANOTHER modality, and as a query or as an entry of an index would leak the
+    paired item.
     """
 
     mixture: MixtureOfExperts | None
 
-    def __init__(self, widths: Widths, pairing: str, fill: str = "zero"):
+    def __init__(self, widths: Widths, pairing: Pairing, fill: str = "zero"):
         super().__init__(widths.dims, fill, at_least=2)
         self.widths = widths
-        self.pairing = check_choice("pairing", pairing, PAIRINGS)
+        self._source = _sources(pairing, list(widths.dims))
+        self.pairing = dict(pairing) if isinstance(pairing, Mapping) else pairing
         self.mixture = None
-        names = list(widths.dims)
-        step = PAIRINGS[pairing]
-        self._source = {m: names[(i + step) % len(names)] for i, m in enumerate(names)}
 
     def source_of(self, receiver: str) -> str:
         """The modality whose shared part `receiver` takes."""
@@ -86,3 +90,18 @@ class Exchange(Embedding):
                 f"{argument} has the unknown modality {name!r}; known are {list(self.dims)}"
             )
         return name
+
+
+def _sources(pairing: Pairing, names: list[str]) -> dict[str, str]:
+    """{receiver: source} for `names` in the order of the cycle."""
+    if not isinstance(pairing, Mapping):
+        step = PAIRINGS[check_choice("pairing", pairing, PAIRINGS)]
+        return {m: names[(i + step) % len(names)] for i, m in enumerate(names)}
+    sources = {m: pairing.get(m) for m in names}
+    complete = set(pairing) == set(names) == set(sources.values())
+    if not complete or any(m == k for m, k in sources.items()):
+        raise ValueError(
+            f"pairing must be 'next', 'prev' or {{receiver: source}}, a permutation of {names} "
+            f"without a modality as its own source; found {dict(pairing)!r}"
+        )
+    return {m: pairing[m] for m in names}

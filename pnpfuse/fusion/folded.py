@@ -41,7 +41,7 @@ class FoldedPMR(Exchange):
 
     def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
         fused, shared, specific, _ = self._exchanged(V, masks)
-        return FusionOutput(fused, shared, specific, present=masks or {})
+        return FusionOutput(fused, shared, specific, present=masks or {}, features=V)
 
     def dissociate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Each modality's shared (batch, l*) and specific part (batch, l_m), before any experts."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pnpfuse.fusion.arguments import check_probability
 from pnpfuse.fusion.encoders import HIDDEN
-from pnpfuse.fusion.exchange import Exchange
+from pnpfuse.fusion.exchange import Exchange, Pairing
 from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.presence import Features, Presence
 from pnpfuse.fusion.preservation import preservation
@@ -27,11 +27,11 @@ class GMFMAE(Exchange):
     ----------
     dims : {modality: l_m}, two or more, each at least 2; the order is the cycle
     b : boundary as a ratio of l_m, in (0, 1); one number, or {modality: ratio}
-    masking : share of the input features that are hidden from the encoder in training (set to
-        0, their training mean, at random); all of them are to be reconstructed
+    masking : share of the input features that are hidden from the encoder in training: set to 0 at
+        random, which is their training mean behind a standardisation; all are to be reconstructed
     inputs : {modality: d_m}, widths of the encoders' inputs, which are reconstructed; None, the
         latents themselves are
-    pairing : "next" or "prev"
+    pairing : "next", "prev" or {receiver: source}
     fill : what stands for an absent V, see `pnpfuse.fusion.fill.Fill`
 
     Notes
@@ -50,7 +50,7 @@ class GMFMAE(Exchange):
         *,
         masking: float = 0.3,
         inputs: Mapping[str, int] | None = None,
-        pairing: str = "next",
+        pairing: Pairing = "next",
         fill: str = "zero",
     ):
         narrow = [m for m, width in check_dims(dims).items() if width < 2]

@@ -78,9 +78,10 @@ class Maps(nn.Module):
         return torch.cat([self._dissolved(V, side) for side in SIDES], dim=2)
 
     def transformed(self, V: Tensor) -> Tensor:
-        """`dissolved` without the bias."""
-        D = torch.cat([torch.bmm(V, self._weight(f"dissolve_{side}").mT) for side in SIDES], dim=2)
-        return D if self.activation is None else self.activation(D)
+        """`dissolved`; without an activation also without the bias, which differences lose."""
+        if self.activation is not None:
+            return self.dissolved(V)
+        return torch.cat([torch.bmm(V, self._weight(f"dissolve_{side}").mT) for side in SIDES], 2)
 
     def separate(self, V: Tensor) -> tuple[Tensor, Tensor]:
         """Own shared (g, batch, l*) and specific part (g, batch, l) of V (g, batch, l), Eq. 5."""

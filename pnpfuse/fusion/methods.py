@@ -59,14 +59,27 @@ PMR_OPTIONS: dict[str, Any] = GMF_OPTIONS | {
 }
 STRICT, RELAXED = {"metric": "mse"}, {"metric": "cosine"}
 PARTS: dict[str, Any] = {"parts": "all"}
+SHARED: dict[str, Any] = {"parts": "shared"}  # the classifier width l* printed for CMMP
 PRESERVATION = {"preservation": 0.1}
 BALANCE = {"balance": 0.01}  # of a mixture of experts; Fedus et al. 2021
 SRHT_OPTIONS = {k: v for k, v in PMR_OPTIONS.items() if k not in ("mapping", "bias", "activation")}
 UMOE_OPTIONS = {k: v for k, v in PMR_OPTIONS.items() if k != "experts"}
 ALIGNMENT_OPTIONS: dict[str, Any] = {"alignment": "infonce", "margin": 0.2}
 CONTRASTIVE = {"contrastive": 0.1}
-MBT_OPTIONS: dict[str, Any] = {"heads": 4, "layers": 2, "bottlenecks": 4, "tokens": 1}
-PERCEIVER_OPTIONS: dict[str, Any] = {"heads": 4, "layers": 1, "latents": 4, "tokens": 1}
+MBT_OPTIONS: dict[str, Any] = {
+    "block_width": 64,
+    "heads": 4,
+    "layers": 2,
+    "bottlenecks": 4,
+    "tokens": 1,
+}
+PERCEIVER_OPTIONS: dict[str, Any] = {
+    "block_width": 64,
+    "heads": 4,
+    "layers": 1,
+    "latents": 4,
+    "tokens": 1,
+}
 
 MBTHead = partial(BackendHead, backend="mbt")
 PerceiverHead = partial(BackendHead, backend="perceiver")
@@ -76,7 +89,7 @@ METHODS = {
         "concat, the modalities aligned by InfoNCE",
         CMMP,
         ConcatHead,
-        ALIGNMENT_OPTIONS,
+        {"block_width": 64} | ALIGNMENT_OPTIONS,
         weights=CONTRASTIVE,
     ),
     "concat": Method("the features side by side", Concat, ConcatHead),
@@ -107,7 +120,7 @@ METHODS = {
         "shared and private representations, held apart",
         MISA,
         ConcatHead,
-        {"activation": "tanh"},
+        {"block_width": 64, "activation": "tanh"},
         PARTS,
         {"similarity": 1.0, "difference": 0.3, "reconstruction": 1.0},
     ),
@@ -139,7 +152,7 @@ METHODS = {
         PMR,
         ContrastiveHead,
         PMR_OPTIONS,
-        PARTS | ALIGNMENT_OPTIONS,
+        SHARED | ALIGNMENT_OPTIONS,
         PRESERVATION | CONTRASTIVE,
         fixed=RELAXED,
     ),
@@ -185,7 +198,7 @@ METHODS = {
         PMR,
         ContrastiveHead,
         PMR_OPTIONS,
-        PARTS | ALIGNMENT_OPTIONS,
+        SHARED | ALIGNMENT_OPTIONS,
         PRESERVATION | CONTRASTIVE,
         fixed=STRICT,
     ),
@@ -211,7 +224,7 @@ METHODS = {
         "spmr without parameters: Hadamard transforms",
         PMR,
         ConcatHead,
-        SRHT_OPTIONS,
+        SRHT_OPTIONS | {"domain": "transform"},
         PARTS,
         PRESERVATION,
         fixed=STRICT | {"mapping": "srht"},
@@ -234,5 +247,7 @@ METHODS = {
         PRESERVATION,
         fixed=STRICT,
     ),
-    "sum": Method("the sum of a linear map of each modality", Sum, ConcatHead),
+    "sum": Method(
+        "the sum of a linear map of each modality", Sum, ConcatHead, {"block_width": None}
+    ),
 }

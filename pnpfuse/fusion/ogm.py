@@ -39,8 +39,11 @@ class ModulatedHead(ConcatHead):
 
         k_m = 1 - tanh(alpha rho_m)   if rho_m > 1, else 1        (Eq. 8-10 for two modalities)
 
-    and Gaussian noise with the standard deviation of that gradient is added (the GE). The logits
-    and the classifier's own gradient are those of `ConcatHead`.
+    and Gaussian noise with the standard deviation of the gradient before that is added (the GE).
+    The paper scales the gradients of the encoder's parameters and adds the noise to those. The
+    scaling at V_m is the same thing; the noise at V_m is not: the encoder's own backward pass
+    mixes it. It needs no hand in the training loop. The logits and the classifier's own gradient
+    are those of `ConcatHead`.
 
     Parameters
     ----------

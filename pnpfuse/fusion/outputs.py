@@ -19,7 +19,7 @@ class FusionOutput:
     reconstruction : {modality: (batch, l_m)}, the features recovered from `fused`
     losses : {name: scalar}, not weighted
     present : {modality: bool (batch,)}, every modality named; empty if nothing was absent
-    features : {modality: (batch, l_m)}, what the block was given, where its head reads that too
+    features : {modality: (batch, l_m)}, what the block was given, the fill where absent
 
     A block that lacks one of these leaves the dict empty.
     """

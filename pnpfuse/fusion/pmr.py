@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pnpfuse.fusion.arguments import check_choice
-from pnpfuse.fusion.exchange import Exchange
+from pnpfuse.fusion.exchange import Exchange, Pairing
 from pnpfuse.fusion.experts import MixtureOfExperts
 from pnpfuse.fusion.folded import FoldedPMR
 from pnpfuse.fusion.maps import Maps
@@ -50,8 +50,8 @@ class PMR(Exchange):
     b : boundary as a ratio of n l_m, in (0, 1); one number, or {modality: ratio}
     metric : preservation loss of Eq. 6: "mse" (sPMR) or "cosine" (rPMR)
     domain : where the loss is measured: "input", between V and recon; "transform", between P_dis V
-        and P_dis recon (PMR App. A, where sPMR is measured so), without P_dis's bias, which the
-        two have in common
+        and P_dis recon (PMR App. A, where sPMR is measured so); without an activation the bias of
+        P_dis, which the two have in common, is left out
     reduction : "mean" or "sum" over the features of the squared error; means over the batch and
         sums over the modalities in both cases
     mapping : what the maps are: "linear"; or "srht", subsampled randomised Hadamard transforms
@@ -63,7 +63,7 @@ class PMR(Exchange):
     gradient : how far the preservation loss reaches: "full", everything that made V (the
         paper's single scalar); "detach_target", all but through the target V; "block_only", the
         parameters of this block alone, for a second pass over V.detach()
-    pairing : "next" or "prev"
+    pairing : "next", "prev" or {receiver: source}
     bias : whether the maps have biases
     activation : None, "gelu", "relu", "silu", "tanh" or a module, applied to D. With None every
         map is linear: n adds no capacity, and the preservation loss does not by itself decide
@@ -100,7 +100,7 @@ class PMR(Exchange):
         mapping: str = "linear",
         experts: str | None = None,
         gradient: str = "full",
-        pairing: str = "next",
+        pairing: Pairing = "next",
         bias: bool = True,
         activation: str | nn.Module | None = None,
         fill: str = "zero",
@@ -151,7 +151,7 @@ class PMR(Exchange):
         loss = self._preservation(self._stacked(V), recon, keep)  # ()
         recovered = self._by_name(recon)  # (batch, l_m)
         losses = {"preservation": loss} | losses
-        return FusionOutput(fused, shared, specific, recovered, losses, masks or {})
+        return FusionOutput(fused, shared, specific, recovered, losses, masks or {}, V)
 
     def dissociate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Each modality's shared (batch, l*) and specific part (batch, l_m), before any experts."""

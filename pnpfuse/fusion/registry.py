@@ -1,6 +1,7 @@
 """Models by name."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -47,7 +48,13 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
             (see `pnpfuse.fusion.fill.Fill`); "input", the encoder sees the training mean and
             nobody behind it knows that the modality is absent
         modality_dropout : probability of dropping each modality of each sample in training
+        block_width : of a block or back-end whose own width is free
         and those of the method's block and head, with the defaults that `METHODS` states
+
+    Warns
+    -----
+    UserWarning
+        where the preservation loss has nothing to train: no parameters in the block, and no encoder
 
     Raises
     ------
@@ -77,12 +84,18 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
     widths = dims if encoders is None else {m: mlp[-1].out_features for m, mlp in encoders.items()}
     block = method.block(
         widths,
-        **{key: resolved[key] for key in method.block_options},
+        **_given(resolved, method.block_options),
         **method.fixed,
         fill="zero" if fill_input else resolved["fill"],
         **({"inputs": dims} if getattr(method.block, "wants_inputs", False) else {}),
     )
-    head = method.head(block, classes, **{key: resolved[key] for key in method.head_options})
+    head = method.head(block, classes, **_given(resolved, method.head_options))
+    if encoders is None and getattr(block, "mapping", None) == "srht":
+        warnings.warn(
+            "mapping='srht' has no parameters and there is no encoder: the preservation loss is a "
+            "constant, and its weight has no effect",
+            stacklevel=2,
+        )
     experts = isinstance(block, Exchange) and block.mixture is not None
     return FusionModel(
         name,
@@ -96,6 +109,11 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
         fill_input,
         probability,
     )
+
+
+def _given(resolved: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The arguments of a block or a head among the options; its width is called block_width."""
+    return {"width" if key == "block_width" else key: resolved[key] for key in names}
 
 
 def _stated(name: str, key: str, value: Any) -> bool:

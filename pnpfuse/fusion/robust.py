@@ -15,6 +15,7 @@ from torch.nn import functional
 from pnpfuse.fusion.arguments import check_probability
 from pnpfuse.fusion.block import present_mean
 from pnpfuse.fusion.dropout import drop_modalities
+from pnpfuse.fusion.exchange import Pairing
 from pnpfuse.fusion.heads import HeadOutput, check_classes, view_loss
 from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.pmr import PMR
@@ -47,7 +48,7 @@ class DetachedPMR(PMR):
         n: float = 4,
         b: Ratio = 0.5,
         *,
-        pairing: str = "next",
+        pairing: Pairing = "next",
         fill: str = "zero",
     ):
         super().__init__(dims, n, b, metric="mse", pairing=pairing, bias=False, fill=fill)

@@ -63,9 +63,9 @@ class SRHT(nn.Module):
     where R takes all rows of the first r - 1 repeats and a sample without replacement of the
     last one's, in random order within each repeat.
 
-    Over the random draw, E S^T S = I. S^T S = I exactly (S is an isometry) when `inputs` is a
-    power of two and `outputs` a multiple of it, l and n l for example: then each repeat is an
-    orthogonal matrix and none of its rows is left out.
+    Over the random draw, E S^T S = I. S^T S = I exactly (S is an isometry) when `outputs` is a
+    multiple of p, as for l and n l where l is a power of two: then each repeat is an orthogonal
+    matrix and none of its rows is left out.
 
     There are no parameters. The signs and the rows are buffers, drawn from torch's global
     generator at construction; they are saved and loaded with the module.
