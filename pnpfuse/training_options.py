@@ -71,6 +71,9 @@ def training_settings(given: argparse.Namespace) -> dict[str, Any]:
 def _weights(given: argparse.Namespace) -> dict[str, float]:
     """{loss: weight} that the command line gives."""
     try:
-        return {loss: float(weight) for loss, weight in given.weight}
+        weights = {loss: float(weight) for loss, weight in given.weight}
     except ValueError:
         raise ValueError(f"--weight needs LOSS and a number; found {given.weight}") from None
+    if len(weights) < len(given.weight):
+        raise ValueError(f"--weight names a loss twice: {given.weight}; name each once")
+    return weights
