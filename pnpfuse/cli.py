@@ -7,22 +7,25 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-from pnpfuse.training_options import (
-    add_training_options,
-    add_weights,
-    training_settings,
-    weights_given,
+from pnpfuse.cell_options import add_cell_options, cell_given
+from pnpfuse.model_options import (
+    add_model_options,
+    model_given,
+    model_lines,
+    models_given,
+    twins_note,
 )
-
-if TYPE_CHECKING:
-    from pnpfuse_solvers import Cell
+from pnpfuse.training_options import add_training_options, training_settings
 
 OK, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
-DATA = """a file (.npz, NetCDF or Zarr) holds view_<name> (rows, width) for each modality, y (rows,)
-of 0..K-1 or of strings and, if known, split (rows,) with 0 train, 1 test, class_names and
-view_names (their order)"""
+DATA = """a file (.npz, NetCDF or Zarr) holds view_<name> (rows, width) for each modality and y or
+labels (rows,) of 0..K-1 or of strings; if known also split (rows,), 0 or "train", 1 or "test"
+(else a stratified quarter is the test set), class_names, view_names (their order) and
+present_<name> (rows,), false where a row lacks the modality"""
+# What the library calls its arguments, and what they are called here.
+SPELLED = {"resume=False": "--restart", "weighting='fixed'": "--weighting fixed"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(prog: str, error: object, status: int) -> int:
     message = " ".join(str(error).split()) or type(error).__name__
+    for argument, option in SPELLED.items():
+        message = message.replace(argument, option)
     print(f"{prog}: error: {message}", file=sys.stderr)
     return status
 
@@ -67,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pnpfuse {version('pnpfuse')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_simulate, _add_map, _add_train, _add_compare, _add_retrieve):
+    for add in (
+        _add_demo, _add_simulate, _add_map, _add_models, _add_train, _add_compare, _add_retrieve
+    ):  # fmt: skip
         add(commands)
     return parser
 
@@ -130,21 +137,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
         "  pnpfuse simulate --length 1e-7 --ion Na+ 1 6e25 --ion Cl- -1 6e25 --permittivity 78 "
         "--voltage 4",
     )  # fmt: skip
-    parser.add_argument("--voltage", type=float, required=True, help="electrodes at +-V, in kB T/e")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--fig8", action="store_true", help="the cell of PMR Fig. 8 (default)")
-    size.add_argument("--length-ratio", type=float, help="length in Debye lengths")
-    size.add_argument("--length", type=float, help="length in m, with --ion")
-    parser.add_argument(
-        "--ion", nargs=3, action="append", metavar=("NAME", "VALENCE", "DENSITY"),
-        help="an ion with its number density in 1/m^3, with --length; once for each",
-    )  # fmt: skip
-    parser.add_argument("--valences", type=float, nargs="+", help="with --length-ratio (1 -1)")
-    parser.add_argument("--concentrations", type=float, nargs="+",
-                        help="relative, with --length-ratio (1 1)")  # fmt: skip
-    parser.add_argument("--temperature", type=float, help="in K, with --length (300)")
-    parser.add_argument("--permittivity", type=float, help="relative, with --length (1)")
-    parser.add_argument("--contact", default="closed", help="closed or reservoir (%(default)s)")
+    add_cell_options(parser)
     parser.add_argument("--nodes", type=int, default=401, help="mesh nodes (%(default)s)")
     parser.add_argument("--out", type=_path, help="write the solution to this NetCDF file")
     parser.add_argument(
@@ -157,7 +150,7 @@ def _simulate(given: argparse.Namespace) -> Sequence[str]:
     from pnpfuse.storage import save_dataset
     from pnpfuse_solvers import solve_equilibrium
 
-    solution = solve_equilibrium(_cell(given), nodes=given.nodes)
+    solution = solve_equilibrium(cell_given(given), nodes=given.nodes)
     lines = list(cell_lines(solution))
     if given.out:
         lines.append(f"written: {save_dataset(solution, given.out)}")
@@ -168,48 +161,13 @@ def _simulate(given: argparse.Namespace) -> Sequence[str]:
     return lines
 
 
-def _cell(given: argparse.Namespace) -> Cell:
-    from pnpfuse_solvers import Cell, Ion
-
-    mode = next((m for m in ("length", "length_ratio") if getattr(given, m) is not None), "fig8")
-    belongs = {
-        "ion": "length",
-        "temperature": "length",
-        "permittivity": "length",
-        "valences": "length_ratio",
-        "concentrations": "length_ratio",
-    }
-    for option, home in belongs.items():
-        if getattr(given, option) is not None and mode != home:
-            raise ValueError(f"--{option} goes with --{home.replace('_', '-')}")
-    if mode == "fig8":
-        return Cell.fig8(given.voltage, contact=given.contact)
-    if mode == "length_ratio":
-        if (given.valences is None) != (given.concentrations is None):
-            raise ValueError("--valences and --concentrations go together, one number an ion each")
-        valences = given.valences or [1.0, -1.0]
-        concentrations = given.concentrations or [1.0, 1.0]
-        return Cell.dimensionless(
-            given.length_ratio, given.voltage, valences, concentrations, given.contact
-        )
-    if not given.ion:
-        raise ValueError("--length needs at least one --ion NAME VALENCE DENSITY")
-    ions = tuple(Ion(name, valence, density) for name, valence, density in given.ion)
-    cell = Cell(
-        given.length,
-        ions,
-        temperature=300.0 if given.temperature is None else given.temperature,
-        relative_permittivity=1.0 if given.permittivity is None else given.permittivity,
-        contact=given.contact,
-    )
-    return cell.at_voltage(given.voltage)
-
-
 def _add_map(commands: argparse._SubParsersAction) -> None:
     parser = _command(
         commands, "map", _map,
         "map feature widths to the hyperparameters (n, b) of a fusion block",
-        "pnpfuse map image=2048 text=768 --voltage 50",
+        "pnpfuse map image=2048 text=768 --voltage 50\n\n"
+        "the widths are those that reach the block: behind the small encoders of pnpfuse train\n"
+        "they are min(64, width), and train --mapped maps those",
     )  # fmt: skip
     parser.add_argument("dims", nargs="+", metavar="MODALITY=WIDTH", help="at least two")
     parser.add_argument("--n", type=float, default=4.0, help="cell length, λ_D (%(default)s)")
@@ -241,6 +199,14 @@ def _dims(entries: Sequence[str]) -> dict[str, int]:
     return dims
 
 
+def _add_models(commands: argparse._SubParsersAction) -> None:
+    _command(
+        commands, "models", lambda given: model_lines(),
+        "list the models: what each is, its options with their defaults, its losses' weights",
+        "pnpfuse models",
+    )  # fmt: skip
+
+
 def _add_train(commands: argparse._SubParsersAction) -> None:
     parser = _command(
         commands, "train", _train,
@@ -249,11 +215,10 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         + DATA,
     )  # fmt: skip
     parser.add_argument("data", help="digits, or a file (see below)")
-    parser.add_argument("--model", default="rpmr", help="concat, gmf, spmr or rpmr (%(default)s)")
-    parser.add_argument("--n", type=float, help="magnification factor (4)")
-    parser.add_argument("--b", type=float, help="boundary as a ratio (0.5)")
+    parser.add_argument("--model", default="rpmr", help="see pnpfuse models (%(default)s)")
     parser.add_argument("--mapped", action="store_true", help="take b from each modality's cell")
     parser.add_argument("--voltage", type=float, help="of that cell, +-, in kB T/e (20)")
+    add_model_options(parser)
     add_training_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
@@ -270,17 +235,15 @@ def _train(given: argparse.Namespace) -> Iterator[str]:
     from pnpfuse.experiment import mapped_options, train_and_save
     from pnpfuse.threads import cpu_threads
 
-    options = {key: getattr(given, key) for key in ("n", "b") if getattr(given, key) is not None}
+    options = model_given(given)
     if given.voltage is not None and not given.mapped:
         raise ValueError("--voltage goes with --mapped")
     if given.mapped and "b" in options:
         raise ValueError("--mapped and --b each give b: take one of them")
-    if given.model == "concat" and (given.mapped or options):
-        raise ValueError("--mapped, --n and --b go with gmf, spmr and rpmr, not with concat")
     views = load_views(given.data)
     if given.mapped:
         voltage = 20.0 if given.voltage is None else given.voltage
-        found = mapped_options(views, options.get("n", 4.0), voltage)
+        found = mapped_options(views, model=given.model, voltage=voltage, **options)
         yield from mapping_lines(found)
         options |= {"n": found.n, "b": found.b}
     settings = training_settings(given)
@@ -303,15 +266,13 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
         + DATA,
     )  # fmt: skip
     parser.add_argument("data", help="digits, or a file (see below)")
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="of create_model (all)")
+    parser.add_argument("--models", nargs="+", metavar="NAME",
+                        help="see pnpfuse models (all but those equal to another)")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3, help="trainings a model (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=30, help="of each training (%(default)s)")
-    parser.add_argument("--batch-size", type=int, default=128, help="(%(default)s)")
-    parser.add_argument("--lr", type=float, default=1e-3, help="of AdamW (%(default)s)")
-    add_weights(parser)
-    parser.add_argument("--fill", default="zero", help="what stands for a missing modality: zero, "
-                        "mean, learned, or input, its training mean at the encoder (%(default)s)"
-                        )  # fmt: skip
+    add_model_options(parser)
+    add_training_options(parser, several=True)
+    parser.add_argument("--score", choices=("accuracy", "balanced_accuracy"),
+                        help="to print (accuracy; with unequal classes both)")  # fmt: skip
     parser.add_argument("--missing", default="each", help="none, each or all (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads a run (%(default)s)")
@@ -319,27 +280,26 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
     where.add_argument("--jobs", type=int, default=1, help="runs at a time (%(default)s)")
     where.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler that takes the runs")
     parser.add_argument("--out", type=_path, help="write all scores to this NetCDF file")
-    parser.add_argument("--plot", type=_png, help="draw them to this PNG file")
+    parser.add_argument("--plot", type=_png, help="draw the accuracies to this PNG file")
 
 
 def _compare(given: argparse.Namespace) -> Iterator[str]:
     from pnpfuse.comparison import compare
-    from pnpfuse.console import comparison_lines
+    from pnpfuse.console import compared_lines
     from pnpfuse.data import load_views
     from pnpfuse.executors import executor_for
-    from pnpfuse.fusion.registry import list_models
     from pnpfuse.storage import save_dataset
 
+    models, settings = models_given(given), training_settings(given)
     views = load_views(given.data)
-    models = {name: (name, {"fill": given.fill}) for name in given.models or list_models()}
     with executor_for(given.jobs, given.dask) as executor:
         comparison = compare(
-            models, views, seeds=given.seeds, epochs=given.epochs,
-            missing=given.missing, executor=executor, threads=given.threads,
-            batch_size=given.batch_size, lr=given.lr, device=given.device,
-            weights=weights_given(given),
+            models, views, seeds=given.seeds, missing=given.missing, executor=executor,
+            threads=given.threads, **settings,
         )  # fmt: skip
-    yield from comparison_lines(comparison)
+    if not given.models:
+        yield twins_note()
+    yield from compared_lines(comparison, views.test, given.score)
     if given.out:
         yield f"written: {save_dataset(comparison, given.out)}"
     if given.plot:
@@ -355,7 +315,7 @@ def _add_retrieve(commands: argparse._SubParsersAction) -> None:
         "pnpfuse retrieve out/train digits --query pixels --gallery fourier --out scores.nc\n\n"
         + DATA,
     )  # fmt: skip
-    parser.add_argument("checkpoint", help="folder of a saved model, as pnpfuse train writes it")
+    parser.add_argument("model", help="folder of a saved model, as pnpfuse train writes it")
     parser.add_argument("data", help="digits, or a file (see below)")
     parser.add_argument("--query", required=True, help="modality of the queries")
     parser.add_argument("--gallery", required=True, help="modality that is searched")
@@ -373,7 +333,7 @@ def _retrieve(given: argparse.Namespace) -> Iterator[str]:
     from pnpfuse.retrieval import retrieve
     from pnpfuse.storage import save_dataset
 
-    model = load_model(given.checkpoint)
+    model = load_model(given.model)
     found = retrieve(
         model, load_views(given.data), given.query, given.gallery, k=given.k,
         relevance=given.relevance, parts=given.parts, split=given.split,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
 from pnpfuse.findings import (
@@ -20,6 +21,10 @@ from pnpfuse.report import Table
 if TYPE_CHECKING:
     from pnpfuse.demo import Results
     from pnpfuse.training import History
+    from pnpfuse.views import Views
+
+# A class of more than so many times its equal share: an accuracy may be little more than its rate.
+UNEQUAL = 1.5
 
 
 def table_lines(table: Table) -> list[str]:
@@ -95,9 +100,28 @@ def evaluation_lines(scores: xr.Dataset) -> list[str]:
     return table_lines(Table(["modalities", "accuracy / %", "balanced / %"], rows))
 
 
-def comparison_lines(comparison: xr.Dataset) -> list[str]:
-    """A comparison's accuracies with their spread, and what the marks mean."""
-    frame = summary(comparison)
+def compared_lines(comparison: xr.Dataset, test: Views, score: str | None = None) -> list[str]:
+    """A comparison's `score`; None, its accuracy, and the balanced one with unequal classes.
+
+    With these, what always naming the most frequent class would reach is an accuracy, too.
+    """
+    largest = float(np.bincount(test.labels).max() / len(test))
+    unequal = largest * test.classes > UNEQUAL
+    both = ["accuracy", "balanced_accuracy"] if unequal else ["accuracy"]
+    lines = [
+        line for name in ([score] if score else both) for line in score_lines(comparison, name)
+    ]
+    if unequal and score != "balanced_accuracy":
+        lines.append(
+            f"unequal classes: always naming the most frequent one has accuracy {largest:.1%} and "
+            f"balanced accuracy {1 / len(np.unique(test.labels)):.1%}"
+        )
+    return lines
+
+
+def score_lines(comparison: xr.Dataset, score: str) -> list[str]:
+    """One of a comparison's scores with its spread, and what the marks mean."""
+    frame = summary(comparison, score)
     rows = [[str(model), *cells] for model, cells in zip(frame.index, frame.values, strict=True)]
     # The mark is padded, so that the numbers stand below each other with and without it.
     rows = [[row[0], *(c if c.endswith("*") else f"{c}  " for c in row[1:])] for row in rows]

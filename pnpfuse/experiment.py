@@ -14,7 +14,6 @@ from pnpfuse.data import Views
 from pnpfuse.distributed import from_first, join_processes
 from pnpfuse.evaluation import check_views, evaluate
 from pnpfuse.fusion.arguments import check_count
-from pnpfuse.fusion.encoders import default_width
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.fusion.saved import save_model
@@ -80,17 +79,29 @@ def _save(model: FusionModel, history: History, scores: xr.Dataset, folder: Path
     save_dataset(scores, folder / "scores.nc")
 
 
-def mapped_options(views: Views, n: float = 4, voltage: float = 20.0) -> Hyperparameters:
-    """Return (n, b) for the widths that reach the fusion block, the encoders' outputs.
+def mapped_options(
+    views: Views, *, model: str = "rpmr", n: float = 4, voltage: float = 20.0, **options: Any
+) -> Hyperparameters:
+    """Return (n, b) for the widths that reach the model's block, the encoders' outputs.
+
+    Parameters
+    ----------
+    views : Views
+        The data; only the widths count.
+    model, options
+        As for `create_model`: the encoders' widths depend on them.
+    n, voltage : float
+        As for `hyperparameters`.
 
     Raises
     ------
     ValueError
-        Where a modality's cell has no interface, so that there is no b.
+        Where a modality's cell has no interface, so that there is no b, and for a model without
+        the options n and b.
     """
-    found = hyperparameters(
-        {m: default_width(d) for m, d in views.dims.items()}, n=n, voltage=voltage
-    )
+    with torch.random.fork_rng(devices=[]):
+        block = create_model(model, views.dims, views.classes, **options | {"n": n, "b": 0.5}).block
+    found = hyperparameters(block.dims, n=n, voltage=voltage)
     if any(regime == "no interface" for *_, regime in found.rows()):
         raise ValueError(f"voltage: got {voltage:g} kB T/e; {found.void}")
     return found

@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 
-def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `fit`; None where `fit` or the recipe has a value of its own."""
+def add_training_options(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """The arguments of `fit`; None where `fit` or the recipe has a value of its own.
+
+    With `several` trainings there is no checkpoint, which is the state of one.
+    """
     group = parser.add_argument_group(
         "training",
-        "several processes: torchrun --nproc-per-node 2 -m pnpfuse train digits --device cpu",
+        "of every model"
+        if several
+        else "several processes: torchrun --nproc-per-node 2 -m pnpfuse train digits --device cpu",
     )
     group.add_argument("--recipe", help="a paper's settings: pmr-sgd, pmr-adamw or gmf; what is "
                        "given beside it goes first")  # fmt: skip
@@ -22,34 +27,23 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--block-lr", type=float, help="of the fusion block (as --lr)")
     group.add_argument("--block-weight-decay", type=float, help="(as --weight-decay)")
     group.add_argument("--weighting", help="of the losses: fixed or homoscedastic (fixed)")
-    add_weights(group)
+    group.add_argument("--weight", nargs=2, action="append", metavar=("LOSS", "WEIGHT"),
+                       help="of one of the model's losses; once for each (pnpfuse models)"
+                       )  # fmt: skip
     group.add_argument("--validation", type=float, metavar="SHARE",
                        help="of the training rows to hold back (0)")  # fmt: skip
     group.add_argument("--patience", type=int, metavar="EPOCHS",
                        help="stop after so many without a lower validation loss")  # fmt: skip
     group.add_argument("--precision", help="float32 or bf16 (float32)")
     group.add_argument("--clip", type=float, help="largest norm of the gradient")
+    if several:
+        parser.set_defaults(checkpoint=False, checkpoint_every=None, restart=False)
+        return
     group.add_argument("--checkpoint", action="store_true",
                        help="keep the state in OUT/checkpoint and go on from there if it was "
                        "stopped")  # fmt: skip
     group.add_argument("--checkpoint-every", type=int, metavar="EPOCHS", help="(1)")
     group.add_argument("--restart", action="store_true", help="with --checkpoint: begin anew")
-
-
-def add_weights(parser: argparse._ActionsContainer) -> None:
-    """The argument --weight."""
-    parser.add_argument("--weight", nargs=2, action="append", metavar=("LOSS", "WEIGHT"),
-                        help="of one of the model's losses; once for each")  # fmt: skip
-
-
-def weights_given(given: argparse.Namespace) -> dict[str, float] | None:
-    """{loss: weight} that the command line gives, None without."""
-    if not given.weight:
-        return None
-    try:
-        return {loss: float(weight) for loss, weight in given.weight}
-    except ValueError:
-        raise ValueError(f"--weight needs LOSS and a number; found {given.weight}") from None
 
 
 def training_settings(given: argparse.Namespace) -> dict[str, Any]:
@@ -68,7 +62,18 @@ def training_settings(given: argparse.Namespace) -> dict[str, Any]:
     settings = dict(RECIPES.get(given.recipe, {}))
     settings |= {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     if given.weight:
-        settings["weights"] = weights_given(given)
+        settings["weights"] = _weights(given)
     if given.checkpoint:
         settings |= {"checkpoint": Path(given.out) / "checkpoint", "resume": not given.restart}
     return settings
+
+
+def _weights(given: argparse.Namespace) -> dict[str, float]:
+    """{loss: weight} that the command line gives."""
+    try:
+        weights = {loss: float(weight) for loss, weight in given.weight}
+    except ValueError:
+        raise ValueError(f"--weight needs LOSS and a number; found {given.weight}") from None
+    if len(weights) < len(given.weight):
+        raise ValueError(f"--weight names a loss twice: {given.weight}; name each once")
+    return weights

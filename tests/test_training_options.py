@@ -81,6 +81,7 @@ def test_checkpoint_goes_on_and_restart_does_not(capsys, data, tmp_path):
         ("--clip -1", "clip must be"),
         ("--weight perservation 1", "unknown loss perservation"),
         ("--weight preservation much", "--weight needs LOSS and a number"),
+        ("--weight preservation 1 --weight preservation 2", "--weight names a loss twice"),
         ("--weighting best", "weighting must be one of"),
         ("--restart", "go with --checkpoint"),
         ("--checkpoint --checkpoint-every 0", "checkpoint_every must be"),
