@@ -242,6 +242,29 @@ def test_a_description_may_be_laid_out_anew(tmp_path):
     assert load_model(tmp_path).name == "rpmr"
 
 
+def test_what_could_not_be_opened_is_not_saved(tmp_path):
+    folded = model_for("rpmr")
+    folded.block = folded.block.fold()
+    own, other = model_for("concat"), model_for("concat")
+    own.name = "mine"
+    other.encoders["text"][1] = torch.nn.GELU()  # the weights fit, the numbers would not
+    larger, strange = model_for("spmr"), model_for("spmr")
+    larger.head.linear = torch.nn.Linear(larger.head.linear.in_features, 9)
+    strange.options["n"] = object()
+    state = torch.get_rng_state()
+    for model, message in [
+        (folded, "no longer what create_model makes .*'block'"),
+        (own, "cannot be made again .*name must be one of"),
+        (other, "'encoders.text.1' was changed"),
+        (larger, "'head.linear.weight' was changed"),
+        (strange, "cannot be made again .*JSON"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            save_model(model, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_only_whole_models_and_paths(tmp_path):
     with pytest.raises(ValueError, match="model must be .* create_model makes it; found PMR"):
         save_model(model_for("rpmr").block, tmp_path)
