@@ -175,6 +175,24 @@ def test_standardisation_is_that_of_the_training_rows():
     assert set(scale.state_dict()) == {"mean", "std"}
 
 
+def test_standardisation_is_that_of_the_present_rows():
+    model, X = model_for("concat"), features_for()
+    present = {
+        "text": torch.tensor([True, True, False, True, False, True]),
+        "audio": torch.zeros(6, dtype=torch.bool),
+    }
+    X["text"][~present["text"]] = torch.nan  # whatever an absent row holds
+    before = model.scales["audio"].mean.clone(), model.scales["audio"].std.clone()
+    model.set_scale({m: x for m, x in X.items() if m != "audio"}, present)
+    for m, rows in (("text", X["text"][present["text"]]), ("video", X["video"])):
+        np.testing.assert_allclose(model.scales[m].mean, rows.numpy().mean(0), atol=1e-6)
+        np.testing.assert_allclose(model.scales[m].std, rows.numpy().std(0), rtol=1e-5)
+    assert torch.equal(model.scales["audio"].mean, before[0])
+    assert torch.equal(model.scales["audio"].std, before[1])
+    with pytest.raises(ValueError, match="torch.bool"):
+        model.set_scale(X, {"text": torch.ones(6)})
+
+
 def test_raw_features_are_not_scaled_without_encoders():
     model, X = model_for("rpmr", encoder=None), features_for()
     before = model(X).logits
