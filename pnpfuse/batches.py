@@ -1,7 +1,7 @@
 """Rows for a training: held on the device, or read batch by batch."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from pnpfuse.data import Views
-from pnpfuse.evaluation import rows_for
+from pnpfuse.evaluation import in_order, masks_for, rows_for
 from pnpfuse.fusion.encoders import Standardise
 from pnpfuse.fusion.model import FusionModel
 
 AHEAD = 2  # batches read while one is computed with
-CHUNK, CHUNK_BYTES = 4096, 2**26  # most rows at once where no batch size is given
 
 # Features {modality: (batch, d)}, presence {modality: bool (batch,)} or None, labels (batch,).
 Batch = tuple[dict[str, Tensor], dict[str, Tensor] | None, Tensor]
@@ -25,20 +24,11 @@ class HeldRows:
 
     def __init__(self, model: FusionModel, views: Views):
         self.features, self.labels = rows_for(model, views)  # each (rows, d), (rows,)
-        masks = getattr(views, "present", None)
-        self.present = masks and {
-            m: torch.from_numpy(mask).to(self.labels.device) for m, mask in masks.items()
-        }  # each (rows,)
+        self.present = masks_for(model, views)  # each (rows,)
 
     def set_scale(self, model: FusionModel) -> None:
         """Take the model's standardisation from these rows, those that are present."""
-        if self.present is None:
-            model.set_scale(self.features)
-            return
-        for m, scale in (model.scales or {}).items():
-            assert isinstance(scale, Standardise)
-            if self.present[m].any():
-                scale.fit(self.features[m][self.present[m]])
+        model.set_scale(self.features, self.present)
 
     def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
         """A batch for each chunk of row numbers."""
@@ -65,12 +55,11 @@ class ReadRows:
         if model.scales is None:
             return
         moments = {m: _Moments(width) for m, width in model.dims.items()}
-        for chunk in in_order(len(self.views), model.dims):
-            rows, start = chunk.numpy(), int(chunk[0])
-            masks = self._present(rows)
-            for m, X in self.views.read(rows).items():  # type: ignore[attr-defined]
+        for rows in in_order(len(self.views), model.dims):
+            masks = self.views.read_present(rows)
+            for m, X in self.views.read(rows).items():
                 mask = np.ones(len(rows), bool) if masks is None else masks[m]
-                moments[m].add(np.asarray(X, np.float64)[mask], m, start)
+                moments[m].add(np.asarray(X, np.float64)[mask], m, int(rows[0]))
         for m, scale in model.scales.items():
             assert isinstance(scale, Standardise)
             moments[m].give(scale)
@@ -87,17 +76,12 @@ class ReadRows:
                 yield self._move(ahead.popleft().result())
 
     def _read(self, rows: np.ndarray) -> Batch:
-        features = self.views.read(rows)  # type: ignore[attr-defined]
-        masks = self._present(rows)
+        features, masks = self.views.read(rows), self.views.read_present(rows)
         return (
             {m: self._pin(X) for m, X in features.items()},  # (batch, d)
             None if masks is None else {m: self._pin(mask) for m, mask in masks.items()},
             self._pin(np.asarray(self.views.labels)[rows]),  # (batch,)
         )
-
-    def _present(self, rows: np.ndarray) -> dict[str, np.ndarray] | None:
-        read = getattr(self.views, "read_present", None)
-        return None if read is None else read(rows)
 
     def _pin(self, values: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(values))
@@ -118,13 +102,7 @@ Rows = HeldRows | ReadRows
 
 def rows_of(model: FusionModel, views: Views) -> Rows:
     """The rows of `views`, held or read as they are."""
-    return (ReadRows if getattr(views, "lazy", False) else HeldRows)(model, views)
-
-
-def in_order(count: int, dims: Mapping[str, int]) -> tuple[Tensor, ...]:
-    """The row numbers 0..count-1, as many at a time as fit 64 MiB, 4096 at most."""
-    size = max(1, min(CHUNK, CHUNK_BYTES // (4 * sum(dims.values()))))
-    return torch.arange(count).split(size)
+    return (ReadRows if views.lazy else HeldRows)(model, views)
 
 
 class _Moments:

@@ -4,7 +4,12 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
+from functools import partial
+from inspect import getclosurevars
+from numbers import Number
 from pathlib import Path
+from types import CodeType, FunctionType, MethodType, NoneType
 from typing import Any
 
 import numpy as np
@@ -14,7 +19,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pnpfuse.data import Views
+from pnpfuse.evaluation import in_order
 from pnpfuse.storage import save_bytes, save_text
+from pnpfuse.weighting import name_of
 
 DESCRIPTION = "checkpoint.json"
 TENSORS = "tensors-{}.safetensors"
@@ -89,15 +96,58 @@ def check_same(folder: str | os.PathLike[str], saved: dict[str, Any], now: dict[
 
 
 def fingerprint(views: Views) -> str:
-    """A short name of the data: of every value, or of labels and widths if it is not in memory."""
+    """A short name of the data, of every value; what stays in its file is read once for it."""
     found = hashlib.sha256(json.dumps([views.dims, views.classes]).encode())
     found.update(np.ascontiguousarray(views.labels).tobytes())
-    for mask in (getattr(views, "present", None) or {}).values():
+    for mask in (views.present or {}).values():
         found.update(np.ascontiguousarray(mask).data)
-    if not getattr(views, "lazy", False):
-        for X in views.features.values():
+    for rows in in_order(len(views), views.dims):
+        for X in views.read(rows).values():
             found.update(np.ascontiguousarray(X).data)
     return found.hexdigest()[:16]
+
+
+def told_apart(choice: Any) -> str:
+    """The word for a choice, or the name of the function given instead and a digest of it.
+
+    The digest is of the function's compiled code, defaults, and the numbers and words that it
+    finds around itself; of another callable, of those that it holds. What a function calls is
+    not looked into.
+    """
+    if isinstance(choice, str):
+        return choice
+    digest = hashlib.sha256(repr(_content(choice)).encode()).hexdigest()
+    return f"{name_of(choice)} {digest[:8]}"
+
+
+def _content(value: Any) -> Any:
+    """What of `value` can be compared between two processes, as something with a plain repr."""
+    if isinstance(value, (Number, str, bytes, NoneType)):
+        return value
+    if isinstance(value, (tuple, frozenset)):
+        parts = [_content(part) for part in value]
+        return parts if isinstance(value, tuple) else sorted(parts, key=repr)
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, _content(value.co_consts)
+    if isinstance(value, MethodType):
+        return _content(value.__func__), _content(value.__self__)
+    if isinstance(value, partial):
+        return _content(value.func), _content(value.args), _plain(value.keywords)
+    if isinstance(value, FunctionType):
+        around = getclosurevars(value)
+        return (
+            _content(value.__code__),
+            _content(value.__defaults__),
+            _plain(value.__kwdefaults__ or {}),
+            _plain(around.globals),
+            _plain(around.nonlocals),
+        )
+    return type(value).__qualname__, _plain(getattr(value, "__dict__", {}))
+
+
+def _plain(named: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers and words in a mapping."""
+    return {key: value for key, value in named.items() if isinstance(value, (Number, str, bytes))}
 
 
 def _take_tensors(

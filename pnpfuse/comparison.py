@@ -81,9 +81,9 @@ def compare(
     ValueError
         For unknown names, options, seeds, conditions, settings or losses in ``weights``, and for
         views without training or test rows, before anything is trained; for a bad value that
-        only `fit` can see, with the model and the seed.
+        only `fit` can see and that no run takes, with the model and the seed.
     ComparisonError
-        When runs failed: names each, after all the others have been finished.
+        When runs failed: names each, after all the others have been finished, and holds these.
     """
     plans, seeds, settings = _plans(models), _seeds(seeds), plain(settings)
     _check_settings(settings)

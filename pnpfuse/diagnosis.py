@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pnpfuse.data import Views
-from pnpfuse.evaluation import check_views, rows_for
+from pnpfuse.evaluation import check_views, masks_for, rows_for
 from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.model import FusionModel
@@ -56,7 +56,8 @@ def diagnose(
         With a preservation loss and shared and specific parts ("gmf", "spmr", "rpmr").
     views : Views
         Gradients are taken on the training rows, with dropout off; energies and information on
-        the test rows.
+        the test rows. Where samples lack modalities, the model is told so as in training, and
+        the information between two parts is that over the rows that have both.
     neighbours : int
         Of the kNN graph on which energies are measured.
     components : int
@@ -126,10 +127,11 @@ def diagnose(
 
 def _gradients(model: FusionModel, rows: Views) -> dict:
     X, labels = rows_for(model, rows)
+    present = masks_for(model, rows)
     with torch.no_grad():
-        encoded = model.encode(X)
+        encoded = model.encode(X, present)
     V = {m: v.requires_grad_(True) for m, v in encoded.items()}  # (rows, l_m)
-    fusion = model.fuse(V)
+    fusion = model.fuse(V, present)
     if "preservation" not in fusion.losses:
         raise ValueError(
             f"model: got {model.name!r}, which has no preservation loss; give a model with shared "
@@ -153,9 +155,10 @@ def _gradients(model: FusionModel, rows: Views) -> dict:
 @torch.no_grad()
 def _smoothness(model: FusionModel, rows: Views, neighbours: int) -> dict:
     X, _ = rows_for(model, rows)
-    V = model.encode(X)
+    present = masks_for(model, rows)
+    V = model.encode(X, present)
     energies, quotients = [], []
-    for parts in (V, model.fuse(V).fused):
+    for parts in (V, model.fuse(V, present).fused):
         features = torch.cat(list(parts.values()), dim=-1)  # (rows, sum of widths)
         graph = knn_graph(features, neighbours)
         energies.append(dirichlet_energy(features, graph).item())
@@ -169,15 +172,21 @@ def _smoothness(model: FusionModel, rows: Views, neighbours: int) -> dict:
 @torch.no_grad()
 def _information(model: FusionModel, rows: Views, components: int, seed: int) -> dict:
     X, _ = rows_for(model, rows)
-    V = model.encode(X)
-    fusion = model.fuse(V)
+    present = masks_for(model, rows)
+    V = model.encode(X, present)
+    fusion = model.fuse(V, present)
     common = min(v.shape[1] for v in V.values())
-    assert isinstance(model.block, Exchange)  # it has a preservation loss
-    own = {m: z[:, :common] for m, z in model.block.embed(V).items()}
+    block = model.block
+    assert isinstance(block, Exchange)  # it has a preservation loss
+    own = {m: z[:, :common] for m, z in block.embed(V).items()}
     entropies, table = [], []
-    for shared_parts in (own, fusion.shared):
+    for pair, shared_parts in zip(PAIRS, (own, fusion.shared), strict=True):
         for m in model.dims:
-            parts = [_leading(part, components) for part in (shared_parts[m], fusion.specific[m])]
+            both = [shared_parts[m], fusion.specific[m]]
+            if present is not None:
+                kept = present[m] & present[m if pair == "own" else block.source_of(m)]  # (rows,)
+                both = [part[kept] for part in both]
+            parts = [_leading(part, components) for part in both]
             generator = torch.Generator().manual_seed(seed)
             found = mutual_information(*parts, ci="subsample", null=20, generator=generator)
             entropies.append([float(entropy(part)) for part in parts])

@@ -17,7 +17,7 @@ from pnpfuse.provenance import provenance
 from pnpfuse.views import Views, check_is_views
 
 Presence = Mapping[str, NDArray[np.bool_]]
-BATCH, BATCH_BYTES = 4096, 2**26
+BATCH, BATCH_BYTES = 4096, 2**26  # most rows at once where no batch size is given
 MISSING = ("none", "each", "all")
 SPLITS = ("train", "test")
 VARIABLES = {
@@ -127,11 +127,19 @@ def rows_for(model: FusionModel, views: Views) -> tuple[dict[str, Tensor], Tenso
     return _tensors(model, features), torch.from_numpy(views.labels).to(_weight(model).device)
 
 
-def batches(views: Views) -> Iterator[NDArray[np.int64]]:
-    """All rows in order, as many at a time as fit 64 MiB, 4096 at most."""
-    size = max(1, min(BATCH, BATCH_BYTES // (4 * sum(views.dims.values()))))
-    for start in range(0, len(views), size):
-        yield np.arange(start, min(start + size, len(views)))
+def masks_for(model: FusionModel, views: Views) -> dict[str, Tensor] | None:
+    """Presence {modality: bool (rows,)} on the model's device, None if nothing is absent."""
+    if views.present is None:
+        return None
+    device = _weight(model).device
+    return {m: torch.from_numpy(mask).to(device) for m, mask in views.present.items()}
+
+
+def in_order(count: int, dims: Mapping[str, int]) -> Iterator[NDArray[np.int64]]:
+    """The row numbers 0..count-1, as many at a time as fit 64 MiB, 4096 at most."""
+    size = max(1, min(BATCH, BATCH_BYTES // (4 * sum(dims.values()))))
+    for start in range(0, count, size):
+        yield np.arange(start, min(start + size, count))
 
 
 def _tensors(model: FusionModel, features: Mapping[str, NDArray]) -> dict[str, Tensor]:
@@ -158,7 +166,7 @@ def _scores(
     found: dict[str, list[NDArray]] = {condition: [] for condition in absent}
     losses: dict[str, list[NDArray]] = {condition: [] for condition in absent}
     bad = 0
-    for rows in batches(views):
+    for rows in in_order(len(views), views.dims):
         features = _tensors(model, views.read(rows))  # each (batch, d)
         labels = torch.from_numpy(views.labels[rows])  # (batch,)
         had = views.read_present(rows)

@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.model import FusionModel
+from pnpfuse.fusion.precision import widen
 from pnpfuse.weighting import TASK, Losses
 
 PRECISIONS = ("float32", "bf16")
@@ -42,8 +43,9 @@ class Objective(nn.Module):
         """
         with autocast(labels.device, self.precision):
             output = self.model(features, present, labels=labels)
-        losses = {TASK: cross_entropy(full(output.logits), labels)}
-        losses |= {name: full(value) for name, value in output.losses.items()}
+        # Eight bits are too few for a logarithm or a sum of losses.
+        losses = {TASK: cross_entropy(widen(output.logits), labels)}
+        losses |= {name: widen(value) for name, value in output.losses.items()}
         return None if self.weigh is None else self.weigh(losses), losses
 
 
@@ -51,8 +53,3 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """The context in which a model computes with `precision`."""
     enabled = check_choice("precision", precision, PRECISIONS) == "bf16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
-
-
-def full(value: Tensor) -> Tensor:
-    """`value` in float32 at least: eight bits are too few for a logarithm or a sum of losses."""
-    return value.float() if value.dtype == torch.bfloat16 else value

@@ -17,7 +17,6 @@ from torch.optim.lr_scheduler import (
 from pnpfuse.fusion.arguments import check_choice, check_number
 
 MOST_LR = 1e37  # Adam's first step is ten times the rate, which has to be a float32
-MOMENTUM = 0.9
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "step", "plateau", "constant")
 PLATEAU_STEPS = 1000

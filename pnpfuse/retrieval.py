@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pnpfuse.evaluation import batches, check_views
+from pnpfuse.evaluation import check_views, in_order
 from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.ranking import LEAK, K, rank
@@ -145,7 +145,7 @@ def embeddings(
     model.eval()
     done = []
     try:
-        for batch in batches(views):
+        for batch in in_order(len(views), views.dims):
             these = chosen[batch[0] : batch[-1] + 1]  # `rows` may be fewer than all
             if len(these):
                 X = torch.from_numpy(views.read(these, [modality])[modality])  # (batch, d)

@@ -101,9 +101,9 @@ def elsewhere(
 
 
 def complain(failures: dict[Key, Exception], finished: dict[Key, xr.Dataset]) -> None:
-    """Raise ValueError if all the failures are bad arguments, else ComparisonError."""
+    """Raise ComparisonError; ValueError if nothing was finished for want of good arguments."""
     first = next(iter(failures.values()))
-    if all(isinstance(error, ValueError) for error in failures.values()):
+    if not finished and all(isinstance(error, ValueError) for error in failures.values()):
         raise ValueError(_named(failures, len(failures) + len(finished))) from first
     raise ComparisonError(failures, finished) from first
 

@@ -24,13 +24,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
     path = Path(path)
     if path.exists() and not path.is_file():
         raise OSError(f"cannot write {path}: it is no plain file")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Seen only while it is written; a name in the error would be that of this folder.
-        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-")
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
-    with folder as name:
+    with _beside(path) as name:
         draft = Path(name) / path.name
         write(draft)
         os.replace(draft, path)
@@ -46,12 +40,7 @@ def write_folder_whole(path: str | os.PathLike[str], write: Callable[[Path], obj
     marks = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
     if os.path.lexists(path) and not any((path / mark).is_file() for mark in marks):
         raise OSError(f"cannot write {path}: it is there already and is no Zarr store")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-")
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
-    with folder as name:
+    with _beside(path) as name:
         draft, older = Path(name) / path.name, Path(name) / "older"
         write(draft)
         if path.exists():
@@ -73,3 +62,12 @@ def save_bytes(content: bytes, path: str | os.PathLike[str]) -> Path:
 def save_text(text: str, path: str | os.PathLike[str]) -> Path:
     """Write a text as UTF-8."""
     return save_bytes(text.encode("utf-8"), path)
+
+
+def _beside(path: Path) -> tempfile.TemporaryDirectory:
+    """A temporary folder beside `path`, seen only while it is written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-")
+    except OSError as error:  # its own words name the temporary folder
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error

@@ -10,7 +10,13 @@ import torch
 from tqdm.auto import tqdm
 
 from pnpfuse.batches import rows_of
-from pnpfuse.checkpoints import check_same, fingerprint, read_checkpoint, write_checkpoint
+from pnpfuse.checkpoints import (
+    check_same,
+    fingerprint,
+    read_checkpoint,
+    told_apart,
+    write_checkpoint,
+)
 from pnpfuse.data import Views
 from pnpfuse.distributed import from_first, local_device, rank, share_state, world
 from pnpfuse.evaluation import check_views
@@ -162,11 +168,12 @@ def fit(
         "processes": world(),
     }
     settings = {name: value for name, value in settings.items() if value is not None}
+    functions = {"schedule": told_apart(schedule), "weighting": told_apart(weighting)}
     folder = None if checkpoint is None else Path(checkpoint)
     try:
         with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
             trainer.start()
-            save = _keeper(folder, trainer, settings, kept, held, epochs, every, resume)
+            save = _keeper(folder, trainer, settings | functions, kept, held, epochs, every, resume)
             left = range(trainer.epoch + 1, epochs + 1)
             if not trainer.best.enough(trainer.epoch):
                 shown = None if progress and rank() == 0 else True

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pnpfuse.batches import Rows, in_order
+from pnpfuse.batches import Rows
 from pnpfuse.data import Views
+from pnpfuse.evaluation import in_order
 from pnpfuse.fusion.arguments import check_number
 from pnpfuse.fusion.model import FusionModel
-from pnpfuse.objective import autocast, full
+from pnpfuse.fusion.precision import widen
+from pnpfuse.objective import autocast
 
 
 def split_validation(
@@ -72,10 +74,11 @@ def validate(model: FusionModel, rows: Rows, count: int, precision: str) -> dict
     """Cross-entropy and accuracy of `model` over `count` rows; leaves it in evaluation mode."""
     model.eval()
     sums: Tensor | float = 0.0
-    for features, present, labels in rows.batches(in_order(count, model.dims)):
+    chunks = [torch.from_numpy(chunk) for chunk in in_order(count, model.dims)]  # each (batch,)
+    for features, present, labels in rows.batches(chunks):
         with autocast(labels.device, precision):
             logits = model(features, present).logits  # (batch, classes)
-        loss = cross_entropy(full(logits), labels, reduction="sum")  # ()
+        loss = cross_entropy(widen(logits), labels, reduction="sum")  # ()
         right = (logits.argmax(-1) == labels).sum()  # ()
         sums = sums + torch.stack([loss.double(), right.double()])  # (2,)
     assert isinstance(sums, Tensor)

@@ -69,11 +69,6 @@ class Homoscedastic(nn.Module):
         return dict(zip(self.names, self.log_variance.detach().exp().tolist(), strict=True))
 
 
-def known_weights(model: FusionModel) -> dict[str, float]:
-    """{loss: the weight that its method recommends}."""
-    return dict(model.loss_weights)
-
-
 def resolve_weights(model: FusionModel, weights: Mapping[str, float] | None) -> dict[str, float]:
     """{loss: weight} for every loss of the model: the method's own, overridden by `weights`.
 
@@ -82,7 +77,7 @@ def resolve_weights(model: FusionModel, weights: Mapping[str, float] | None) -> 
     ValueError
         for a weight that is no number of at least 0, or of a loss that the model does not have
     """
-    known = known_weights(model)
+    known = dict(model.loss_weights)
     if weights is None:
         return known
     if not isinstance(weights, Mapping):
@@ -111,7 +106,7 @@ def make_weighting(
         raise ValueError(
             f"weights goes with weighting='fixed'; with {name_of(weighting)!r} leave it out"
         )
-    return weighting if callable(weighting) else Homoscedastic([TASK, *known_weights(model)])
+    return weighting if callable(weighting) else Homoscedastic([TASK, *model.loss_weights])
 
 
 def name_of(choice: Any) -> str:

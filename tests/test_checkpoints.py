@@ -1,19 +1,22 @@
 """A training that was stopped goes on as if it had not been."""
 
+import copy
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from pnpfuse import checkpoints
-from pnpfuse.checkpoints import DESCRIPTION, read_checkpoint, write_checkpoint
-from pnpfuse.data import Views
+from pnpfuse.checkpoints import DESCRIPTION, read_checkpoint, told_apart, write_checkpoint
+from pnpfuse.data import Views, load_views
 from pnpfuse.fusion import create_model
 from pnpfuse.trainer import Trainer
 from pnpfuse.training import TrainingError, fit
@@ -156,7 +159,9 @@ def test_kill_9(views, tmp_path, monkeypatch):
 
 
 def paths():
-    return {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    # As many threads as here: how sums are divided among them shows in the last digits.
+    threads = str(torch.get_num_threads())
+    return {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": threads}
 
 
 def test_a_finished_training_comes_back_without_a_step(views, tmp_path, monkeypatch):
@@ -201,6 +206,89 @@ def test_other_data_are_refused(views, tmp_path):
     changed = Views.from_arrays(features, views.labels, views.split)
     with pytest.raises(ValueError, match="views was"):
         train(changed, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("kind", [".npz", ".nc", ".zarr"])
+def test_other_data_in_the_same_file_are_refused(views, tmp_path, kind):
+    def saved(path, factor):
+        features = {m: factor * X for m, X in views.features.items()}
+        changed = Views.from_arrays(features, views.labels, views.split)
+        return load_views(changed.save(tmp_path / path), lazy=True)
+
+    options = {"epochs": 1, "validation": 0.2}
+    finished = train(saved(f"d{kind}", 1), checkpoint=tmp_path / "state", **options)
+    with pytest.raises(ValueError, match="views was"):
+        train(saved(f"d{kind}", 3), checkpoint=tmp_path / "state", **options)
+    saved(f"d{kind}", 1)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / f"d{kind}").rename(tmp_path / "moved" / f"d{kind}")
+    for lazy in (True, False):  # neither where they are nor how they are read makes other data
+        again = load_views(tmp_path / "moved" / f"d{kind}", lazy=lazy)
+        assert_same(train(again, init=3, checkpoint=tmp_path / "state", **options), finished)
+
+
+WARM = 1.0
+
+
+class Falling:
+    def __init__(self, slope):
+        self.slope = slope
+
+    def __call__(self, share):
+        return 1 - self.slope * share
+
+
+def falling(slope, shift=0.0):
+    return lambda share: 1 - slope * share + shift
+
+
+def bent(share, power=2):
+    return 1 - share**power
+
+
+PAIRS = {
+    "another number": (lambda share: 1 - share, lambda share: 1 - share / 2),
+    "another name": (lambda share: math.exp(-share), lambda share: math.cos(share)),
+    "closure": (falling(1.0), falling(0.5)),
+    "object": (Falling(1.0), Falling(0.5)),
+    "method": (Falling(1.0).__call__, Falling(0.5).__call__),
+    "partial": (partial(bent, power=3), partial(bent, power=4)),
+    "nested": (
+        lambda share: max(x - share for x in (1, 2)),
+        lambda share: max(x + share for x in (1, 2)),
+    ),
+}
+
+
+@pytest.mark.parametrize("old, new", PAIRS.values(), ids=PAIRS)
+def test_another_function_of_the_same_name_is_another_setting(views, tmp_path, old, new):
+    finished = train(views, epochs=1, checkpoint=tmp_path, schedule=old)
+    assert_same(train(views, epochs=1, checkpoint=tmp_path, schedule=copy.copy(old)), finished)
+    with pytest.raises(ValueError, match="schedule was .* is .* now.*resume=False"):
+        train(views, epochs=1, checkpoint=tmp_path, schedule=new)
+
+
+def test_a_number_that_a_function_finds_outside_is_part_of_it(monkeypatch):
+    def schedule(share):
+        return WARM * share
+
+    before = told_apart(schedule)
+    assert before.startswith("schedule ")
+    monkeypatch.setitem(globals(), "WARM", 2.0)
+    assert told_apart(schedule) != before
+    assert told_apart("cosine") == "cosine"
+
+
+def test_an_aggregator_is_told_apart_by_its_code(views, tmp_path):
+    def weighted(factor):
+        def aggregate(losses, model):
+            (losses["task"] + factor * losses["preservation"]).backward()
+
+        return aggregate
+
+    train(views, epochs=1, checkpoint=tmp_path, weighting=weighted(0.1))
+    with pytest.raises(ValueError, match="weighting was 'aggregate "):
+        train(views, epochs=1, checkpoint=tmp_path, weighting=weighted(0.2))
 
 
 def test_any_damaged_byte_of_the_tensors_is_seen(views, tmp_path):

@@ -252,6 +252,21 @@ def test_a_bad_value_for_fit_is_a_value_error_that_names_the_run(views):
         compare(["concat"], views, seeds=1, epochs=1, lr=-1)
 
 
+@pytest.mark.parametrize("executor", [None, Backwards])
+def test_bad_values_in_some_runs_lose_none_of_the_others(views, monkeypatch, executor):
+    real = runs.fit
+
+    def fails(model, views, *, seed, **options):
+        if seed == 5:
+            raise ValueError("a bad row")
+        return real(model, views, seed=seed, **options)
+
+    monkeypatch.setattr(runs, "fit", fails)
+    with pytest.raises(ComparisonError, match="2 of 4 runs failed: .* a bad row") as caught:
+        by_executor(views, executor and executor(4), epochs=1)
+    assert set(caught.value.finished) == {("plain", 3), ("half", 3)}
+
+
 @pytest.mark.parametrize(
     "arguments, match",
     [

@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch.nn.functional import cross_entropy
 
-from pnpfuse import create_model, diagnose, fit, load_views
+from pnpfuse import Views, create_model, diagnose, fit, load_views
 from pnpfuse.evaluation import rows_for
 from pnpfuse_analysis import entropy, mutual_information
 
@@ -95,6 +95,58 @@ def test_own_and_received_parts_by_hand(model, views, found):
             known = mutual_information(part, specific, ci="subsample", null=20, generator=generator)
             assert float(here.mutual_information) == pytest.approx(float(known))
             assert float(here.mutual_information_null) == pytest.approx(known.null_mean)
+
+
+@pytest.fixture(scope="module")
+def partly(views):
+    """Views that lack a third of two modalities, with rubbish there."""
+    random = np.random.default_rng(0)
+    present = {m: random.random(len(views)) < 0.7 for m in views.names[:2]}
+    features = {
+        m: np.where(present[m][:, None], X, 1e3) if m in present else X
+        for m, X in views.features.items()
+    }
+    return Views.from_arrays(features, views.labels, views.split, present=present)
+
+
+@pytest.fixture(scope="module")
+def found_partly(model, partly):
+    return diagnose(model, partly)
+
+
+def test_absent_modalities_are_absent_in_the_diagnosis(model, partly, found_partly):
+    rows = partly.train
+    X, labels = rows_for(model, rows)
+    masks = {m: torch.from_numpy(mask) for m, mask in rows.present.items()}
+    with torch.no_grad():
+        V = model.encode(X, masks)
+    leaves = {m: v.clone().requires_grad_() for m, v in V.items()}
+    fusion = model.fuse(leaves, masks)
+    losses = (cross_entropy(model.classify(fusion), labels), fusion.losses["preservation"])
+    g, h = (
+        torch.cat(torch.autograd.grad(loss, list(leaves.values()), retain_graph=True), 1).double()
+        for loss in losses
+    )
+    cosine = torch.nn.functional.cosine_similarity(g.flatten(), h.flatten(), dim=0).item()
+    at_encoder = found_partly.sel(point="encoder output")
+    assert float(at_encoder.gradient_cosine) == pytest.approx(cosine, abs=1e-6)
+    nothing = (h == 0).all(1).numpy()  # one modality left, so nothing that is to be preserved
+    assert 0 < nothing.sum() < len(nothing)
+    np.testing.assert_array_equal(np.isnan(at_encoder.sample_cosine), nothing)
+
+
+def test_information_is_that_of_the_rows_that_have_both_parts(model, partly, found_partly):
+    rows = partly.test
+    X, _ = rows_for(model, rows)
+    with torch.no_grad():  # without masks: a present row is what it would be among whole ones
+        fusion = model.fuse(model.encode(X))
+    for m in rows.names:
+        kept = rows.present[m] & rows.present[model.block.source_of(m)]
+        for part in ("shared", "specific"):
+            values = getattr(fusion, part)[m][kept].double().numpy()
+            leading = PCA(3, svd_solver="full").fit_transform(values)
+            here = found_partly.entropy.sel(pair="received", modality=m, part=part)
+            assert float(here) == pytest.approx(float(entropy(leading)), rel=1e-4)
 
 
 def test_bad_numbers_are_named(model, views):

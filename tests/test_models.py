@@ -175,6 +175,24 @@ def test_standardisation_is_that_of_the_training_rows():
     assert set(scale.state_dict()) == {"mean", "std"}
 
 
+def test_standardisation_is_that_of_the_present_rows():
+    model, X = model_for("concat"), features_for()
+    present = {
+        "text": torch.tensor([True, True, False, True, False, True]),
+        "audio": torch.zeros(6, dtype=torch.bool),
+    }
+    X["text"][~present["text"]] = torch.nan  # whatever an absent row holds
+    before = model.scales["audio"].mean.clone(), model.scales["audio"].std.clone()
+    model.set_scale({m: x for m, x in X.items() if m != "audio"}, present)
+    for m, rows in (("text", X["text"][present["text"]]), ("video", X["video"])):
+        np.testing.assert_allclose(model.scales[m].mean, rows.numpy().mean(0), atol=1e-6)
+        np.testing.assert_allclose(model.scales[m].std, rows.numpy().std(0), rtol=1e-5)
+    assert torch.equal(model.scales["audio"].mean, before[0])
+    assert torch.equal(model.scales["audio"].std, before[1])
+    with pytest.raises(ValueError, match="torch.bool"):
+        model.set_scale(X, {"text": torch.ones(6)})
+
+
 def test_raw_features_are_not_scaled_without_encoders():
     model, X = model_for("rpmr", encoder=None), features_for()
     before = model(X).logits
@@ -240,6 +258,29 @@ def test_a_description_may_be_laid_out_anew(tmp_path):
     path = save_model(model_for("rpmr"), tmp_path) / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text())))
     assert load_model(tmp_path).name == "rpmr"
+
+
+def test_what_could_not_be_opened_is_not_saved(tmp_path):
+    folded = model_for("rpmr")
+    folded.block = folded.block.fold()
+    own, other = model_for("concat"), model_for("concat")
+    own.name = "mine"
+    other.encoders["text"][1] = torch.nn.GELU()  # the weights fit, the numbers would not
+    larger, strange = model_for("spmr"), model_for("spmr")
+    larger.head.linear = torch.nn.Linear(larger.head.linear.in_features, 9)
+    strange.options["n"] = object()
+    state = torch.get_rng_state()
+    for model, message in [
+        (folded, "no longer what create_model makes .*'block'"),
+        (own, "cannot be made again .*name must be one of"),
+        (other, "'encoders.text.1' was changed"),
+        (larger, "'head.linear.weight' was changed"),
+        (strange, "cannot be made again .*JSON"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            save_model(model, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_only_whole_models_and_paths(tmp_path):

@@ -165,7 +165,7 @@ def test_streamed_scaling_against_numpy(monkeypatch):
     X = random.normal(1e4, 1e-1, size=(1001, 5)).astype(np.float32)  # a large mean, little spread
     X[:, 2] = 7.0
     views = Views.from_arrays({"a": X}, np.arange(1001) % 2, np.zeros(1001, int))
-    monkeypatch.setattr("pnpfuse.batches.CHUNK", 64)
+    monkeypatch.setattr("pnpfuse.evaluation.BATCH", 64)
     model = new_model(views, "concat").double()
     ReadRows(model, as_lazy(views)).set_scale(model)
     exact = X.astype(np.float64)

@@ -8,6 +8,7 @@ import torch
 
 from pnpfuse.data import Views
 from pnpfuse.fusion import create_model
+from pnpfuse.objective import Objective
 from pnpfuse.training import fit
 from pnpfuse.weighting import FixedWeights, Homoscedastic, resolve_weights
 
@@ -36,6 +37,16 @@ def test_fixed_weights_are_the_weighted_sum():
     assert FixedWeights({"x": 0.1, "y": 0.0})(losses) == pytest.approx(2.3)
     with pytest.raises(ValueError, match="no entry for the loss 'y'"):
         FixedWeights({"x": 0.1})(losses)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["rpmr", "cmmp", "misa"])
+def test_losses_of_a_model_in_half_precision_are_float32(views, dtype, name):
+    model = create_model(name, views.dims, views.classes).to(dtype)
+    X = {m: torch.from_numpy(x[:8]).to(dtype) for m, x in views.features.items()}
+    labels = torch.from_numpy(views.labels[:8])
+    total, losses = Objective(model, FixedWeights(model.loss_weights), "float32")(X, None, labels)
+    assert {value.dtype for value in losses.values()} == {torch.float32} == {total.dtype}
 
 
 def test_weights_override_those_of_the_method():

@@ -14,6 +14,7 @@ from pnpfuse.fusion.embedding import Embedding
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.heads import ConcatHead, HeadOutput, check_classes
 from pnpfuse.fusion.outputs import FusionOutput
+from pnpfuse.fusion.precision import widen
 from pnpfuse.fusion.preservation import unit
 from pnpfuse.fusion.widths import check_width
 
@@ -50,7 +51,7 @@ class Alignment(nn.Module):
         A sample enters a pair only with both of its modalities; a pair of modalities with fewer
         than two such samples contributes 0, there is nothing to be told apart.
         """
-        units = [unit(part.float() if part.dtype.itemsize < 4 else part) for part in parts]
+        units = [unit(widen(part)) for part in parts]
         total = []
         # Pair by pair: the cosines of all pairs at once would not fit for a large batch.
         for a, b in combinations(range(len(parts)), 2):
@@ -63,7 +64,7 @@ class Alignment(nn.Module):
     def _infonce(self, cosines: Tensor, keep: Tensor | None) -> Tensor:
         # On the cosines, not on their product: exp would overflow first.
         scale = self.logit_scale.clamp(max=math.log(LARGEST_SCALE)).exp()  # ()
-        logits = scale * cosines.float() if cosines.dtype.itemsize < 4 else scale * cosines
+        logits = scale * widen(cosines)
         own = torch.arange(logits.shape[0], device=logits.device)  # (batch,)
         if keep is None:
             return cross_entropy(logits, own)

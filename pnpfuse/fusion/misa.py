@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.embedding import Embedding
 from pnpfuse.fusion.outputs import FusionOutput
+from pnpfuse.fusion.precision import widen
 from pnpfuse.fusion.preservation import sample_error, unit
 from pnpfuse.fusion.widths import check_width
 
@@ -140,9 +141,9 @@ def overlap(x: Tensor, y: Tensor, kept: Tensor) -> Tensor:
 def _difference(
     shared: dict[str, Tensor], specific: dict[str, Tensor], kept: dict[str, Tensor]
 ) -> Tensor:
-    total = [overlap(_wide(shared[m]), _wide(specific[m]), kept[m]) for m in shared]
+    total = [overlap(widen(shared[m]), widen(specific[m]), kept[m]) for m in shared]
     total += [
-        overlap(_wide(specific[a]), _wide(specific[b]), kept[a] & kept[b])
+        overlap(widen(specific[a]), widen(specific[b]), kept[a] & kept[b])
         for a, b in combinations(specific, 2)
     ]
     return torch.stack(total).sum()
@@ -152,7 +153,7 @@ def _reconstruction(
     target: dict[str, Tensor], found: dict[str, Tensor], kept: dict[str, Tensor]
 ) -> Tensor:
     errors = [
-        _masked_mean(sample_error(_wide(target[m]), _wide(found[m]), "mse", "mean"), kept[m])
+        _masked_mean(sample_error(widen(target[m]), widen(found[m]), "mse", "mean"), kept[m])
         for m in target
     ]
     return torch.stack(errors).mean()
@@ -160,11 +161,6 @@ def _reconstruction(
 
 def _masked_mean(x: Tensor, kept: Tensor) -> Tensor:
     """Mean of x (batch, ...) over the kept rows, bool (batch,); 0 if there are none."""
-    x = _wide(x)
+    x = widen(x)  # half precision would lose the moments
     rows = kept.reshape(-1, *[1] * (x.ndim - 1))  # (batch, 1...)
     return torch.where(rows, x, torch.zeros_like(x)).sum(0) / kept.sum().clamp(min=1)
-
-
-def _wide(x: Tensor) -> Tensor:
-    # Half precision would lose the moments.
-    return x.float() if x.dtype.itemsize < 4 else x

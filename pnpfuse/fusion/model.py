@@ -13,7 +13,6 @@ from pnpfuse.fusion.presence import (
     Features,
     Presence,
     check_features,
-    check_finite,
     check_labels,
     resolve_present,
     working_dtype,
@@ -122,19 +121,22 @@ class FusionModel(nn.Module):
         """Logits, (batch, classes)."""
         return self.head(fusion)[0]
 
-    def set_scale(self, features: Features) -> None:
+    def set_scale(self, features: Features, present: Presence | None = None) -> None:
         """Take the standardisation from training rows, {modality: (rows, d)}.
 
-        Without encoders there is none to set and the call has no effect. ValueError for features
-        that do not fit or are not finite, on whatever device.
+        With `present`, {modality: bool (rows,)}, only from those that are present; a modality that
+        no row has keeps its own. Without encoders there is none to set and the call has no
+        effect. ValueError as for a batch, for values that are not finite on whatever device.
         """
-        check_features(features, self.dims)
-        rows = {m: X.detach().cpu() for m, X in features.items()}  # each (rows, d)
-        check_finite(rows)
-        if self.scales is not None:
-            for m, scale in self.scales.items():
-                assert isinstance(scale, Standardise)
-                scale.fit(rows[m])
+        check_features(features, self.dims, present)
+        on_cpu = {m: X.detach().cpu() for m, X in features.items()}  # each (rows, d)
+        had = present and {m: mask.cpu() for m, mask in present.items()}
+        rows, masks = resolve_present(on_cpu, had, self.dims)
+        for m, scale in (self.scales or {}).items():
+            assert isinstance(scale, Standardise)
+            seen = rows[m] if masks is None else rows[m][masks[m]]  # (present, d)
+            if len(seen):
+                scale.fit(seen)
 
     def extra_repr(self) -> str:
         return f"name={self.name!r}, dims={self.dims}, classes={self.classes}"

@@ -23,9 +23,15 @@ def save_model(model: FusionModel, folder: str | os.PathLike[str]) -> Path:
 
     Parameters
     ----------
-    model : a model of `create_model`
+    model : as `create_model` makes it, trained or not
     folder : gets ``model.safetensors`` (weights, and the standardisation with them) and
         ``model.json`` (name, dims, classes, options); both replace older ones, each as a whole
+
+    Raises
+    ------
+    ValueError
+        before anything is written, for a model that `load_model` could not make again from its
+        name and options: one put together by hand, or one whose block was replaced by `fold`
 
     Notes
     -----
@@ -42,6 +48,7 @@ def save_model(model: FusionModel, folder: str | os.PathLike[str]) -> Path:
         "options": model.options,
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
     }
+    _check_reopens(model, description)
     text = json.dumps(description, indent=2) + "\n"
     weights = {k: v.contiguous() for k, v in model.state_dict().items()}
     write_whole(folder / WEIGHTS, lambda draft: save_file(weights, draft, {"description": text}))
@@ -66,12 +73,7 @@ def load_model(folder: str | os.PathLike[str]) -> FusionModel:
         made_from = json.loads(path.read_text(encoding="utf-8"))
         dtype = getattr(torch, made_from["dtype"])
         with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced at once
-            model = create_model(
-                made_from["name"],
-                made_from["dims"],
-                made_from["classes"],
-                **made_from["options"],
-            ).to(dtype)
+            model = _made(made_from).to(dtype)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} does not describe a model: {error}") from error
     path = folder / WEIGHTS
@@ -83,6 +85,42 @@ def load_model(folder: str | os.PathLike[str]) -> FusionModel:
     except (ValueError, SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} does not fit {DESCRIPTION}: {error}") from error
     return model.eval()
+
+
+def _made(description: dict[str, Any]) -> FusionModel:
+    """A new model of the same name, dims, classes and options."""
+    return create_model(
+        description["name"],
+        description["dims"],
+        description["classes"],
+        **description["options"],
+    )
+
+
+def _check_reopens(model: FusionModel, description: dict[str, Any]) -> None:
+    """ValueError unless the description makes a model of the same modules and shapes."""
+    try:
+        with torch.device("meta"):  # no memory, no random numbers
+            wanted = _parts(_made(json.loads(json.dumps(description))))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"model cannot be made again from its name and options ({error}), so load_model could "
+            "not open it; save its state_dict"
+        ) from error
+    found = _parts(model)
+    changed = [name for name in wanted | found if wanted.get(name) != found.get(name)]
+    if changed:
+        raise ValueError(
+            f"model is no longer what create_model makes of its name and options ({changed[0]!r} "
+            "was changed), so load_model could not open it; save its state_dict, or save it as it "
+            "was before and change it after load_model"
+        )
+
+
+def _parts(model: FusionModel) -> dict[str, Any]:
+    """The class of every module and the shape of every weight, by name."""
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    return {name: type(module) for name, module in model.named_modules()} | shapes
 
 
 def _described(metadata: dict[str, str] | None) -> Any:
