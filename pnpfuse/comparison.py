@@ -184,7 +184,10 @@ def _checkpoint(settings: Mapping[str, Any], label: str, seed: int) -> dict[str,
     """A folder of its own for the state of each run, where `fit` is to keep one."""
     if settings.get("checkpoint") is None:
         return {}
-    return {"checkpoint": os.path.join(settings["checkpoint"], quote(label, safe=""), str(seed))}
+    name = quote(label, safe="")
+    if not name.strip("."):  # "." and ".." would be other folders
+        name = name.replace(".", "%2E")
+    return {"checkpoint": os.path.join(settings["checkpoint"], name, str(seed))}
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:

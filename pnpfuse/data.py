@@ -68,7 +68,7 @@ def load_views(path_or_name: str | os.PathLike[str], lazy: bool | None = None) -
         engine = _engine(path)
         arrays = _read_npz(path, lazy) if engine is None else _read_dataset(path, engine, lazy)
         return _views(arrays, path.name)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # Zarr's codecs raise this for a damaged chunk
         raise ValueError(f"{path} cannot be used: {error}") from error
 
 
@@ -123,7 +123,11 @@ def _staying(path: Path, lazy: bool | None) -> dict[str, Stored]:
         return {}
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            entries = {
+                entry.filename.removesuffix(".npy"): entry
+                for entry in archive.infolist()
+                if entry.filename.endswith(".npy")
+            }
     except zipfile.BadZipFile:
         return {}  # numpy's reader says what is wrong
     views = [key for key in entries if key.startswith(VIEW) and key != "view_names"]
@@ -157,7 +161,7 @@ def _read_dataset(path: Path, engine: str, lazy: bool | None) -> dict[str, Any]:
     except ImportError as error:
         raise ValueError(f"Zarr needs the package zarr (pip install zarr): {error}") from error
     except Exception as error:  # whatever h5py, SciPy and zarr raise for damaged files
-        raise ValueError(f"it is no {FORMATS} that can be read ({error})") from error
+        raise ValueError(f"it is not {FORMATS} that can be read ({error})") from error
     arrays, views, sample = _schema(dataset)
     size = sum(4 * dataset[key].size for key in views.values())
     if lazy is None:

@@ -144,7 +144,9 @@ def in_order(count: int, dims: Mapping[str, int]) -> Iterator[NDArray[np.int64]]
 
 def _tensors(model: FusionModel, features: Mapping[str, NDArray]) -> dict[str, Tensor]:
     weight = _weight(model)
-    return {m: torch.from_numpy(X).to(weight.device, weight.dtype) for m, X in features.items()}
+    # torch warns of an array that cannot be written to, a memory map for example.
+    given = {m: X if X.flags.writeable else X.copy() for m, X in features.items()}
+    return {m: torch.from_numpy(X).to(weight.device, weight.dtype) for m, X in given.items()}
 
 
 def _weight(model: FusionModel) -> Tensor:

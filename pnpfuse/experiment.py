@@ -12,7 +12,7 @@ import xarray as xr
 
 from pnpfuse.data import Views
 from pnpfuse.distributed import from_first, join_processes
-from pnpfuse.evaluation import check_views, evaluate
+from pnpfuse.evaluation import check_conditions, check_views, conditions, evaluate
 from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model
@@ -51,7 +51,8 @@ def train_and_save(
     -------
     history : History
     scores : xarray.Dataset
-        From `evaluate` with ``missing="all"``.
+        From `evaluate` with ``missing="all"``, or "none" where a condition would leave no test
+        row with a modality.
 
     Raises
     ------
@@ -68,9 +69,20 @@ def train_and_save(
     join_processes(settings.get("device", "auto"))
     from_first(lambda: folder.mkdir(parents=True, exist_ok=True))
     history = fit(fusion, views, seed=seed, **settings)
-    scores = evaluate(fusion, views, missing="all" if len(views.dims) > 1 else "none")
+    scores = evaluate(fusion, views, missing=_missing(views))
     from_first(lambda: _save(fusion, history, scores, folder))
     return history, scores
+
+
+def _missing(views: Views) -> str:
+    """All conditions, if each leaves some test row with a modality."""
+    if len(views.dims) < 2:
+        return "none"
+    try:
+        check_conditions(views.test, conditions("all", views.dims))
+    except ValueError:
+        return "none"
+    return "all"
 
 
 def _save(model: FusionModel, history: History, scores: xr.Dataset, folder: Path) -> None:

@@ -39,7 +39,8 @@ def as_texts(values: NDArray) -> NDArray[np.str_] | None:
         values.dtype.kind in "UT"
         or (values.dtype.kind == "O" and all(isinstance(text, str) for text in values))
     )
-    return values.astype(str) if texts else None
+    # By way of a list: astype cannot measure strings of variable length, as Zarr holds them.
+    return np.array(values.tolist(), dtype=str) if texts else None
 
 
 def as_names(class_names: Iterable[str]) -> tuple[str, ...]:

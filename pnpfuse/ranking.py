@@ -19,7 +19,7 @@ from pnpfuse.provenance import provenance
 
 K = (1, 5, 10, 50, 100)
 CHUNK_BYTES = 2**27
-BYTES_PER_PAIR = 56  # cosine, order, relevance, and the running sums over it
+BYTES_PER_PAIR = 60  # cosine twice, order, relevance, and the running sums over it
 NORMALISERS = ("possible", "found")
 LEAK = (
     "the fused output Z of a modality holds the shared part of ANOTHER modality, that of the very "
@@ -88,6 +88,8 @@ def rank(
         raise ValueError(
             f"exclude_self needs one set for both; found {len(Q)} queries for {len(G)} items"
         )
+    if exclude_self and len(G) < 2:
+        raise ValueError("exclude_self needs two items at least; found one")
     wanted, labels = _labels(query_labels, gallery_labels, len(Q), len(G))
     cuts = _cuts(k)
     check_choice("normaliser", normaliser, NORMALISERS)
@@ -95,13 +97,15 @@ def rank(
     device = G.device
     Q, G = _unit(Q.to(device, dtype)), _unit(G.to(dtype))  # (Q, width), (G, width)
     wanted, labels = wanted.to(device), labels.to(device)
+    # Equal items share one column: in columns of their own rounding could tell them apart.
+    distinct, column = torch.unique(G, dim=0, return_inverse=True)  # (D, width), (G,)
     size = len(G) - exclude_self
     within = torch.tensor([min(cut, size) for cut in cuts], device=device) - 1  # (k,)
     scores: dict[str, list[Tensor]] = {}
     step = max(1, CHUNK_BYTES // (BYTES_PER_PAIR * len(G)))
     for start in range(0, len(Q), step):
         rows = slice(start, start + step)
-        cosine = Q[rows] @ G.T  # (chunk, G)
+        cosine = (Q[rows] @ distinct.T)[:, column]  # (chunk, G)
         if exclude_self:
             own = torch.arange(start, start + len(cosine), device=device)  # (chunk,)
             cosine.scatter_(1, own[:, None], -torch.inf)
@@ -252,6 +256,12 @@ def _labels(
         if array.shape != (rows,):
             raise ValueError(f"{argument} must have shape ({rows},); found {array.shape}")
         given.append(array)
+    texts = [array.dtype.kind in "UST" for array in given]
+    if any(array.dtype.kind not in "iubfUST" for array in given) or len(set(texts)) > 1:
+        kinds = " and ".join(str(array.dtype) for array in given)
+        raise ValueError(
+            f"query_labels and gallery_labels must be numbers or strings; found {kinds}"
+        )
     _, codes = np.unique(np.concatenate(given), return_inverse=True)
     return torch.from_numpy(codes[:queries]), torch.from_numpy(codes[queries:])
 

@@ -86,7 +86,7 @@ def retrieve(
         )
     if parts is None:
         parts = "all" if within or "shared" not in _parts(model) else "shared"
-    asked, items = _present(rows, query), _present(rows, gallery)
+    asked, items = _present(rows, "query", query), _present(rows, "gallery", gallery)
     Q = embeddings(model, rows, query, parts, asked)  # (Q, width)
     G = Q if within else embeddings(model, rows, gallery, parts, items)  # (G, width)
     if Q.shape[1] != G.shape[1]:
@@ -130,7 +130,7 @@ def embeddings(
     modality : the only one that is read
     parts : "all", [own shared; own specific] (rows, l* + l_m), or one of the two; for a block
         that embeds nothing by itself "all", the encoded features (rows, l_m)
-    rows : which; None for all
+    rows : which, at least one; None for all
     """
     check_choice("modality", modality, model.dims)
     check_choice("parts", parts, PARTS)
@@ -141,15 +141,16 @@ def embeddings(
         )
     weight = next(model.parameters())
     chosen = np.arange(len(views)) if rows is None else rows
+    if not len(chosen):
+        raise ValueError(f"rows names no row; at least one that has {modality!r} is needed")
     was_training = model.training
     model.eval()
     done = []
     try:
-        for batch in in_order(len(views), views.dims):
-            these = chosen[batch[0] : batch[-1] + 1]  # `rows` may be fewer than all
-            if len(these):
-                X = torch.from_numpy(views.read(these, [modality])[modality])  # (batch, d)
-                done.append(_embed(model, X.to(weight.device, weight.dtype), modality, parts))
+        for batch in in_order(len(chosen), model.dims):
+            X = torch.from_numpy(views.read(chosen[batch], [modality])[modality])
+            X = X.to(weight.device, weight.dtype)  # (batch, d)
+            done.append(_embed(model, X, modality, parts))
     finally:
         model.train(was_training)
     return torch.cat(done)
@@ -180,8 +181,11 @@ def _parts(model: FusionModel) -> tuple[str, ...]:
     return PARTS
 
 
-def _present(views: Views, modality: str) -> NDArray[np.int64]:
+def _present(views: Views, argument: str, modality: str) -> NDArray[np.int64]:
     """The rows that have a modality."""
     if views.present is None:
         return np.arange(len(views))
-    return np.flatnonzero(views.present[modality])
+    found = np.flatnonzero(views.present[modality])
+    if not len(found):
+        raise ValueError(f"{argument} is {modality!r}, which none of the {len(views)} rows has")
+    return found

@@ -103,6 +103,7 @@ def _write_zarr(views: Views, draft: Path) -> None:
             shape=(len(views), width),
             chunks=(min(_chunk(width), len(views)), width),
             dtype="float32",
+            fill_value=float("nan"),  # a chunk that is lost must not read as zeros
             dimension_names=("sample", f"feature_{m}"),
             attributes=_attrs(m),
         )

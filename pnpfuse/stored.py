@@ -150,7 +150,13 @@ class Variable:
 
     def slab(self, start: int, stop: int) -> NDArray:
         """The rows from `start` to `stop`."""
-        return self.variable.isel({self.sample: slice(start, stop)}).transpose(*self.dims).values
+        rows = self.variable.isel({self.sample: slice(start, stop)}).transpose(*self.dims)
+        try:
+            return rows.values
+        except RuntimeError as error:  # of Zarr's codecs, for a damaged chunk
+            raise ValueError(
+                f"rows {start} to {stop - 1} of the file cannot be read: {error}"
+            ) from error
 
 
 class Member:

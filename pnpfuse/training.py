@@ -109,6 +109,10 @@ def fit(
     train = check_views(model, views, "train")
     numbers = _numbers(epochs, seed, batch_size, lr, weight_decay, block_lr, block_weight_decay)
     numbers["clip"] = None if clip is None else check_number("clip", clip)
+    if numbers["clip"] == 0:
+        raise ValueError(
+            "clip=0 lets no gradient through; give a norm above 0, or None to clip none"
+        )
     patience = None if patience is None else check_count("patience", patience)
     every = check_count("checkpoint_every", checkpoint_every)
     check_choice("precision", precision, PRECISIONS)

@@ -9,7 +9,7 @@ from pnpfuse.fusion.arguments import check_probability
 from pnpfuse.fusion.encoders import HIDDEN
 from pnpfuse.fusion.exchange import Exchange, Pairing
 from pnpfuse.fusion.outputs import FusionOutput
-from pnpfuse.fusion.presence import Features, Presence
+from pnpfuse.fusion.presence import Features, Presence, resolve_present
 from pnpfuse.fusion.preservation import preservation
 from pnpfuse.fusion.widths import Ratio, check_dims, split_widths
 
@@ -92,7 +92,8 @@ class GMFMAE(Exchange):
         recon = {m: self.decode[m](z) for m, z in fused.items()}  # (batch, d_m)
         losses = {}
         if target is not None:
-            terms = [self._error(m, target[m], recon[m], masks) for m in V]
+            wanted, _ = resolve_present(target, present, self.inputs, check_values=False)
+            terms = [self._error(m, wanted[m], recon[m], masks) for m in V]
             losses["reconstruction"] = torch.stack(terms).sum()
         return FusionOutput(fused, shared, specific, recon, losses, masks or {})
 

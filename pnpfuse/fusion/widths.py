@@ -34,7 +34,8 @@ def check_dims(dims: Mapping[str, int], at_least: int = 1) -> dict[str, int]:
     """`dims` as a plain ordered dict of ints, or a ValueError that says what is wrong.
 
     Names become parts of parameter names, so a name must be a string without a dot and must
-    not be an attribute of `torch.nn.ModuleDict` (as "values" or "type" are).
+    not be an attribute of `torch.nn.ModuleDict` (as "values" or "type" are) or of
+    `torch.nn.ParameterDict` (as "get" or "copy" are).
     """
     if not isinstance(dims, Mapping):
         raise ValueError(f"dims must be a mapping {{modality: width}}; found {type(dims).__name__}")
@@ -43,13 +44,14 @@ def check_dims(dims: Mapping[str, int], at_least: int = 1) -> dict[str, int]:
             f"dims names {len(dims)} modalities ({', '.join(map(str, dims)) or 'none'}); "
             f"at least {at_least} are needed"
         )
-    taken = nn.ModuleDict()
+    taken = (nn.ModuleDict(), nn.ParameterDict())
     checked = {}
     for name, width in dims.items():
-        if not isinstance(name, str) or not name or "." in name or hasattr(taken, name):
+        usable = isinstance(name, str) and name and "." not in name
+        if not usable or any(hasattr(one, name) for one in taken):
             raise ValueError(
-                f"dims has the modality name {name!r}; use a non-empty string without a dot "
-                "that is no attribute of torch.nn.ModuleDict, for example 'text'"
+                f"dims has the modality name {name!r}; use a non-empty string without a dot that "
+                "is no attribute of torch.nn.ModuleDict or ParameterDict, for example 'text'"
             )
         checked[name] = check_count(f"dims[{name!r}]", width, most=WIDEST)
     return checked
