@@ -5,7 +5,13 @@ from pnpfuse.fusion.block import Block
 from pnpfuse.fusion.bottleneck import MBT
 from pnpfuse.fusion.concat import Concat, Sum
 from pnpfuse.fusion.contrastive import CMMP, ContrastiveHead
-from pnpfuse.fusion.cost import table9_flops, table9_parameters
+from pnpfuse.fusion.cost import (
+    experts_flops,
+    experts_parameters,
+    srht_flops,
+    table9_flops,
+    table9_parameters,
+)
 from pnpfuse.fusion.experts import MixtureOfExperts
 from pnpfuse.fusion.ffn import FFN
 from pnpfuse.fusion.heads import ConcatHead, LateHead
@@ -49,10 +55,13 @@ __all__ = [
     "RobustHead",
     "Sum",
     "create_model",
+    "experts_flops",
+    "experts_parameters",
     "hadamard",
     "list_models",
     "load_model",
     "save_model",
+    "srht_flops",
     "table9_flops",
     "table9_parameters",
 ]
