@@ -473,3 +473,33 @@ def test_unknown_modality_of_source_of_and_shared_of():
 
 def test_printed_form_tells_the_settings():
     assert "n=2" in repr(PMR(THREE, n=2)) and "'cosine'" in repr(PMR(THREE, metric="cosine"))
+
+
+def test_gradient_of_the_cosine_error_is_the_derived_one():
+    random = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(2, 3, 4, generator=random, dtype=torch.float64) for _ in range(2))
+    x[0, 0] = 0  # a zero row: cosine 0
+
+    def error(x, y):
+        return sample_error(x, y, "cosine", "mean")
+
+    leaves = x[1:].clone().requires_grad_(), y[1:].clone().requires_grad_()
+    assert torch.autograd.gradcheck(error, leaves)
+    assert error(x, y)[0, 0] == 1
+    # One sample at a time, as functional transforms see it.
+    each = torch.func.vmap(torch.func.grad(lambda x, y: error(x, y).sum()))(x, y)
+    torch.testing.assert_close(each[1], torch.autograd.grad(error(*leaves).sum(), leaves)[0][0])
+    assert torch.autograd.gradgradcheck(error, leaves)
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e18, 1e25])
+def test_cosine_error_of_rows_whose_squares_leave_float32(size):
+    random = torch.Generator().manual_seed(1)
+    x, y = (torch.randn(5, 6, generator=random) for _ in range(2))
+    small = (x * size).requires_grad_()
+    error = sample_error(small, y, "cosine", "mean")
+    torch.testing.assert_close(error, 1 - torch.cosine_similarity(x, y))
+    (found,) = torch.autograd.grad(error.sum(), small)
+    x = x.double().requires_grad_()
+    (wanted,) = torch.autograd.grad((1 - torch.cosine_similarity(x, y.double())).sum(), x)
+    torch.testing.assert_close(found.double() * size, wanted, atol=1e-6, rtol=1e-5)
