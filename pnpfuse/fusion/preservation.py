@@ -1,7 +1,5 @@
 """The information-preservation losses of PMR Eq. 6, sPMR and rPMR."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
@@ -52,55 +50,27 @@ def sample_error(target: Tensor, reconstruction: Tensor, metric: str, reduction:
     if metric == "mse":
         squared = (target - reconstruction).square()  # (..., batch, width)
         return squared.mean(-1) if reduction == "mean" else squared.sum(-1)
-    return _CosineError.apply(target, reconstruction)[0]
-
-
-class _CosineError(torch.autograd.Function):
-    """1 - cos of the rows of two tensors (..., width): (...).
-
-    Derived by hand, d(1 - cos)/dx = -(y/|y| - cos x/|x|)/|x|: what autograd records for the same
-    takes a third longer, and counts beside a small block.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        (x, over_x), (y, over_y) = _units(x), _units(y)
-        cosine = (x * y).sum(-1)  # (...)
-        return 1 - cosine, cosine, x, y, over_x, over_y
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(*inputs, *output[1:])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        rows_x, rows_y, cosine, x, y, over_x, over_y = ctx.saved_tensors
-        if torch.is_grad_enabled():  # somebody wants the derivative of this one
-            (x, over_x), (y, over_y) = _units(rows_x), _units(rows_y)
-            cosine = (x * y).sum(-1)
-        cosine, grad = cosine[..., None], grad[..., None]  # (..., 1)
-        return (
-            (cosine * x - y) * (grad * over_x) if ctx.needs_input_grad[0] else None,
-            (cosine * y - x) * (grad * over_y) if ctx.needs_input_grad[1] else None,
-        )
+    # Both at once: these are many small operations.
+    scaled, squared = _scaled(torch.stack([target, reconstruction]))
+    (t, r), (tt, rr) = scaled.unbind(), squared.unbind()
+    return 1 - (t * r).sum(-1) * (tt * rr).rsqrt()  # (..., batch)
 
 
 def unit(x: Tensor) -> Tensor:
-    """x/|x| of each row (..., width); a zero row as it is: its cosine is 0, its gradient finite."""
-    return _units(x)[0]
+    """x/|x| of each row (..., width); a zero row as it is."""
+    scaled, squared = _scaled(x)
+    return scaled * squared.rsqrt()[..., None]
 
 
-def _units(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x/|x| and 1/|x| of each row (..., width); a zero row as it is, with 1."""
-    # Over the largest entry first, so that no square over- or underflows. A cosine knows no scale,
-    # hence this one may count as a constant.
+def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x over the largest entry of each row (..., width), and that row's square (...).
+
+    A zero row stays as it is, with 1 for its square: its cosine is 0, its gradient finite.
+    """
+    # A cosine knows no scale: the largest entry may count as a constant, and divided by it no
+    # square over- or underflows.
     largest = x.detach().abs().amax(-1, keepdim=True)  # (..., 1)
     zero = largest < _SHORTEST  # (..., 1)
-    largest = largest.masked_fill(zero, 1.0)
-    x = x / largest  # (..., width)
+    x = x / largest.masked_fill(zero, 1.0)  # (..., width)
     # Filled before the root: 1/sqrt(0) would make the gradient inf * 0.
-    over = x.square().sum(-1, keepdim=True).masked_fill(zero, 1.0).rsqrt()  # (..., 1)
-    return x * over, over / largest
+    return x, x.square().sum(-1).masked_fill(zero[..., 0], 1.0)
