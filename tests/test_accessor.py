@@ -1,7 +1,5 @@
 """The .pnp accessor: the same answers from a result and from its file, errors that say why."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -31,14 +29,7 @@ def from_zarr(result, path):
     return xr.open_zarr(path / "result.zarr").load()
 
 
-FORMATS = [
-    from_netcdf,
-    pytest.param(from_zarr, marks=pytest.mark.skipif(
-        importlib.util.find_spec("zarr") is None, reason="zarr is not installed")),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("reopen", FORMATS)
+@pytest.mark.parametrize("reopen", [from_netcdf, from_zarr])
 @pytest.mark.parametrize("name", RESULTS)
 def test_a_file_answers_like_the_result(name, reopen, tmp_path):
     result, again = RESULTS[name], reopen(RESULTS[name], tmp_path)

@@ -6,18 +6,9 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from command_line import run
 
 from pnpfuse import load_model
-from pnpfuse.cli import main
-
-
-def run(capsys, *arguments):
-    try:
-        status = main(list(arguments))
-    except SystemExit as stop:  # argparse
-        status = stop.code
-    shown = capsys.readouterr()
-    return status, shown.out, shown.err
 
 
 def test_simulate_writes_what_it_prints(capsys, tmp_path):

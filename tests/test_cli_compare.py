@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from command_line import run
 
 from pnpfuse import Views, create_model, list_models, retrieve, save_model, summary
-from pnpfuse.cli import main
 from pnpfuse.model_options import TWINS, models_given, twins_note
 
 
@@ -21,15 +21,6 @@ def views(tmp_path):
     made = Views.from_arrays(features, labels)
     made.save(tmp_path / "views.nc")
     return made
-
-
-def run(capsys, *arguments):
-    try:
-        status = main(list(arguments))
-    except SystemExit as stop:  # argparse
-        status = stop.code
-    shown = capsys.readouterr()
-    return status, shown.out, shown.err
 
 
 def test_compare_prints_the_summary_and_writes_all_scores(capsys, tmp_path, views):

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from command_line import run
 
 from pnpfuse import create_model, hyperparameters, load_model, load_views
-from pnpfuse.cli import main
 from pnpfuse.experiment import mapped_options
 from pnpfuse.fusion.methods import METHODS
 
@@ -18,15 +18,6 @@ def data(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "small.npz"
     np.savez(path, view_a=random.normal(size=(60, 90)), view_b=random.normal(size=(60, 10)), y=y)
     return str(path)
-
-
-def run(capsys, *arguments):
-    try:
-        status = main(list(arguments))
-    except SystemExit as stop:  # argparse
-        status = stop.code
-    shown = capsys.readouterr()
-    return status, shown.out, shown.err
 
 
 def test_models_lists_all_with_what_create_model_takes_and_weighs(capsys):

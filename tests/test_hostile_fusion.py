@@ -10,6 +10,7 @@ import xarray as xr
 
 from pnpfuse.comparison import compare
 from pnpfuse.data import Views, load_views
+from pnpfuse.evaluation import evaluate
 from pnpfuse.experiment import train_and_save
 from pnpfuse.fusion import GMFMAE, create_model
 from pnpfuse.fusion.widths import check_dims
@@ -71,9 +72,16 @@ def test_arrays_that_cannot_be_written_to():
     for X in fixed.values():
         X.flags.writeable = False
     views = Views.from_arrays(fixed, LABELS, SPLIT)
+    model = create_model("concat", views.dims, 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(create_model("concat", views.dims, 2), VIEWS, epochs=1, validation=views)
+        history = fit(model, VIEWS, epochs=1, validation=views)
+    scores = evaluate(model, VIEWS)  # the same rows, and arrays that can be written to
+    share = np.average(
+        [scores.loss.item(), evaluate(model, VIEWS, split="train").loss.item()],
+        weights=[len(VIEWS.test), len(VIEWS.train)],
+    )
+    assert history.validation["loss"] == [pytest.approx(share, rel=1e-5)]
 
 
 def test_clipping_to_zero_would_train_nothing():

@@ -1,6 +1,5 @@
 """Figures carry the numbers of the results they are made of."""
 
-import importlib.util
 import subprocess
 import sys
 
@@ -200,7 +199,6 @@ def test_bad_names_and_too_many_parameters(swept):
         swept[["outcome"]].pnp.plot()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib")
 def test_matplotlib_is_imported_only_for_a_figure():
     code = (
         "import sys, pnpfuse_solvers as s; d = s.solve_equilibrium(s.Cell.fig8(1), nodes=51);"

@@ -74,15 +74,10 @@ class LateHead(nn.Module):
         "view" is the cross-entropy of each modality's own logits, a mean over the samples that
         have it and a sum over the modalities.
         """
-        logits = view_logits(self.linears, fusion)  # each (batch, classes)
+        logits = [linear(fusion.fused[m]) for m, linear in self.linears.items()]
         masks = list(fusion.present.values()) or None
         losses = {} if labels is None else {"view": view_loss(logits, labels, masks)}
         return present_mean(logits, masks), losses
-
-
-def view_logits(linears: nn.ModuleDict, fusion: FusionOutput) -> list[Tensor]:
-    """Each modality's own logits (batch, classes), in the order of `linears`."""
-    return [linear(fusion.fused[m]) for m, linear in linears.items()]
 
 
 def view_loss(logits: list[Tensor], labels: Tensor, masks: list[Tensor] | None) -> Tensor:

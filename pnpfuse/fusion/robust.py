@@ -102,8 +102,7 @@ class RobustHead(nn.Module):
         corrections = self._corrections(fusion)  # (M, batch, classes)
         masks = list(fusion.present.values()) or None
         late, correction = present_mean(experts, masks), self._total(corrections, masks)
-        fixed = [expert.detach() if self.training else expert for expert in experts]
-        logits = present_mean(fixed, masks) + correction  # (batch, classes)
+        logits = (late.detach() if self.training else late) + correction  # (batch, classes)
         if labels is None:
             return logits, {}
         some = masks
@@ -111,6 +110,7 @@ class RobustHead(nn.Module):
             present = fusion.present or None
             some = list(drop_modalities(list(self.experts), present, logits, self.drop).values())
         again = self._total(corrections, some)  # (batch, classes)
+        fixed = [expert.detach() for expert in experts]
         return logits, {
             "late": functional.cross_entropy(late, labels),
             "view": view_loss(experts, labels, masks),
@@ -121,8 +121,9 @@ class RobustHead(nn.Module):
     def _corrections(self, fusion: FusionOutput) -> Tensor:
         """What each modality alone contributes to the correction, (M, batch, classes)."""
         maps = self.correction.weight.split(self.widths, dim=1)  # each (classes, width)
-        shared = dict(zip(self.experts, maps, strict=False))
-        specific = dict(zip(self.experts, maps[len(shared) :], strict=True))
+        count = len(self.experts)
+        shared = dict(zip(self.experts, maps[:count], strict=True))
+        specific = dict(zip(self.experts, maps[count:], strict=True))
         parts = []
         for m in self.experts:
             r = self.receiver[m]
