@@ -1,0 +1,220 @@
+"""Attention over the edges of a graph, and polynomials of it: stacking and diffusion (SCOPE 4.3).
+
+Every way here to propagate features with one attention matrix A is a polynomial p(A) x. It turns a
+mode of A with eigenvalue a into p(a) times that mode, and the forms differ in p alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pnpfuse.fusion.arguments import check_choice, check_count, check_number
+
+FORMS = ("stack", "residual", "truncated", "renormalised", "iterated")
+MASKS = ("neighbours", "printed")
+
+# Numbers in one block of gathered rows: memory stays O(E + N d) where no gradient is recorded.
+_BLOCK_NUMBERS = 2**22
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A row-stochastic matrix: weights on edges, and one weight a row for all nodes alike.
+
+    Attributes
+    ----------
+    edges : Tensor of int64, shape (2, E)
+        Row 0 the node i that attends, row 1 the node j attended to.
+    weight : Tensor, shape (E,)
+        On each edge, besides `rest`.
+    rest : Tensor, shape (N,)
+        What row i gives to every node, neighbour or not; 0 for the mask "neighbours".
+    """
+
+    edges: Tensor
+    weight: Tensor
+    rest: Tensor
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        """A x for x (N, d), in O(E d)."""
+        wide = x.to(torch.promote_types(x.dtype, self.weight.dtype))
+        i, j = self.edges
+        total = self.rest.to(wide)[:, None] * wide.sum(0)  # (N, d)
+        for part in _blocks(len(i), x.shape[1]):
+            gathered = wide[j[part]] * self.weight[part, None]  # (block, d)
+            total = total.index_add(0, i[part], gathered)
+        return total.to(x.dtype) if x.is_floating_point() else total
+
+    @property
+    def row_sums(self) -> Tensor:
+        """Sum of each row, (N,): 1, but 0 for a row that has no edge and no rest."""
+        return self._on_edges() + self.rest * (len(self.rest) - self._degrees())
+
+    @property
+    def edge_mass(self) -> Tensor:
+        """Share of the weight that lies on edges, mean over the rows, ()."""
+        return self._on_edges().mean()
+
+    def dense(self) -> Tensor:
+        """The matrix A, (N, N)."""
+        matrix = self.rest[:, None].expand(-1, len(self.rest))
+        return matrix.index_put(tuple(self.edges), self.weight, accumulate=True)
+
+    def _degrees(self) -> Tensor:
+        ones = torch.ones_like(self.weight)
+        return torch.zeros_like(self.rest).index_add(0, self.edges[0], ones)
+
+    def _on_edges(self) -> Tensor:
+        given = torch.zeros_like(self.rest).index_add(0, self.edges[0], self.weight)
+        return given + self.rest * self._degrees()
+
+
+def attention(query: Tensor, key: Tensor, edges: Tensor, *, mask: str = "neighbours") -> Attention:
+    """Scaled dot-product attention of every node over its neighbours.
+
+    Parameters
+    ----------
+    query, key : Tensor, shape (N, d)
+        Projections of the features; zeros give every neighbour the same weight. Half precision is
+        widened to float32. Differentiable in both.
+    edges : Tensor of int64, shape (2, E)
+        (i, j) says that i may attend to j; none twice. Give every node a self-loop: a row without
+        edges is a row of zeros.
+    mask : {"neighbours", "printed"}
+        "neighbours" is the softmax of Q K^T / sqrt(d) over the edges of each row, all else being
+        masked with -inf: O(E d). "printed" is SCOPE's formula taken literally,
+        softmax(M * softmax(Q K^T / sqrt(d))) over all nodes: a node that is masked enters with
+        exp(0) = 1, a neighbour with at most e. O(N^2 d) to set up, O(E d) to apply.
+
+    Raises
+    ------
+    ValueError
+        On shapes that do not fit, or an unknown mask.
+
+    References
+    ----------
+    SCOPE Sec. 4.3, "Structure-Aware Masked Attention".
+    """
+    check_choice("mask", mask, MASKS)
+    if query.ndim != 2 or query.shape != key.shape or 0 in query.shape:
+        raise ValueError(
+            "query and key must both be (N, d) with N, d >= 1; found "
+            f"{tuple(query.shape)} and {tuple(key.shape)}"
+        )
+    if edges.ndim != 2 or len(edges) != 2 or edges.dtype != torch.int64:
+        raise ValueError(
+            f"edges must be int64 (2, E); found {edges.dtype} of shape {tuple(edges.shape)}"
+        )
+    wide = torch.promote_types(query.dtype, torch.float32)
+    query, key = query.to(wide) / math.sqrt(query.shape[1]), key.to(wide)
+    i, j = edges
+    parts = _blocks(len(i), query.shape[1])
+    logits = torch.cat([(query[i[p]] * key[j[p]]).sum(1) for p in parts])  # (E,)
+    nothing = query.new_zeros(len(query))  # (N,)
+    if mask == "neighbours":
+        top = torch.full_like(nothing, -math.inf).scatter_reduce(0, i, logits.detach(), "amax")
+        raised = (logits - top[i]).exp()  # (E,)
+        return Attention(edges, raised / nothing.index_add(0, i, raised)[i], nothing)
+    rows = _blocks(len(query), len(query))
+    norm = torch.cat([(query[p] @ key.T).logsumexp(1) for p in rows])  # (N,)
+    extra = (logits - norm[i]).exp().expm1()  # (E,), what a neighbour has above exp(0) = 1
+    total = nothing.index_add(0, i, extra) + len(query)  # (N,)
+    return Attention(edges, extra / total[i], 1 / total)
+
+
+def with_self_loops(edges: Tensor, nodes: int) -> Tensor:
+    """Edges (2, E) without self-loops, and then one for each of the nodes: (2, E' + nodes)."""
+    own = torch.arange(nodes, device=edges.device)
+    return torch.cat((edges[:, edges[0] != edges[1]], own.expand(2, -1)), dim=1)
+
+
+def coefficients(form: str, steps: int, xi: float = 0.3) -> list[float]:
+    """c_0 ... c_T of the polynomial p(A) = sum_t c_t A^t by which a form propagates.
+
+    With s_t = xi (1 - xi)^t:
+
+    ============ ============================================================================
+    stack        A^T: T layers h <- A h, GAT with one attention matrix for all of them
+    residual     1 + sum_{t <= T} s_t A^t: SCOPE's update as printed, h <- h + A~ h
+    truncated    sum_{t <= T} s_t A^t: without the residual; the weights sum to 1 - (1-xi)^(T+1)
+    renormalised the same, divided by that sum
+    iterated     z <- (1 - xi) A z + xi h from z = h, T times: what the sum leaves out goes to A^T
+    ============ ============================================================================
+
+    The last two start at h itself for T = 0 and have the same limit, sum_t s_t A^t.
+
+    Parameters
+    ----------
+    form : one of the above
+    steps : T, of at least 0
+    xi : decay rate, 0 < xi < 1; without effect on "stack"
+
+    Raises
+    ------
+    ValueError
+        On another form, a negative or broken number of steps, or xi outside (0, 1).
+
+    References
+    ----------
+    SCOPE Sec. 4.3, "Diffusion Attention". "iterated": Gasteiger, Bojchevski and Guennemann,
+    "Predict then propagate", ICLR 2019, Eq. 4; with attention, Wang et al., "Multi-hop attention
+    graph neural networks", IJCAI 2021.
+    """
+    check_choice("form", form, FORMS)
+    steps = check_count("steps", steps, least=0)
+    xi = check_number("xi", xi, most=1)
+    if not 0 < xi < 1:
+        raise ValueError(f"xi must lie between 0 and 1, both excluded; found {xi!r}")
+    if form == "stack":
+        return [0.0] * steps + [1.0]
+    series = [xi * (1 - xi) ** t for t in range(steps + 1)]
+    if form == "residual":
+        series[0] += 1
+    elif form == "renormalised":
+        whole = -math.expm1((steps + 1) * math.log1p(-xi))
+        series = [s / whole for s in series]
+    elif form == "iterated":
+        series[steps] = (1 - xi) ** steps
+    return series
+
+
+def propagate(
+    x: Tensor, matrix: Attention, steps: int, *, form: str = "renormalised", xi: float = 0.3
+) -> Tensor:
+    """Features after T steps over one attention matrix: p(A) x.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, d)
+    matrix : Attention
+        From `attention`, of N nodes.
+    steps, form, xi
+        As for `coefficients`.
+
+    Returns
+    -------
+    Tensor, shape (N, d)
+        Differentiable in x and in what the attention came from. O(T E d).
+
+    Raises
+    ------
+    ValueError
+        As `coefficients`, and for x of another shape.
+    """
+    weights = coefficients(form, steps, xi)
+    if x.ndim != 2 or len(x) != len(matrix.rest):
+        raise ValueError(f"x must be ({len(matrix.rest)}, d); found {tuple(x.shape)}")
+    power, total = x, weights[0] * x
+    for weight in weights[1:]:
+        power = matrix @ power
+        total = total + weight * power
+    return total
+
+
+def _blocks(count: int, width: int) -> list[slice]:
+    size = max(1, _BLOCK_NUMBERS // max(1, width))
+    return [slice(start, start + size) for start in range(0, max(1, count), size)]

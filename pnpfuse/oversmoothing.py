@@ -1,0 +1,330 @@
+"""Does diffused attention smooth features less than stacked attention? SCOPE Table 5's setting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+from torch.nn.functional import layer_norm
+
+from pnpfuse.diffusion import MASKS, Attention, attention, coefficients, with_self_loops
+from pnpfuse.fusion.arguments import check_choice, check_count
+from pnpfuse.provenance import provenance
+from pnpfuse_analysis import dirichlet_energy, knn_graph, rayleigh_quotient
+from pnpfuse_analysis.samples import as_samples, standardised
+
+__all__ = ["OPERATORS", "energy_bounds", "smoothing_study"]
+
+OPERATORS = {
+    "gat": "T layers h <- A h, each with an attention of its own, computed from its input",
+    "stack": "T layers h <- A h with one attention",
+    "residual": "h + sum over t <= T of xi (1-xi)^t A^t h, as SCOPE prints it",
+    "truncated": "sum over t <= T of xi (1-xi)^t A^t h, without the residual",
+    "renormalised": "the truncated sum, divided by the sum of its weights",
+    "iterated": "T times z <- (1-xi) A z + xi h, from z = h",
+}
+
+ATTENTIONS = {
+    "random": "softmax of (h W_Q)(h W_K)^T / sqrt(p), p = min(d, 64), entries of W from N(0, 1/d)",
+    "none": "the same for every neighbour",
+}
+
+LONG_NAMES = {
+    "dirichlet_energy": "Dirichlet energy of the outcome",
+    "energy_ratio": "Dirichlet energy over that of the features before any step",
+    "rayleigh_quotient": "energy over variance: roughness that does not depend on scale",
+    "mean_average_distance": "cosine distance to the neighbours, mean over the edges",
+}
+
+
+def smoothing_study(
+    features: Tensor | np.ndarray | Mapping[str, Tensor | np.ndarray],
+    *,
+    k: int = 30,
+    steps: Sequence[int] = (0, 1, 3, 5),
+    xi: Sequence[float] = (0.1, 0.3, 0.5),
+    operators: Sequence[str] = tuple(OPERATORS),
+    masks: Sequence[str] = MASKS,
+    projection: str = "random",
+    norm: bool = False,
+    standardise: bool = True,
+    graph: Tensor | np.ndarray | None = None,
+    convention: str = "scope",
+    seeds: int | Iterable[int] = 3,
+) -> xr.Dataset:
+    """Measure how smooth features are after stacked and after diffused attention.
+
+    Nothing is trained: attention is that of random projections, as before training. For the same
+    after training see `pnpfuse.retraining.retrained_study`.
+
+    Parameters
+    ----------
+    features : Tensor or ndarray (N, d), or {modality: (N, d)}
+        Modalities are put side by side. All is computed in float64, on the features' device.
+    k : int
+        Neighbours of each sample in the directed kNN graph. Attention runs on this graph with a
+        self-loop for each node; energies are measured on it without.
+    steps : sequence of int
+        T. At T = 0 the sums have the one term t = 0: these are the features themselves for "gat",
+        "stack", "renormalised" and "iterated", but (1 + xi) times them for "residual" and xi
+        times for "truncated".
+    xi : sequence of float
+        Decay rates of the diffusion; "gat" and "stack" do not depend on them.
+    operators : sequence of str
+        Of `OPERATORS`, which says what each does.
+    masks : sequence of str
+        "neighbours" and "printed", see `pnpfuse.diffusion.attention`.
+    projection : {"random", "none"}
+        Queries and keys are h W, with W (d, min(d, 64)) of entries from N(0, 1/d); or zeros, so
+        that attention is uniform.
+    norm : bool
+        Normalise each sample of the outcome to mean 0 and variance 1 (layer norm without weights),
+        for "gat" after each layer.
+    standardise : bool
+        First give each column mean 0 and variance 1; constant columns are left out.
+    graph : edge_index of whole numbers, shape (2, E), optional
+        A graph of your own in place of the kNN graph; k has no effect then.
+    convention : str
+        Of the energy, see `pnpfuse_analysis.dirichlet_energy`.
+    seeds : int or iterable of int
+        Of the projections; a count means 0, 1, ...
+
+    Returns
+    -------
+    xarray.Dataset
+        dirichlet_energy, energy_ratio, rayleigh_quotient, mean_average_distance over
+        (operator, mask, xi, seed, steps); edge_mass over (mask, seed). The attributes name graph,
+        attention, mask and formulas. NaN where a measure has no value, as the quotient of features
+        that have become equal.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, what was found and what would do.
+
+    References
+    ----------
+    SCOPE Sec. 4.3, Table 5 and App. C; Chen et al., "Measuring and relieving the over-smoothing
+    problem for graph neural networks", AAAI 2020, for the mean average distance.
+    """
+    axes: dict[str, list[Any]] = {
+        "operator": several("operators", operators),
+        "mask": several("masks", masks),
+        "xi": several("xi", xi),
+        "seed": numbered(seeds),
+        "steps": several("steps", steps),
+    }
+    for name in axes["operator"]:
+        check_choice("operators", name, OPERATORS)
+    for T, rate in product(axes["steps"], axes["xi"]):
+        coefficients("residual", T, rate)  # refuses a bad T or xi
+    check_choice("projection", projection, ("random", "none"))
+    x = _matrix(features, standardise)  # (N, d)
+    if graph is None:
+        edges = knn_graph(x, check_count("k", k, most=len(x) - 1))  # (2, E)
+    else:
+        edges = torch.as_tensor(graph, device=x.device)
+    before = smoothness(x, edges, convention)  # refuses a bad graph or convention
+    reach = with_self_loops(edges.long(), len(x))  # (2, E + N)
+
+    found = {name: np.empty([len(labels) for labels in axes.values()]) for name in LONG_NAMES}
+    mass = np.empty((len(axes["mask"]), len(axes["seed"])))
+    for m, s in np.ndindex(mass.shape):
+        maps = _projections(x.shape[1], projection, axes["seed"][s])
+        stacked, matrix = _gat(x, maps, reach, axes["mask"][m], max(axes["steps"]), norm)
+        powers = _powers(x, matrix, max(axes["steps"]))
+        mass[m, s] = matrix.edge_mass
+        for o, v, t in np.ndindex(*(len(axes[name]) for name in ("operator", "xi", "steps"))):
+            operator, T = axes["operator"][o], axes["steps"][t]
+            if v and operator in ("gat", "stack"):  # xi is nothing to them
+                for values in found.values():
+                    values[o, m, v, s, t] = values[o, m, 0, s, t]
+                continue
+            if operator == "gat":
+                h = stacked[T]
+            else:
+                h = _combined(powers, coefficients(operator, T, axes["xi"][v]))
+                h = layer_norm(h, h.shape[1:]) if norm else h
+            for name, value in smoothness(h, edges, convention).items():
+                found[name][o, m, v, s, t] = value
+    found["energy_ratio"] = found["dirichlet_energy"] / before["dirichlet_energy"]
+    return _dataset(
+        found,
+        mass,
+        axes,
+        samples=f"{x.shape[0]} x {x.shape[1]}",
+        standardise=standardise,
+        graph="as given" if graph is not None else f"directed kNN, k = {k}, without self-loops",
+        attention=ATTENTIONS[projection],
+        norm=norm,
+        convention=convention,
+    )
+
+
+def smoothness(x: Tensor, edges: Tensor, convention: str = "scope") -> dict[str, float]:
+    """Dirichlet energy, Rayleigh quotient and mean average distance of x (N, d) on a graph.
+
+    1 - cos(x_i, x_j) is half the squared distance of the unit vectors, which does not cancel where
+    they almost agree; a row of zeros has no direction, and the mean over edges is NaN then.
+    """
+    unit = x / x.norm(dim=1, keepdim=True)  # (N, d)
+    return {
+        "dirichlet_energy": float(dirichlet_energy(x, edges, convention=convention)),  # type: ignore[arg-type]
+        "rayleigh_quotient": float(rayleigh_quotient(x, edges)),
+        "mean_average_distance": float(dirichlet_energy(unit, edges, convention="edge_mean")) / 2,
+    }
+
+
+def energy_bounds(
+    matrix: Attention, graph: Tensor | np.ndarray, *, form: str, steps: int, xi: float = 0.3
+) -> tuple[float, float]:
+    """Least and greatest factor by which a form can change the Dirichlet energy of any features.
+
+    Parameters
+    ----------
+    matrix : Attention
+        Of N nodes; the bounds hold for this one matrix. All is dense here: O(N^3).
+    graph : edge_index, shape (2, E)
+        On which energies are measured, connected if its directions are left aside.
+    form, steps, xi
+        As for `pnpfuse.diffusion.coefficients`.
+
+    Returns
+    -------
+    least, greatest : float
+        Both are reached, by the first and last generalised eigenvector of (P^T L P, L), where
+        P = sum_t c_t A^t and L is the Laplacian of the graph. For symmetric A that commutes with L
+        they are the least and greatest p(a)^2 over the eigenvalues a but one 1; of an attention
+        of another kind, nothing but this computation tells.
+
+    Raises
+    ------
+    ValueError
+        If the graph is not connected, so that features exist which have no energy to begin with.
+    """
+    A = matrix.dense().double()  # (N, N)
+    powers = [torch.linalg.matrix_power(A, t) for t in range(check_count("steps", steps, 0) + 1)]
+    P = _combined(powers, coefficients(form, steps, xi))
+    i, j = torch.as_tensor(graph, device=A.device)
+    W = torch.zeros_like(A).index_put((i, j), torch.ones_like(i, dtype=A.dtype), accumulate=True)
+    W = (W + W.T) / 2
+    w, V = torch.linalg.eigh(torch.diag(W.sum(1)) - W)
+    if len(w) < 2 or w[1] <= 1e-9 * w[-1]:
+        raise ValueError("graph must be connected; found several components, or a single node")
+    root = w[1:].sqrt()
+    seen = (root[:, None] * V[:, 1:].T) @ P @ (V[:, 1:] / root)  # (N - 1, N - 1)
+    factors = torch.linalg.svdvals(seen).square()
+    return float(factors[-1]), float(factors[0])
+
+
+def several(name: str, given: Iterable[Any]) -> list[Any]:
+    """The entries of an axis, at least one and all different."""
+    listed = [given] if isinstance(given, str) else list(given)
+    if not listed or len(set(listed)) < len(listed):
+        raise ValueError(f"{name} must hold different values, at least one; found {given!r}")
+    return listed
+
+
+def numbered(seeds: int | Iterable[int]) -> list[int]:
+    """The seeds that a count or a list means."""
+    listed = list(seeds) if isinstance(seeds, Iterable) else range(check_count("seeds", seeds))
+    return several("seeds", [check_count("seeds", seed, least=0) for seed in listed])
+
+
+def _matrix(features: Any, standardise: bool) -> Tensor:
+    """All modalities side by side in float64, (N, d)."""
+    if not isinstance(features, Mapping):
+        x = as_samples(features, "features", continuous=False)
+    else:
+        parts = {
+            m: as_samples(X, f"features[{m!r}]", continuous=False) for m, X in features.items()
+        }
+        rows = {m: len(part) for m, part in parts.items()}
+        if len(set(rows.values())) != 1:
+            raise ValueError(f"features must have the same rows in all modalities; found {rows}")
+        x = torch.cat(list(parts.values()), dim=1)
+    if len(x) < 2:
+        raise ValueError("features must have two rows at least; found one")
+    if not standardise:
+        return x
+    x = standardised(x)[0]
+    if not x.shape[1]:
+        raise ValueError("features must vary; found all rows equal")
+    return x
+
+
+def _projections(width: int, projection: str, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """W_Q and W_K of one layer after the other, each (d, p), on the CPU for the same numbers."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, width, min(width, 64))
+    scale = 0.0 if projection == "none" else width**-0.5
+    while True:
+        drawn = torch.randn(shape, generator=generator, dtype=torch.float64) * scale
+        yield drawn[0], drawn[1]
+
+
+def _gat(
+    x: Tensor,
+    maps: Iterator[tuple[Tensor, Tensor]],
+    reach: Tensor,
+    mask: str,
+    steps: int,
+    norm: bool,
+) -> tuple[list[Tensor], Attention]:
+    """Features after 0, 1, ... layers with their own attention; the attention of the first."""
+    outcomes = [x]
+    for _ in range(max(1, steps)):
+        h = outcomes[-1]
+        query, key = (h @ W.to(h) for W in next(maps))  # (N, p)
+        matrix = attention(query, key, reach, mask=mask)
+        if h is x:
+            first = matrix
+        h = matrix @ h
+        outcomes.append(layer_norm(h, h.shape[1:]) if norm else h)
+    return outcomes, first
+
+
+def _powers(x: Tensor, matrix: Attention, steps: int) -> list[Tensor]:
+    """x, A x, ..., A^T x."""
+    powers = [x]
+    for _ in range(steps):
+        powers.append(matrix @ powers[-1])
+    return powers
+
+
+def _combined(powers: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    total = weights[0] * powers[0]
+    for weight, power in zip(weights[1:], powers[1:], strict=False):
+        total = total + weight * power
+    return total
+
+
+def _dataset(
+    found: Mapping[str, np.ndarray], mass: np.ndarray, axes: Mapping[str, list], **attrs: Any
+) -> xr.Dataset:
+    one = {"units": "1"}
+    dataset = xr.Dataset(
+        {
+            name: (tuple(axes), values, one | {"long_name": LONG_NAMES[name]})
+            for name, values in found.items()
+        },
+        coords={name: (name, labels, one | {"long_name": name}) for name, labels in axes.items()},
+    )
+    dataset["edge_mass"] = (
+        ("mask", "seed"),
+        mass,
+        one | {"long_name": "share of the attention that lies on edges, mean over the rows"},
+    )
+    formulas = {name: OPERATORS[name] for name in axes["operator"]}
+    dataset.attrs = provenance(
+        "smoothness after stacked and after diffused attention",
+        operators=json.dumps(formulas),
+        **attrs,
+    )
+    return dataset
