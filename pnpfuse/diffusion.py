@@ -15,13 +15,16 @@ from torch import Tensor
 from pnpfuse.fusion.arguments import check_choice, check_count, check_number
 
 FORMS = ("stack", "residual", "truncated", "renormalised", "iterated")
-MASKS = ("neighbours", "printed")
+MASKS = {
+    "neighbours": "softmax over the edges of each row, -inf elsewhere",
+    "printed": "softmax(M * softmax(Q K^T / sqrt(d))) over all nodes, M = 1 on edges, else 0",
+}
 
 # Numbers in one block of gathered rows: memory stays O(E + N d) where no gradient is recorded.
 _BLOCK_NUMBERS = 2**22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attention:
     """A row-stochastic matrix: weights on edges, and one weight a row for all nodes alike.
 

@@ -17,9 +17,9 @@ from pnpfuse.diffusion import MASKS, Attention, attention, coefficients, with_se
 from pnpfuse.fusion.arguments import check_choice, check_count
 from pnpfuse.provenance import provenance
 from pnpfuse_analysis import dirichlet_energy, knn_graph, rayleigh_quotient
-from pnpfuse_analysis.samples import as_samples, standardised
+from pnpfuse_analysis.samples import as_samples, as_tensor, standardised
 
-__all__ = ["OPERATORS", "energy_bounds", "smoothing_study"]
+__all__ = ["OPERATORS", "smoothing_study"]
 
 OPERATORS = {
     "gat": "T layers h <- A h, each with an attention of its own, computed from its input",
@@ -50,11 +50,11 @@ def smoothing_study(
     steps: Sequence[int] = (0, 1, 3, 5),
     xi: Sequence[float] = (0.1, 0.3, 0.5),
     operators: Sequence[str] = tuple(OPERATORS),
-    masks: Sequence[str] = MASKS,
+    masks: Sequence[str] = tuple(MASKS),
     projection: str = "random",
     norm: bool = False,
     standardise: bool = True,
-    graph: Tensor | np.ndarray | None = None,
+    edge_index: Tensor | np.ndarray | None = None,
     convention: str = "scope",
     seeds: int | Iterable[int] = 3,
 ) -> xr.Dataset:
@@ -85,11 +85,11 @@ def smoothing_study(
         that attention is uniform.
     norm : bool
         Normalise each sample of the outcome to mean 0 and variance 1 (layer norm without weights),
-        for "gat" after each layer.
+        at T = 0 too, and for "gat" after each layer.
     standardise : bool
         First give each column mean 0 and variance 1; constant columns are left out.
-    graph : edge_index of whole numbers, shape (2, E), optional
-        A graph of your own in place of the kNN graph; k has no effect then.
+    edge_index : Tensor or ndarray of whole numbers, shape (2, E), optional
+        A graph of your own, no edge twice, in place of the kNN graph; k has no effect then.
     convention : str
         Of the energy, see `pnpfuse_analysis.dirichlet_energy`.
     seeds : int or iterable of int
@@ -126,18 +126,20 @@ def smoothing_study(
         coefficients("residual", T, rate)  # refuses a bad T or xi
     check_choice("projection", projection, ("random", "none"))
     x = _matrix(features, standardise)  # (N, d)
-    if graph is None:
+    if edge_index is None:
         edges = knn_graph(x, check_count("k", k, most=len(x) - 1))  # (2, E)
     else:
-        edges = torch.as_tensor(graph, device=x.device)
-    before = smoothness(x, edges, convention)  # refuses a bad graph or convention
+        edges = as_tensor(edge_index, "edge_index").to(x.device)
+    # Refuses a bad graph or convention before anything else is done.
+    before = smoothness(_normalised(x) if norm else x, edges, convention)
     reach = with_self_loops(edges.long(), len(x))  # (2, E + N)
 
     found = {name: np.empty([len(labels) for labels in axes.values()]) for name in LONG_NAMES}
     mass = np.empty((len(axes["mask"]), len(axes["seed"])))
     for m, s in np.ndindex(mass.shape):
         maps = _projections(x.shape[1], projection, axes["seed"][s])
-        stacked, matrix = _gat(x, maps, reach, axes["mask"][m], max(axes["steps"]), norm)
+        layers = max(axes["steps"]) if "gat" in axes["operator"] else 0
+        stacked, matrix = _gat(x, maps, reach, axes["mask"][m], layers, norm)
         powers = _powers(x, matrix, max(axes["steps"]))
         mass[m, s] = matrix.edge_mass
         for o, v, t in np.ndindex(*(len(axes[name]) for name in ("operator", "xi", "steps"))):
@@ -150,7 +152,7 @@ def smoothing_study(
                 h = stacked[T]
             else:
                 h = _combined(powers, coefficients(operator, T, axes["xi"][v]))
-                h = layer_norm(h, h.shape[1:]) if norm else h
+                h = _normalised(h) if norm else h
             for name, value in smoothness(h, edges, convention).items():
                 found[name][o, m, v, s, t] = value
     found["energy_ratio"] = found["dirichlet_energy"] / before["dirichlet_energy"]
@@ -159,10 +161,12 @@ def smoothing_study(
         mass,
         axes,
         samples=f"{x.shape[0]} x {x.shape[1]}",
-        standardise=standardise,
-        graph="as given" if graph is not None else f"directed kNN, k = {k}, without self-loops",
+        columns="standardised" if standardise else "as given",
+        graph="as given"
+        if edge_index is not None
+        else f"directed kNN, k = {k}, without self-loops",
         attention=ATTENTIONS[projection],
-        norm=norm,
+        norm="layer norm of each sample" if norm else "none",
         convention=convention,
     )
 
@@ -181,51 +185,10 @@ def smoothness(x: Tensor, edges: Tensor, convention: str = "scope") -> dict[str,
     }
 
 
-def energy_bounds(
-    matrix: Attention, graph: Tensor | np.ndarray, *, form: str, steps: int, xi: float = 0.3
-) -> tuple[float, float]:
-    """Least and greatest factor by which a form can change the Dirichlet energy of any features.
-
-    Parameters
-    ----------
-    matrix : Attention
-        Of N nodes; the bounds hold for this one matrix. All is dense here: O(N^3).
-    graph : edge_index, shape (2, E)
-        On which energies are measured, connected if its directions are left aside.
-    form, steps, xi
-        As for `pnpfuse.diffusion.coefficients`.
-
-    Returns
-    -------
-    least, greatest : float
-        Both are reached, by the first and last generalised eigenvector of (P^T L P, L), where
-        P = sum_t c_t A^t and L is the Laplacian of the graph. For symmetric A that commutes with L
-        they are the least and greatest p(a)^2 over the eigenvalues a but one 1; of an attention
-        of another kind, nothing but this computation tells.
-
-    Raises
-    ------
-    ValueError
-        If the graph is not connected, so that features exist which have no energy to begin with.
-    """
-    A = matrix.dense().double()  # (N, N)
-    powers = [torch.linalg.matrix_power(A, t) for t in range(check_count("steps", steps, 0) + 1)]
-    P = _combined(powers, coefficients(form, steps, xi))
-    i, j = torch.as_tensor(graph, device=A.device)
-    W = torch.zeros_like(A).index_put((i, j), torch.ones_like(i, dtype=A.dtype), accumulate=True)
-    W = (W + W.T) / 2
-    w, V = torch.linalg.eigh(torch.diag(W.sum(1)) - W)
-    if len(w) < 2 or w[1] <= 1e-9 * w[-1]:
-        raise ValueError("graph must be connected; found several components, or a single node")
-    root = w[1:].sqrt()
-    seen = (root[:, None] * V[:, 1:].T) @ P @ (V[:, 1:] / root)  # (N - 1, N - 1)
-    factors = torch.linalg.svdvals(seen).square()
-    return float(factors[-1]), float(factors[0])
-
-
-def several(name: str, given: Iterable[Any]) -> list[Any]:
-    """The entries of an axis, at least one and all different."""
-    listed = [given] if isinstance(given, str) else list(given)
+def several(name: str, given: Any) -> list[Any]:
+    """The entries of an axis, at least one and all different; one alone may stand for itself."""
+    alone = isinstance(given, str) or not isinstance(given, Iterable)
+    listed = [given] if alone else list(given)
     if not listed or len(set(listed)) < len(listed):
         raise ValueError(f"{name} must hold different values, at least one; found {given!r}")
     return listed
@@ -278,16 +241,18 @@ def _gat(
     norm: bool,
 ) -> tuple[list[Tensor], Attention]:
     """Features after 0, 1, ... layers with their own attention; the attention of the first."""
-    outcomes = [x]
+    h, outcomes, matrices = x, [_normalised(x) if norm else x], []
     for _ in range(max(1, steps)):
-        h = outcomes[-1]
         query, key = (h @ W.to(h) for W in next(maps))  # (N, p)
-        matrix = attention(query, key, reach, mask=mask)
-        if h is x:
-            first = matrix
-        h = matrix @ h
-        outcomes.append(layer_norm(h, h.shape[1:]) if norm else h)
-    return outcomes, first
+        matrices.append(attention(query, key, reach, mask=mask))
+        h = matrices[-1] @ h
+        h = _normalised(h) if norm else h
+        outcomes.append(h)
+    return outcomes, matrices[0]
+
+
+def _normalised(x: Tensor) -> Tensor:
+    return layer_norm(x, x.shape[1:])
 
 
 def _powers(x: Tensor, matrix: Attention, steps: int) -> list[Tensor]:
@@ -321,10 +286,10 @@ def _dataset(
         mass,
         one | {"long_name": "share of the attention that lies on edges, mean over the rows"},
     )
-    formulas = {name: OPERATORS[name] for name in axes["operator"]}
     dataset.attrs = provenance(
         "smoothness after stacked and after diffused attention",
-        operators=json.dumps(formulas),
+        operators=json.dumps({name: OPERATORS[name] for name in axes["operator"]}),
+        masks=json.dumps({name: MASKS[name] for name in axes["mask"]}),
         **attrs,
     )
     return dataset

@@ -178,8 +178,8 @@ def retrained_study(
         "xi": xi,
         "k": check_count("k", k),
         "width": check_count("width", width),
+        "mask": check_choice("mask", mask, MASKS),
     }
-    options["mask"] = check_choice("mask", mask, MASKS)
     batch_size = check_count("batch_size", batch_size, least=2)
     epochs, lr = check_count("epochs", epochs), check_rate("lr", lr)
     where = choose_device(device)
