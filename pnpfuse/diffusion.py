@@ -124,7 +124,8 @@ def attention(query: Tensor, key: Tensor, edges: Tensor, *, mask: str = "neighbo
         return Attention(edges, raised / nothing.index_add(0, i, raised)[i], nothing)
     rows = _blocks(len(query), len(query))
     norm = torch.cat([(query[p] @ key.T).logsumexp(1) for p in rows])  # (N,)
-    extra = (logits - norm[i]).exp().expm1()  # (E,), what a neighbour has above exp(0) = 1
+    # What a neighbour has above exp(0) = 1. A share above 1 would be rounding, and may overflow.
+    extra = (logits - norm[i]).clamp(max=0).exp().expm1()  # (E,)
     total = nothing.index_add(0, i, extra) + len(query)  # (N,)
     return Attention(edges, extra / total[i], 1 / total)
 

@@ -122,6 +122,8 @@ def smoothing_study(
     }
     for name in axes["operator"]:
         check_choice("operators", name, OPERATORS)
+    for name in axes["mask"]:
+        check_choice("masks", name, MASKS)
     for T, rate in product(axes["steps"], axes["xi"]):
         coefficients("residual", T, rate)  # refuses a bad T or xi
     check_choice("projection", projection, ("random", "none"))

@@ -186,17 +186,17 @@ def retrained_study(
     train, test = (_rows(part, where) for part in (views.train, views.test))
     sizes = train[0].shape[1], views.classes
     plans = list(product(*axes.values()))
-    for operator, _, T in plans:
-        Propagated(*sizes, operator, T, **options)  # refuses what it cannot do before any training
     found = {name: np.empty([len(labels) for labels in axes.values()]) for name in LONG_NAMES}
-    for at, (operator, seed, T) in zip(np.ndindex(found["accuracy"].shape), plans, strict=True):
-        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+        for operator, _, T in plans:
+            Propagated(*sizes, operator, T, **options)  # refuses what it cannot do at once
+        for at, (operator, seed, T) in zip(np.ndindex(found["accuracy"].shape), plans, strict=True):
             torch.manual_seed(seed)
             model = Propagated(*sizes, operator, T, **options).to(where)
             # Shuffled by a generator of its own: at T = 0 several operators are the same network.
             _train(model, *train, epochs, batch_size, lr, torch.Generator().manual_seed(seed))
-        for name, value in _measured(model, *test, batch_size, convention).items():
-            found[name][at] = value
+            for name, value in _measured(model, *test, batch_size, convention).items():
+                found[name][at] = value
     one = {"units": "1"}
     return xr.Dataset(
         {n: (tuple(axes), X, one | {"long_name": LONG_NAMES[n]}) for n, X in found.items()},

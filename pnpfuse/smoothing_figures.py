@@ -54,9 +54,10 @@ def smoothing_figure(study: xr.Dataset) -> Figure:
     for axis, name in zip(figure.subplots(1, len(shown)), shown, strict=True):
         for i, operator in enumerate(study["operator"].values):
             line = study[name].sel(operator=operator)  # (seed, steps)
-            spread = line.std("seed", ddof=1) if line.sizes["seed"] > 1 else None
+            mean = line.mean("seed").values
+            spread = line.std("seed", ddof=1).values if line.sizes["seed"] > 1 else None
             axis.errorbar(
-                line["steps"], line.mean("seed"), yerr=spread, marker="o", ms=3, capsize=2,
+                line["steps"].values, mean, yerr=spread, marker="o", ms=3, capsize=2,
                 ls="-" if i < len(CYCLE) else "--", color=CYCLE[i % len(CYCLE)],
                 label=str(operator),
             )  # fmt: skip
