@@ -143,7 +143,7 @@ def smoothing_study(
         layers = max(axes["steps"]) if "gat" in axes["operator"] else 0
         stacked, matrix = _gat(x, maps, reach, axes["mask"][m], layers, norm)
         powers = _powers(x, matrix, max(axes["steps"]))
-        mass[m, s] = matrix.edge_mass
+        mass[m, s] = float(matrix.edge_mass)
         for o, v, t in np.ndindex(*(len(axes[name]) for name in ("operator", "xi", "steps"))):
             operator, T = axes["operator"][o], axes["steps"][t]
             if v and operator in ("gat", "stack"):  # xi is nothing to them

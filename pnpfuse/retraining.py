@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, elu
 
-from pnpfuse.diffusion import MASKS, Attention, attention, coefficients, propagate, with_self_loops
+from pnpfuse.diffusion import MASKS, Attention, attention, coefficients, propagate
 from pnpfuse.fusion.arguments import check_choice, check_count
 from pnpfuse.fusion.encoders import Standardise
 from pnpfuse.optimisers import check_rate
@@ -104,7 +104,8 @@ class Propagated(nn.Module):
 
     def propagated(self, h: Tensor, edges: Tensor) -> Tensor:
         """h (batch, width) after T steps over a graph (2, E) without self-loops."""
-        reach = with_self_loops(edges, len(h))
+        own = torch.arange(len(h), device=h.device)
+        reach = torch.cat((edges, own.expand(2, -1)), dim=1)
         if not self.operator.startswith("gat"):
             form = self.operator
             return propagate(h, self._attention(0, h, reach), self.steps, form=form, xi=self.xi)

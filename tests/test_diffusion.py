@@ -119,6 +119,14 @@ def test_two_forms_have_one_limit():
         torch.testing.assert_close(found, limit, rtol=1e-12, atol=1e-13)
 
 
+def test_how_far_the_residual_can_fall_behind_its_own_first_term():
+    """The .69, .76, .78 of docs/oversmoothing.md: least energy over that at T = 0, (1 + xi)^2."""
+    xi, a = np.linspace(5e-4, 1 - 5e-4, 2000)[:, None], np.linspace(-1, 1, 401)
+    for steps, least in ((1, 0.686), (3, 0.756), (5, 0.782)):
+        factor = naive.ring_factor("residual", a, steps, xi)
+        assert ((factor / (1 + xi)) ** 2).min() == pytest.approx(least, abs=5e-4)
+
+
 def test_bounds_of_symmetric_attention_are_its_eigenvalues():
     ring, _, _ = naive.ring(12, 1)
     a = (1 + 2 * np.cos(2 * np.pi * np.arange(1, 12) / 12)) / 3
