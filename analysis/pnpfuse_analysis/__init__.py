@@ -3,10 +3,11 @@
 Tensors come in on any device, NumPy arrays too; results stay on the device of their input.
 """
 
+from .entropies import entropy
 from .estimate import Estimate
 from .gradients import GradReport, grad_cosine
 from .graphs import dirichlet_energy, knn_graph, rayleigh_quotient
-from .information import entropy, mutual_information
+from .information import mutual_information
 
 __all__ = [
     "Estimate",
