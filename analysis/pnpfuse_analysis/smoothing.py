@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from .angles import mean_average_distance
-from .edges import Direction, Graph, as_graph
+from .edges import Direction, as_graph
 from .graph_formats import GraphLike
 from .graphs import Convention, dirichlet_energy, rayleigh_quotient
-from .samples import Array
+from .samples import Array, as_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,30 +121,38 @@ def smoothing_profile(
         If there are no layers, one is not of shape (V, d) with the same V as the first, or as
         `dirichlet_energy`.
     """
-    if isinstance(layers, Mapping):
-        names, features = tuple(map(str, layers)), list(layers.values())
-    else:
-        features = list(layers)
-        names = tuple(str(number) for number in range(len(features)))
-    if not features:
-        raise ValueError("layers must hold features of at least one layer, found none")
-    first = _one_graph(features[0], edge_index, edge_weight, direction)
+    features = _named(layers)
+    first = as_graph(next(iter(features.values())), edge_index, edge_weight, direction=direction)
     rows = []
     with torch.no_grad():
-        for name, x in zip(names, features, strict=True):
-            if x.ndim > 2 or len(x) != first.count:
-                raise ValueError(
-                    f"layers must all have shape (V, d) = ({first.count}, d), found "
-                    f"{tuple(x.shape)} for layer {name}"
-                )
+        for x in features.values():
             graph = as_graph(x, first.edges, first.weight)
             energy = dirichlet_energy(
                 graph.x, graph.edges, graph.weight, convention=convention, chunk=chunk
             )
             rows.append(torch.stack((energy, *_whatever_the_scale(graph, chunk).values())))
     energy, rayleigh, distance, rank = torch.stack(rows, 1)
-    slope = _log_slope(energy)
-    return SmoothingProfile(names, energy, rayleigh, distance, rank, slope, convention)
+    return SmoothingProfile(
+        names=tuple(features),
+        energy=energy,
+        rayleigh=rayleigh,
+        mean_average_distance=distance,
+        effective_rank=rank,
+        log_slope=_log_slope(energy),
+        convention=convention,
+    )
+
+
+def _named(layers):
+    """Features by the name of their layer, or its number: {name: (V, d)}."""
+    pairs = layers.items() if isinstance(layers, Mapping) else enumerate(layers)
+    found = {str(name): as_tensor(x, f"layers[{name!r}]") for name, x in pairs}
+    if not found:
+        raise ValueError("layers must hold features of at least one layer, found none")
+    shapes = [tuple(x.shape) for x in found.values()]
+    if any(len(shape) not in (1, 2) or shape[0] != shapes[0][0] for shape in shapes):
+        raise ValueError(f"layers must all have shape (V, d) with the same V, found {shapes}")
+    return found
 
 
 def smoothing_report(
@@ -181,7 +189,12 @@ def smoothing_report(
         As `dirichlet_energy`, or if x has three axes.
     """
     with torch.no_grad():
-        graph = _one_graph(x, edge_index, edge_weight, "as_given")
+        graph = as_graph(x, edge_index, edge_weight)
+        if x.ndim == 3:
+            raise ValueError(
+                f"x must have shape (V, d) or (V,), found {tuple(x.shape)}; report on one set at a "
+                "time"
+            )
         edges, weight = graph.edges, graph.weight
         measures = {
             name: dirichlet_energy(graph.x, edges, weight, convention=name, chunk=chunk)
@@ -197,16 +210,6 @@ def smoothing_report(
         )
         values = torch.stack(tuple(measures.values())).tolist()
     return _counts(graph) | dict(zip(measures, values, strict=True))
-
-
-def _one_graph(x, edge_index, edge_weight, direction) -> Graph:
-    """The graph of features (V, d), whatever batch it was in."""
-    graph = as_graph(x, edge_index, edge_weight, direction=direction)
-    if x.ndim == 3:
-        raise ValueError(
-            f"x must have shape (V, d) or (V,) here, found {tuple(x.shape)}; give one set at a time"
-        )
-    return graph
 
 
 def _counts(graph):
