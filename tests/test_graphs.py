@@ -317,6 +317,14 @@ def test_features_that_are_not_finite_give_nan(bad, row):
             assert math.isfinite(float(apart[0]))
 
 
+@pytest.mark.parametrize("factor", [1e-300, 1e-170, 1e160, 1e300])
+def test_root_energy_in_extreme_units(factor):
+    x, edges = noise(30, 4), random_graph(30, 90, seed=4)
+    plain = dirichlet_energy(x, edges, convention="sqrt")
+    found = dirichlet_energy(factor * x, edges, convention="sqrt")
+    assert float(found) == pytest.approx(factor * float(plain), rel=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["comb", "sym"])
 @pytest.mark.parametrize("factor", [1e-300, 1e-170, 1e160, 1e300])
 def test_rayleigh_quotient_in_extreme_units(kind, factor):

@@ -97,5 +97,5 @@ def _to_all(graph, unit, aimed):
     one = aimed.to(unit.dtype)
     nodes = graph.by_graph(one)
     mean = graph.by_graph(unit) / nodes.clamp(min=1)[:, None]
-    spread = graph.by_graph((unit - mean[graph.owner]).square().sum(1) * one)
+    spread = graph.by_graph((unit - graph.to_nodes(mean)).square().sum(1) * one)
     return spread / (nodes - 1).clamp(min=0)

@@ -62,6 +62,10 @@ class Graph:
             return values.sum(0, keepdim=True)
         return values.new_zeros(self.graphs).index_add(0, self.owner[self.edges[0]], values)
 
+    def to_nodes(self, values: Tensor) -> Tensor:
+        """Hand values of the graphs (graphs, ...) to their nodes: (V, ...), or (1, ...) for one."""
+        return values if self.graphs == 1 else values[self.owner]
+
     def flaw(self) -> Tensor:
         """Return 0 for each graph, NaN where a feature is not finite: (graphs,)."""
         return self.by_graph((self.x.detach() * 0).sum(1).to(self.weight.dtype))

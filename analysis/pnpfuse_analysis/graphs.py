@@ -142,9 +142,13 @@ def dirichlet_energy(
     """
     check_choice(convention, "convention", ("scope", "edge_mean", "trace", "sym", "rw", "sqrt"))
     graph = as_graph(x, edge_index, edge_weight, direction=direction, batch=batch, mask=mask)
-    nodes, factor = graph.x, graph.weight
+    nodes, factor, scale = graph.x, graph.weight, 1
     if convention == "sym":
         nodes = nodes.to(factor.dtype) * inverse_root(degrees(graph))[:, None]
+    elif convention == "sqrt":
+        # The root of 1e-400 is a number again.
+        scale = _square_scales(graph)
+        nodes = nodes.to(factor.dtype) * graph.to_nodes(scale)[:, None]
     elif convention == "rw":
         out = factor.new_zeros(graph.count).index_add(0, graph.edges[0], factor)[graph.edges[0]]
         factor = factor / torch.where(out > 0, out, 1)
@@ -157,7 +161,7 @@ def dirichlet_energy(
         energy = total / graph.by_edges(graph.weight)
     else:
         energy = total / torch.bincount(graph.owner, minlength=graph.graphs)
-    return graph.result(_root(energy) if convention == "sqrt" else energy)
+    return graph.result(_root(energy) / scale if convention == "sqrt" else energy)
 
 
 def _root(energy):
@@ -210,7 +214,7 @@ def rayleigh_quotient(
     graph = as_graph(x, edge_index, edge_weight, direction=direction, batch=batch, mask=mask)
     nodes = graph.x.to(graph.weight.dtype)
     # The quotient does not change, but squares of 1e200 would overflow.
-    nodes = nodes * _square_scales(graph)[graph.owner, None]
+    nodes = nodes * graph.to_nodes(_square_scales(graph))[:, None]
     kernel, scaled = torch.ones_like(nodes[:, :1]), nodes
     if laplacian == "sym":
         degree = degrees(graph)
@@ -221,10 +225,10 @@ def rayleigh_quotient(
         size = torch.where(size > 0, size, 1)
         # Twice: the first pass leaves the rounding of a large offset behind.
         for _ in range(2):
-            rest = rest - kernel * (graph.by_graph(kernel * rest) / size)[graph.owner]
+            rest = rest - kernel * graph.to_nodes(graph.by_graph(kernel * rest) / size)
         # What is below the rounding of a column is nothing: 0/0 must not come out as a number.
         floor = (8 * torch.finfo(rest.dtype).eps) ** 2 * graph.by_graph(nodes.square())
-        kept = (graph.by_graph(rest.square()) > floor)[graph.owner]
+        kept = graph.to_nodes(graph.by_graph(rest.square()) > floor)
         rest, scaled = torch.where(kept, rest, 0), torch.where(kept, scaled, 0)
     squares = squared_differences(scaled, graph.edges, chunk) * graph.weight
     return graph.result(graph.by_edges(squares) / 2 / graph.by_graph(rest.square().sum(1)))
