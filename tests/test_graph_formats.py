@@ -192,11 +192,11 @@ def test_graphs_of_other_kinds_are_refused(graph, message):
         (-SQUARE.to_sparse(), "edge_weight must be finite and not negative"),
         (scipy.sparse.diags_array(np.full(COUNT, math.nan)), "edge_weight must be finite"),
         ((SQUARE * 1j).to_sparse(), "edge_weight must be real"),
-        (torch.ones(COUNT, COUNT, 2).to_sparse(2), r"edge_weight must have shape \(144,\)"),
+        (torch.ones(COUNT, COUNT, 2).to_sparse(2), r"as a sparse matrix .* \(12, 12, 2\)"),
     ],
 )
 def test_values_that_are_no_weights_are_refused(graph, message):
-    with pytest.raises(ValueError, match=message if "144" not in message else "edge_"):
+    with pytest.raises(ValueError, match=message):
         dirichlet_energy(torch.ones(COUNT, 2), graph)
 
 

@@ -68,8 +68,8 @@ def test_distance_without_a_graph_is_over_all_pairs():
 def test_distances_with_a_known_angle():
     pair = torch.tensor([[0, 1], [1, 0]])
     for angle in (0.0, 1e-6, 0.3, math.pi / 2, 3.0, math.pi):
-        x = torch.tensor([[2.0, 0.0], [3 * math.cos(angle), 3 * math.sin(angle)]]).double()
-        x[1] = 3 * torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
+        turned = [3 * math.cos(angle), 3 * math.sin(angle)]
+        x = torch.tensor([[2.0, 0.0], turned], dtype=torch.float64)
         expected = 2 * math.sin(angle / 2) ** 2  # 1 - cos, which has no digits at 1e-6
         for graph in (pair, pair[:, :1], None):
             assert float(mean_average_distance(x, graph)) == pytest.approx(expected, rel=1e-9)
