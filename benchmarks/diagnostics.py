@@ -27,11 +27,12 @@ PEERS = ("torch", "scikit-learn", "npeet-plus", "ennemi", "infomeasure", "torch-
 
 def line(row):
     """One row as a line of text."""
-    text = f"{row['line']}: {1e3 * row['here']:.3g} ms"
+    text = row["line"]
+    if row.get("here") is not None:
+        text += f": {1e3 * row['here']:.3g} ms"
     for other in ("peer", "floor"):
         if other in row:
-            name, seconds = row[other]
-            text += f", {name} {1e3 * seconds:.3g} ms"
+            text += f", {row[other]['name']} {1e3 * row[other]['seconds']:.3g} ms"
     if row.get("ratio") is not None:
         text += f", ratio {row['ratio']:.3g}"
     return text + (f" (goal {row['goal']})" if row.get("goal") else "")
