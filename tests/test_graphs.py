@@ -1,11 +1,12 @@
 import math
 
-import naive_analysis as naive
+import naive_graphs as naive
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.csgraph import laplacian
 from sklearn.neighbors import kneighbors_graph
 
 from pnpfuse_analysis import dirichlet_energy, knn_graph, rayleigh_quotient
@@ -158,6 +159,56 @@ def test_the_directed_quadratic_form_is_not_the_energy():
     assert abs(form / energy - 1) > 0.05
 
 
+@pytest.mark.parametrize("normed", [False, True])
+def test_trace_agrees_with_the_laplacian_of_scipy(normed):
+    edges = knn_graph(noise(40, 3), 5, symmetric=True)
+    x, dense = noise(40, 4, seed=1), naive.weights(edges, 40)
+    lap = laplacian(dense, normed=normed)
+    expected = np.trace(x.numpy().T @ lap @ x.numpy())
+    found = dirichlet_energy(x, edges, convention="sym" if normed else "trace")
+    assert float(found) == pytest.approx(expected, rel=1e-12)
+    quotient = rayleigh_quotient(x, edges, laplacian="sym" if normed else "comb", centre=False)
+    assert float(quotient) == pytest.approx(expected / float(x.square().sum()), rel=1e-12)
+
+
+def test_directions_of_a_graph_of_neighbours():
+    # The pairs of a directed graph: an edge either has its reverse or not.
+    x = noise(300, 8)
+    edges = knn_graph(x, 5)
+    stored = set(map(tuple, edges.T.tolist()))
+    square = {(i, j): float((x[i] - x[j]).square().sum()) for i, j in stored}
+    both = {pair for pair in stored if pair[::-1] in stored}
+    assert 0.2 < len(both) / len(stored) < 0.9
+    given, one_way = sum(square.values()), sum(square[pair] for pair in stored - both)
+    expected = {
+        "as_given": given,
+        "union": given + one_way,
+        "mutual": given - one_way,
+    }
+    for direction, total in expected.items():
+        found = dirichlet_energy(x, edges, direction=direction)
+        assert float(found) == pytest.approx(total / 300, rel=1e-12), direction
+        apart = dirichlet_energy(x, edges, direction=direction, convention="edge_mean")
+        pairs = len(stored) + {"as_given": 0, "union": 1, "mutual": -1}[direction] * (
+            len(stored) - len(both)
+        )
+        assert float(apart) == pytest.approx(total / pairs, rel=1e-12), direction
+
+
+def test_duplicates_loops_and_isolated_nodes():
+    x, plain = noise(6, 3), ring(5)  # node 5 is isolated
+    base = {c: float(dirichlet_energy(x, plain, convention=c)) for c in CONVENTIONS}
+    assert base["scope"] == pytest.approx(float(dirichlet_energy(x[:5], plain)) * 5 / 6, rel=1e-13)
+    twice = torch.cat((plain, plain), 1)
+    looped = torch.cat((plain, torch.arange(6).repeat(2, 1)), 1)
+    for convention, factor in {"scope": 2, "trace": 2, "edge_mean": 1, "sym": 1, "rw": 1}.items():
+        found = dirichlet_energy(x, twice, convention=convention)
+        assert float(found) == pytest.approx(factor * base[convention], rel=1e-12)
+    for convention, factor in {"scope": 1, "trace": 1, "edge_mean": 10 / 16, "rw": 2 / 3}.items():
+        found = dirichlet_energy(x, looped, convention=convention)
+        assert float(found) == pytest.approx(factor * base[convention], rel=1e-12)
+
+
 def test_batch_gives_each_graph_its_own_energy():
     x = noise(20, 3)
     edges = torch.cat((ring(8), ring(12) + 8), 1)
@@ -179,6 +230,33 @@ def test_energy_has_the_right_gradient(convention):
     assert torch.autograd.gradcheck(
         lambda x, w: dirichlet_energy(x, edges, w, convention=convention, chunk=7), (x, weight)
     )
+
+
+def test_energy_has_the_right_second_derivative():
+    edges, x = random_graph(5, 12, seed=6), noise(5, 2, seed=7).requires_grad_()
+    weight = (noise(12, seed=8) ** 2 + 0.1).requires_grad_()
+    assert torch.autograd.gradgradcheck(
+        lambda x, w: dirichlet_energy(x, edges, w, chunk=7) ** 2, (x, weight)
+    )
+    lap = naive.laplacian(naive.weights(edges, 5, weight.detach().numpy()))
+    second = torch.autograd.functional.hessian(
+        lambda x: dirichlet_energy(x, edges, weight, convention="trace"), x[:, 0]
+    )
+    np.testing.assert_allclose(second.detach().numpy(), 2 * lap, atol=1e-12)
+
+
+def test_a_recorded_gradient_keeps_no_differences():
+    edges, kept = random_graph(50, 4000, seed=1), []
+    x = noise(50, 32).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.append(t.numel()) or t, lambda t: t
+    ):
+        energy = dirichlet_energy(x, edges)
+    assert sum(kept) < 5 * 4000
+    (slope,) = torch.autograd.grad(energy, x)
+    assert torch.equal(torch.func.grad(lambda x: dirichlet_energy(x, edges))(x), slope)
+    plain = (x[edges[0]] - x[edges[1]]).square().sum() / 50
+    torch.testing.assert_close(slope, torch.autograd.grad(plain, x)[0], rtol=1e-12, atol=1e-12)
 
 
 def test_rayleigh_quotient_has_the_right_gradient():
@@ -237,6 +315,14 @@ def test_features_that_are_not_finite_give_nan(bad, row):
         assert math.isnan(float(apart[row // 6]))
         if row == 6:
             assert math.isfinite(float(apart[0]))
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-170, 1e160, 1e300])
+def test_root_energy_in_extreme_units(factor):
+    x, edges = noise(30, 4), random_graph(30, 90, seed=4)
+    plain = dirichlet_energy(x, edges, convention="sqrt")
+    found = dirichlet_energy(factor * x, edges, convention="sqrt")
+    assert float(found) == pytest.approx(factor * float(plain), rel=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["comb", "sym"])
@@ -379,8 +465,8 @@ def test_wrong_options_are_refused(options, message):
 
 
 def test_wrong_features_are_refused():
-    with pytest.raises(ValueError, match=r"x must hold real node features of shape \(V, d\)"):
-        dirichlet_energy(torch.ones(2, 2, 2), ring(2))
+    with pytest.raises(ValueError, match=r"x must hold real node features .*\(2, 2, 2, 2\)"):
+        dirichlet_energy(torch.ones(2, 2, 2, 2), ring(2))
     with pytest.raises(ValueError, match="laplacian must be one of"):
         rayleigh_quotient(torch.ones(4), ring(4), laplacian="rw")
     with pytest.raises(ValueError, match="k must be below"):

@@ -27,6 +27,8 @@ class Estimate:
         95 % interval for the sampling error, if one was asked for. It does not cover bias either.
     null_mean, p_value : float or None
         Mean over permuted samples, and the one-sided p-value (1 + #{null >= value}) / (1 + null).
+    n_sweep : tuple of (int, float), or None
+        (n, estimate) at N, N/2, N/4 ..., if asked for: where it drifts, bias is left.
     local : Tensor of shape (N,) or None
         Contribution of each sample in nats, float64, on the device of the input; its mean is
         `value`, but for a bias correction, which is spread evenly.
@@ -54,6 +56,7 @@ class Estimate:
     ci: tuple[float, float] | None = None
     null_mean: float | None = None
     p_value: float | None = None
+    n_sweep: tuple[tuple[int, float], ...] | None = None
     local: Tensor | None = None
     units: str = "nats"
     kind: Kind = "estimate"

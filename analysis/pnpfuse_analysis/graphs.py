@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .edges import (
-    Direction,
-    as_batch,
-    as_edges,
-    as_nodes,
-    as_weight,
-    degrees,
-    inverse_root,
-    symmetric_graph,
-)
+from .differences import squared_differences
+from .edges import Direction, as_graph, degrees, inverse_root
+from .graph_formats import GraphLike
 from .neighbours import Engine, nearest
-from .samples import Array, as_samples, check_choice, check_count, square_scale
+from .samples import Array, as_samples, check_choice
 
 Convention = Literal["scope", "edge_mean", "trace", "sym", "rw", "sqrt"]
-
-# Numbers in one block of edge differences: as much as a CPU's cache holds, more elsewhere.
-_BLOCK_NUMBERS = {"cpu": 2**17}
-_BLOCK_NUMBERS_ELSEWHERE = 2**24
 
 
 def knn_graph(x: Array, k: int = 10, *, symmetric: bool = False, engine: Engine = "auto") -> Tensor:
@@ -69,12 +59,13 @@ def knn_graph(x: Array, k: int = 10, *, symmetric: bool = False, engine: Engine 
 
 def dirichlet_energy(
     x: Array,
-    edge_index: Tensor | NDArray[Any],
+    edge_index: GraphLike,
     edge_weight: Array | None = None,
     *,
     convention: Convention = "scope",
     direction: Direction = "as_given",
     batch: Tensor | NDArray[Any] | None = None,
+    mask: Tensor | NDArray[Any] | None = None,
     chunk: int | None = None,
 ) -> Tensor:
     """Return how much features differ along the edges of a graph.
@@ -106,12 +97,15 @@ def dirichlet_energy(
 
     Parameters
     ----------
-    x : Tensor or ndarray, shape (V, d) or (V,)
-        Node features of any real dtype. The result is differentiable in x and edge_weight.
-    edge_index : Tensor or ndarray of whole numbers, shape (2, E)
-        Row 0 the source i, row 1 its neighbour j.
+    x : Tensor or ndarray, shape (V, d), (V,) or (B, V, d)
+        Node features of any real dtype; with three axes B sets of them on the same graph. The
+        result is differentiable in x and the weights.
+    edge_index : Tensor or ndarray of whole numbers, shape (2, E); sparse matrix; or object
+        Row 0 the source i, row 1 its neighbour j. Or a sparse matrix (V, V) of torch or SciPy, in
+        which the entry (i, j) is the weight of the edge (i, j), or an object like PyTorch
+        Geometric's `Data`, with an `edge_index` and perhaps `edge_weight` and `batch`.
     edge_weight : Tensor or ndarray, shape (E,), optional
-        Non-negative weights; None for 1.
+        Non-negative weights; None for those of the graph, or 1 where it has none.
     convention : str
         As above.
     direction : {"as_given", "union", "mutual"}
@@ -119,9 +113,12 @@ def dirichlet_energy(
         replaced by the symmetric max(W, W^T) or min(W, W^T).
     batch : Tensor or ndarray of whole numbers, shape (V,), optional
         Graph 0 ... B - 1 that each node belongs to, B <= V; V and the sums are then per graph.
+    mask : Tensor or ndarray of bool, shape (V,) or (B, V), optional
+        True at the nodes that are there. The others leave V, and take their edges with them.
     chunk : int, optional
-        Edges to a block; None fits the block to the machine. Beyond a copy of x, memory is
-        O(chunk d), but O(E d) where a gradient is recorded.
+        Edges to a block; None fits the block to a byte budget. Memory is O(E + chunk d), also
+        where a gradient is recorded, beyond the gradient itself; O(B E) for x of three axes; and
+        O(V d) for a copy of x for sym.
 
     Returns
     -------
@@ -135,7 +132,8 @@ def dirichlet_energy(
     ------
     ValueError
         On wrong types, shapes or dtypes, node or graph numbers outside 0 ... V - 1, negative or
-        non-finite weights, edges between graphs of a batch, or an unknown convention or direction.
+        non-finite weights, weights given twice, edges between graphs of a batch, a batch beside x
+        of three axes, or an unknown convention or direction.
 
     References
     ----------
@@ -143,44 +141,46 @@ def dirichlet_energy(
     arXiv:2303.10993, for scope; Chung, "Spectral graph theory", ch. 1, for sym.
     """
     check_choice(convention, "convention", ("scope", "edge_mean", "trace", "sym", "rw", "sqrt"))
-    check_choice(direction, "direction", ("as_given", "union", "mutual"))
-    nodes = as_nodes(x)
-    edges = as_edges(edge_index, nodes)
-    weight = as_weight(edge_weight, edges, nodes)
-    count = nodes.shape[0]
-    if direction != "as_given":
-        edges, weight = symmetric_graph(edges, weight, count, direction)
-    graph = as_batch(batch, edges, nodes)
-    graphs = 1 if batch is None else int(graph.max()) + 1
-    # Isolated nodes are in no difference, but their NaN counts as well.
-    flaw = torch.where(torch.isfinite(nodes).all(1), 0.0, torch.nan).to(nodes)
-
-    factor = weight
+    graph = as_graph(x, edge_index, edge_weight, direction=direction, batch=batch, mask=mask)
+    nodes, factor, scale = graph.x, graph.weight, 1
     if convention == "sym":
-        nodes = nodes * inverse_root(degrees(edges, weight, count))[:, None]
+        nodes = nodes.to(factor.dtype) * inverse_root(degrees(graph))[:, None]
+    elif convention == "sqrt":
+        # The root of 1e-400 is a number again.
+        scale = _square_scales(graph)
+        nodes = nodes.to(factor.dtype) * graph.to_nodes(scale)[:, None]
     elif convention == "rw":
-        out = weight.new_zeros(count).index_add(0, edges[0], weight)[edges[0]]
-        factor = weight / torch.where(out > 0, out, 1)
-    total = _edge_sum(nodes, edges, factor, graph, graphs, chunk).index_add(0, graph, flaw)
+        out = factor.new_zeros(graph.count).index_add(0, graph.edges[0], factor)[graph.edges[0]]
+        factor = factor / torch.where(out > 0, out, 1)
+    total = graph.by_edges(squared_differences(nodes, graph.edges, chunk) * factor)
+    # Isolated nodes are in no difference, but their NaN counts as well.
+    total = total + graph.flaw()
     if convention in ("trace", "sym", "rw"):
         energy = total / 2
     elif convention == "edge_mean":
-        energy = total / total.new_zeros(graphs).index_add(0, graph[edges[0]], weight)
+        energy = total / graph.by_edges(graph.weight)
     else:
-        energy = total / torch.bincount(graph, minlength=graphs)
-        if convention == "sqrt":
-            # The root has no finite slope at 0, where the energy is flat anyway: gradient 0 there.
-            still = energy == 0
-            energy = torch.where(still, 0, torch.where(still, 1, energy).sqrt())
-    return energy[0] if batch is None else energy
+        energy = total / torch.bincount(graph.owner, minlength=graph.graphs)
+    return graph.result(_root(energy) / scale if convention == "sqrt" else energy)
+
+
+def _root(energy):
+    """Square root with the gradient 0 at 0, where the energy is flat and the root has a cusp."""
+    still = energy == 0
+    return torch.where(still, 0, torch.where(still, 1, energy).sqrt())
 
 
 def rayleigh_quotient(
     x: Array,
-    edge_index: Tensor | NDArray[Any],
+    edge_index: GraphLike,
+    edge_weight: Array | None = None,
     *,
     laplacian: Literal["comb", "sym"] = "comb",
     centre: bool = True,
+    direction: Direction = "as_given",
+    batch: Tensor | NDArray[Any] | None = None,
+    mask: Tensor | NDArray[Any] | None = None,
+    chunk: int | None = None,
 ) -> Tensor:
     """Return the energy of features relative to their size: their mean graph frequency.
 
@@ -190,66 +190,60 @@ def rayleigh_quotient(
 
     Parameters
     ----------
-    x : Tensor or ndarray, shape (V, d) or (V,)
-        Node features of any real dtype. The result is differentiable in x.
-    edge_index : Tensor or ndarray of whole numbers, shape (2, E)
+    x, edge_index, edge_weight, direction, batch, mask, chunk
         As in `dirichlet_energy`; an undirected graph has both directions stored.
     laplacian : {"comb", "sym"}
         Combinatorial or symmetrically normalised.
     centre : bool
         Take from X first what the Laplacian does not see anyway: the mean over all nodes ("comb"),
-        or the part along sqrt(d_i) ("sym"). Without it a large offset makes any features look
-        smooth.
+        or the part along sqrt(d_i) ("sym"), graph by graph. Without it a large offset makes any
+        features look smooth.
 
     Returns
     -------
-    Tensor of float64 (float32 on MPS), shape ()
+    Tensor of float64 (float32 on MPS), shape () or (B,)
         On the device of x. NaN where nothing is left of X, as 0/0 has no value (all nodes equal, or
         all along sqrt(d_i) for "sym"), and for non-finite features.
 
     Raises
     ------
     ValueError
-        On wrong types, shapes or dtypes, node numbers outside 0 ... V - 1, or an unknown laplacian.
+        As `dirichlet_energy`, or on an unknown laplacian.
     """
     check_choice(laplacian, "laplacian", ("comb", "sym"))
-    nodes = as_nodes(x)
-    # The quotient does not change, but squares of 1e200 would overflow; NaN if any feature is not
-    # finite.
-    nodes = nodes * square_scale(nodes.abs().amax())
-    edges = as_edges(edge_index, nodes)
-    weight = as_weight(None, edges, nodes)
+    graph = as_graph(x, edge_index, edge_weight, direction=direction, batch=batch, mask=mask)
+    nodes = graph.x.to(graph.weight.dtype)
+    # The quotient does not change, but squares of 1e200 would overflow.
+    nodes = nodes * graph.to_nodes(_square_scales(graph))[:, None]
     kernel, scaled = torch.ones_like(nodes[:, :1]), nodes
     if laplacian == "sym":
-        degree = degrees(edges, weight, nodes.shape[0])
+        degree = degrees(graph)
         kernel, scaled = degree.sqrt()[:, None], nodes * inverse_root(degree)[:, None]
-    graph = as_batch(None, edges, nodes)
     rest = nodes
     if centre:
+        size = graph.by_graph(kernel.square())
+        size = torch.where(size > 0, size, 1)
         # Twice: the first pass leaves the rounding of a large offset behind.
         for _ in range(2):
-            rest = rest - kernel * ((kernel * rest).sum(0) / kernel.square().sum().clamp(min=1))
+            rest = rest - kernel * graph.to_nodes(graph.by_graph(kernel * rest) / size)
         # What is below the rounding of a column is nothing: 0/0 must not come out as a number.
-        floor = (8 * torch.finfo(rest.dtype).eps) ** 2 * nodes.square().sum(0)
-        kept = rest.square().sum(0) > floor
+        floor = (8 * torch.finfo(rest.dtype).eps) ** 2 * graph.by_graph(nodes.square())
+        kept = graph.to_nodes(graph.by_graph(rest.square()) > floor)
         rest, scaled = torch.where(kept, rest, 0), torch.where(kept, scaled, 0)
-    energy = _edge_sum(scaled, edges, weight, graph, 1, None)[0] / 2
-    return energy / rest.square().sum()
+    squares = squared_differences(scaled, graph.edges, chunk) * graph.weight
+    return graph.result(graph.by_edges(squares) / 2 / graph.by_graph(rest.square().sum(1)))
 
 
-def _edge_sum(x, edges, weight, graph, graphs, chunk):
-    """Sum over edges of w |x_i - x_j|^2 by the source's graph: (graphs,)."""
-    if chunk is None:
-        numbers = _BLOCK_NUMBERS.get(x.device.type, _BLOCK_NUMBERS_ELSEWHERE)
-        chunk = max(1, numbers // x.shape[1])
-    check_count(chunk, "chunk", 1)
-    total = weight.new_zeros(graphs)
-    for start in range(0, edges.shape[1], chunk):
-        i, j = edges[:, start : start + chunk]
-        apart = x.index_select(0, i) - x.index_select(0, j)
-        square = apart.square().sum(1) * weight[start : start + chunk]
-        if graphs == 1:
-            total = total + square.sum()
-        else:
-            total = total.index_add(0, graph[i], square)
-    return total
+def _square_scales(graph):
+    """Power of two for each graph that takes its features to where squares are safe: (graphs,).
+
+    As `samples.square_scale`, but without a transfer to the CPU. NaN if a feature is not finite.
+    """
+    wide = graph.weight.dtype
+    top = math.frexp(torch.finfo(wide).max)[1]
+    lift = top // 2 - 32
+    reach = graph.x.detach().abs().amax(1).to(wide)
+    reach = graph.weight.new_zeros(graph.graphs).scatter_reduce(0, graph.owner, reach, "amax")
+    reach = reach.clamp(min=2.0 ** (lift + 24 - top))
+    # m / (m 2^e) is exactly 2^-e.
+    return torch.frexp(reach).mantissa / reach * 2.0**lift

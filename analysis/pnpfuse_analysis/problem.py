@@ -1,0 +1,120 @@
+"""An estimation problem: samples made ready, and the estimator to be run on them or on parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .estimate import Kind
+from .neighbours import Engine, Metric
+from .samples import Array, as_samples, check_choice, check_count, tie_fraction
+
+
+class Settings(NamedTuple):
+    """Options that several estimators share; one that has no use for an option ignores it.
+
+    Attributes
+    ----------
+    k : int
+        Neighbour of nearest-neighbour estimators.
+    metric : {"l2", "max"}
+        Distance of the Kozachenko-Leonenko entropy.
+    scale : bool
+        Bring the samples to unit spread first.
+    engine, chunk
+        See `pnpfuse_analysis.neighbours.nearest`.
+    generator : torch.Generator or None
+        Source of whatever the estimator draws.
+    """
+
+    k: int = 3
+    metric: Metric = "l2"
+    scale: bool = True
+    engine: Engine = "auto"
+    chunk: int | None = None
+    generator: torch.Generator | None = None
+
+    def checked(self) -> Settings:
+        """Return these settings; ValueError if one is out of its range."""
+        check_count(self.k, "k", 1)
+        check_choice(self.metric, "metric", ("l2", "max"))
+        check_choice(self.engine, "engine", ("auto", "kdtree", "brute"))
+        if self.chunk is not None:
+            check_count(self.chunk, "chunk", 1)
+        return self
+
+
+def shuffled_last(parts: Sequence[Tensor], order: Tensor) -> tuple[Tensor, ...]:
+    """The parts with the rows of the last one in another order: no dependence is left."""
+    return (*parts[:-1], parts[-1][order])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Samples and an estimator, which resampling may run on any part of them.
+
+    Attributes
+    ----------
+    parts : tuple of Tensor, each of shape (N, ...)
+        Checked samples that belong together row by row.
+    measure : callable
+        Takes rows of the parts, returns local values (n,) whose mean is the estimate.
+    method : str
+        The estimator's name.
+    d : int
+        Dimensions used.
+    least : int
+        The estimator needs more samples than this, ...
+    least_name : str
+        ... because of this argument.
+    kind, ceiling, tie_fraction
+        As in `Estimate`.
+    notes : tuple of str
+        What is known before any estimate.
+    unlink : callable
+        Takes the parts and a random order (N,), returns parts without the dependence in question.
+    """
+
+    parts: tuple[Tensor, ...]
+    measure: Callable[..., Tensor]
+    method: str
+    d: int
+    least: int = 1
+    least_name: str = "N"
+    kind: Kind = "estimate"
+    ceiling: float | None = None
+    tie_fraction: float = 0.0
+    notes: tuple[str, ...] = ()
+    unlink: Callable[[Sequence[Tensor], Tensor], Sequence[Tensor]] = shuffled_last
+
+
+Method = Callable[[Array, Array, Settings], Problem]
+
+
+def as_parts(named: dict[str, Array], *, continuous: bool = True) -> list[Tensor]:
+    """Return samples {name: (N,) or (N, d)} as float64 (N, d); ValueError unless they match."""
+    parts = [as_samples(x, name, continuous=continuous) for name, x in named.items()]
+    if len({(len(part), part.device) for part in parts}) > 1:
+        names = list(named)
+        found = " and ".join(f"N={len(part)} on {part.device}" for part in parts)
+        raise ValueError(
+            f"{', '.join(names[:-1])} and {names[-1]} must be samples of the same rows on one "
+            f"device, found {found}"
+        )
+    return parts
+
+
+def ties_note(parts: Sequence[Tensor]) -> tuple[float, tuple[str, ...]]:
+    """Return the largest tie fraction among parts (N, d), and a warning if it is not 0."""
+    share = max(tie_fraction(part) for part in parts)
+    if not share:
+        return 0.0, ()
+    return share, (
+        f"{share:.1%} of the samples have exact copies, which a continuous variable lacks: values "
+        "were rounded or repeated, and the estimate is biased. Drop repeated rows, or add noise "
+        "below the rounding step from a seeded generator.",
+    )

@@ -1,0 +1,63 @@
+"""Diagnostics beside their peers and their floors, in one run on one thread.
+
+    python benchmarks/diagnostics.py [--only gradients graphs information geometry] [--quick]
+        [--out diagnostics.json]
+
+Calls are taken in turn, warm; medians. A row names what was measured, the seconds here, the peer's or
+the floor's, their ratio and the goal that the project set itself, if it did. A peer that is not
+installed is left out. On a machine with CUDA the information works measure the crossover too.
+"""
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+
+import timing
+import torch
+
+WORKS = {
+    "gradients": "gradient_cost",
+    "graphs": "graph_cost",
+    "information": "information_cost",
+    "geometry": "geometry_cost",
+}
+PEERS = ("torch", "scikit-learn", "npeet-plus", "ennemi", "infomeasure", "torch-cka")
+
+
+def line(row):
+    """One row as a line of text."""
+    text = row["line"]
+    if row.get("here") is not None:
+        text += f": {1e3 * row['here']:.3g} ms"
+    for other in ("peer", "floor"):
+        if other in row:
+            text += f", {row[other]['name']} {1e3 * row[other]['seconds']:.3g} ms"
+    if row.get("ratio") is not None:
+        text += f", ratio {row['ratio']:.3g}"
+    return text + (f" (goal {row['goal']})" if row.get("goal") else "")
+
+
+def main():
+    """Run the works asked for, print a line a row and write the JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=WORKS, default=list(WORKS))
+    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
+    parser.add_argument("--out", default=str(Path(__file__).with_name("diagnostics.json")))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    timing.PACKAGES = (*timing.PACKAGES, *PEERS)
+    report = {"machine": timing.machine(), "quick": given.quick, "rows": []}
+    if torch.cuda.is_available():
+        report["machine"]["gpu"] = torch.cuda.get_device_name()
+    for work in given.only:
+        for row in importlib.import_module(WORKS[work]).measure(quick=given.quick):
+            report["rows"].append({"work": work, **row})
+            print(line(row), flush=True)
+            Path(given.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
