@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from pnpfuse.diffusion import Attention, coefficients
 from pnpfuse.fusion.arguments import check_count
-from pnpfuse_analysis.edges import as_edges
+from pnpfuse_analysis.edges import as_graph
+from pnpfuse_analysis.graph_formats import GraphLike
 
 __all__ = ["energy_bounds"]
 
 
 def energy_bounds(
-    matrix: Attention, edge_index: Tensor | np.ndarray, *, form: str, steps: int, xi: float = 0.3
+    matrix: Attention, edge_index: GraphLike, *, form: str, steps: int, xi: float = 0.3
 ) -> tuple[float, float]:
     """Least and greatest factor by which a form can change the Dirichlet energy of any features.
 
@@ -22,8 +21,9 @@ def energy_bounds(
     ----------
     matrix : Attention
         Of N nodes; the bounds hold for this one matrix. All is dense here: O(N^3).
-    edge_index : Tensor or ndarray of whole numbers, shape (2, E)
-        Graph on which energies are measured, connected if directions are left aside.
+    edge_index : Tensor or ndarray of whole numbers, shape (2, E), or another form
+        Graph on which energies are measured, as for `pnpfuse_analysis.dirichlet_energy`;
+        connected if directions are left aside.
     form, steps, xi
         As for `pnpfuse.diffusion.coefficients`.
 
@@ -43,8 +43,8 @@ def energy_bounds(
     A = matrix.dense().double()  # (N, N)
     powers = [torch.linalg.matrix_power(A, t) for t in range(check_count("steps", steps, 0) + 1)]
     P = sum(c * power for c, power in zip(coefficients(form, steps, xi), powers, strict=True))
-    i, j = as_edges(edge_index, A)
-    W = torch.zeros_like(A).index_put((i, j), torch.ones_like(i, dtype=A.dtype), accumulate=True)
+    graph = as_graph(A, edge_index)
+    W = torch.zeros_like(A).index_put(tuple(graph.edges), graph.weight, accumulate=True)
     W = (W + W.T) / 2
     w, V = torch.linalg.eigh(torch.diag(W.sum(1)) - W)
     if len(w) < 2 or w[1] <= 1e-9 * w[-1]:

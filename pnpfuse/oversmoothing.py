@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,8 +16,16 @@ from torch.nn.functional import layer_norm
 from pnpfuse.diffusion import MASKS, Attention, attention, coefficients, with_self_loops
 from pnpfuse.fusion.arguments import check_choice, check_count
 from pnpfuse.provenance import provenance
-from pnpfuse_analysis import dirichlet_energy, knn_graph, rayleigh_quotient
-from pnpfuse_analysis.samples import as_samples, as_tensor, standardised
+from pnpfuse_analysis import (
+    dirichlet_energy,
+    knn_graph,
+    mean_average_distance,
+    rayleigh_quotient,
+)
+from pnpfuse_analysis.edges import as_graph
+from pnpfuse_analysis.graph_formats import GraphLike
+from pnpfuse_analysis.graphs import Convention
+from pnpfuse_analysis.samples import as_samples, standardised
 
 __all__ = ["OPERATORS", "smoothing_study"]
 
@@ -39,7 +47,7 @@ LONG_NAMES = {
     "dirichlet_energy": "Dirichlet energy of the outcome",
     "energy_ratio": "Dirichlet energy over that of the features before any step",
     "rayleigh_quotient": "energy over variance: roughness that does not depend on scale",
-    "mean_average_distance": "cosine distance to the neighbours, mean over the edges",
+    "mean_average_distance": "cosine distance to the neighbours, mean over all nodes",
 }
 
 
@@ -54,7 +62,7 @@ def smoothing_study(
     projection: str = "random",
     norm: bool = False,
     standardise: bool = True,
-    edge_index: Tensor | np.ndarray | None = None,
+    edge_index: GraphLike | None = None,
     convention: str = "scope",
     seeds: int | Iterable[int] = 3,
 ) -> xr.Dataset:
@@ -88,8 +96,9 @@ def smoothing_study(
         at T = 0 too, and for "gat" after each layer.
     standardise : bool
         First give each column mean 0 and variance 1; constant columns are left out.
-    edge_index : Tensor or ndarray of whole numbers, shape (2, E), optional
-        A graph of your own, no edge twice, in place of the kNN graph; k has no effect then.
+    edge_index : optional
+        A graph of your own, no edge twice, in place of the kNN graph, in any form that
+        `pnpfuse_analysis.dirichlet_energy` takes; its weights and k have no effect then.
     convention : str
         Of the energy, see `pnpfuse_analysis.dirichlet_energy`.
     seeds : int or iterable of int
@@ -110,8 +119,7 @@ def smoothing_study(
 
     References
     ----------
-    SCOPE Sec. 4.3, Table 5 and App. C; Chen et al., "Measuring and relieving the over-smoothing
-    problem for graph neural networks", AAAI 2020, for the mean average distance.
+    SCOPE Sec. 4.3, Table 5 and App. C.
     """
     axes: dict[str, list[Any]] = {
         "operator": several("operators", operators),
@@ -131,10 +139,9 @@ def smoothing_study(
     if edge_index is None:
         edges = knn_graph(x, check_count("k", k, most=len(x) - 1))  # (2, E)
     else:
-        edges = as_tensor(edge_index, "edge_index").to(x.device)
-    # Refuses a bad graph or convention before anything else is done.
+        edges = as_graph(x, edge_index).edges
     before = smoothness(_normalised(x) if norm else x, edges, convention)
-    reach = with_self_loops(edges.long(), len(x))  # (2, E + N)
+    reach = with_self_loops(edges, len(x))  # (2, E + N)
 
     found = {name: np.empty([len(labels) for labels in axes.values()]) for name in LONG_NAMES}
     mass = np.empty((len(axes["mask"]), len(axes["seed"])))
@@ -174,17 +181,13 @@ def smoothing_study(
 
 
 def smoothness(x: Tensor, edges: Tensor, convention: str = "scope") -> dict[str, float]:
-    """Dirichlet energy, Rayleigh quotient and mean average distance of x (N, d) on a graph.
-
-    1 - cos(x_i, x_j) is half the squared distance of the unit vectors, which does not cancel where
-    they almost agree; a row of zeros has no direction, and the mean over edges is NaN then.
-    """
-    unit = x / x.norm(dim=1, keepdim=True)  # (N, d)
-    return {
-        "dirichlet_energy": float(dirichlet_energy(x, edges, convention=convention)),  # type: ignore[arg-type]
-        "rayleigh_quotient": float(rayleigh_quotient(x, edges)),
-        "mean_average_distance": float(dirichlet_energy(unit, edges, convention="edge_mean")) / 2,
+    """Dirichlet energy, Rayleigh quotient and mean average distance of x (N, d) on a graph."""
+    measured = {
+        "dirichlet_energy": dirichlet_energy(x, edges, convention=cast(Convention, convention)),
+        "rayleigh_quotient": rayleigh_quotient(x, edges),
+        "mean_average_distance": mean_average_distance(x, edges),
     }
+    return {name: float(value) for name, value in measured.items()}
 
 
 def several(name: str, given: Any) -> list[Any]:

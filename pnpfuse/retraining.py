@@ -32,7 +32,7 @@ LONG_NAMES = {
     "dirichlet_energy": "Dirichlet energy after the propagation",
     "energy_before": "Dirichlet energy of the same network's features before the propagation",
     "rayleigh_quotient": "energy over variance: roughness that does not depend on scale",
-    "mean_average_distance": "cosine distance to the neighbours, mean over the edges",
+    "mean_average_distance": "cosine distance to the neighbours, mean over all nodes",
     "accuracy": "share of the test rows that is classified correctly, batch by batch",
 }
 
