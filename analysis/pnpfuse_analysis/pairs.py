@@ -65,19 +65,22 @@ def partition(columns):
     """
     d, n = columns.shape
     count = (n + LANES - 1) // LANES
-    order = np.arange(n)
+    order = np.empty(n, np.int64)  # np.arange would take a second more to compile
+    for place in range(n):
+        order[place] = place
     low, high = np.empty((2 * count - 1, d)), np.empty((2 * count - 1, d))
     skip = np.empty(2 * count - 1, np.int64)
-    leaf = np.full(2 * count - 1, -1)
+    leaf = np.empty(2 * count - 1, np.int64)
     home = np.empty(count, np.int64)
-    blocks = np.full((count, (d + STEP - 1) // STEP * STEP, LANES), np.inf)
+    blocks = np.empty((count, (d + STEP - 1) // STEP * STEP, LANES))
+    leaf[:], blocks[:] = -1, np.inf
     # Right halves that wait, with their first and last places: one for each level.
     waiting = np.empty((64, 2), np.int64)
-    waiting[0] = 0, n
+    waiting[0, 0], waiting[0, 1] = 0, n
     left, node = 1, 0
     while left:
         left -= 1
-        first, last = waiting[left]
+        first, last = waiting[left, 0], waiting[left, 1]
         while True:
             widest, reach = 0, -1.0
             for t in range(d):
@@ -97,7 +100,7 @@ def partition(columns):
             middle = first + held // 2 * LANES
             if reach > 0:
                 _select(columns[widest], order, first, last, middle)
-            waiting[left] = middle, last
+            waiting[left, 0], waiting[left, 1] = middle, last
             left += 1
             last = middle
             node += 1
@@ -203,8 +206,8 @@ def nearest_in(tree, first, last, square, distance, index):
     own_distance, own_index = np.empty((LANES, k)), np.empty((LANES, k), np.int64)
     for own in range(first, last):
         count = min(LANES, len(order) - own * LANES)
-        own_distance[:], own_index[:] = np.inf, -1
-        near, reach = np.zeros(count, np.int64), np.full(count, np.inf)
+        near, reach = np.zeros(count, np.int64), np.empty(count)
+        own_distance[:], own_index[:], reach[:] = np.inf, -1, np.inf
         node = -1  # its own block first
         while node < len(skip):
             if node >= 0 and _apart(low, high, home[own], node, reach.max(), square):
