@@ -23,6 +23,13 @@ _DRAWN = 8
 # Up to this many classes the critic sees which one it is, one column each; above, a random code.
 _CLASSES = 64
 
+# Members that a class must have for ranks of its own: among few, ranks are not independent of each
+# other, and drawn pairs then too far from true ones.
+_MEMBERS = 20
+
+# Samples for each column of z that a regression on z takes.
+_PER_COLUMN = 20
+
 _NEAR = (
     "z is continuous, and pairs of neighbours in z stand in for pairs of the same z: the value is "
     "an estimate and no bound, too high where x and y change with z within a neighbourhood. Group "
@@ -67,9 +74,11 @@ class ConditionalNCE:
     def __call__(self, x: Array, y: Array, z: Array, settings: Settings) -> Problem:
         raw = as_parts({"x": x, "y": y, "z": z}, continuous=False)
         classes = not as_tensor(z[:0], "z").is_floating_point()
-        parts = [normal_scores(part) for part in raw] if settings.scale else list(raw)
+        parts = list(raw)
         if classes:
             parts[2] = torch.unique(raw[2], dim=0, return_inverse=True)[1].to(raw[2])[:, None]
+        if settings.scale:
+            parts = _levelled(*parts, classes)
         generator = source(settings.generator)
         return Problem(
             parts=tuple(parts),
@@ -99,20 +108,19 @@ class ConditionalNCE:
             critics = SeparableCritics(
                 self.folds, given.shape[1], target.shape[1], self.hidden, given, generator
             )
-            margin = math.log(self.ratio)
 
-            def logits(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            def scores(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
                 """Of true pairs (F, B), of drawn ones (F, B, m), and who has a partner (F, B)."""
                 fold = torch.arange(self.folds, device=rows.device)[:, None]
                 drawn = partners[fold, rows][..., columns]
                 own = rows[..., None]
                 found = critics.candidates(given[rows], target[torch.cat((own, drawn), -1)])
-                found = found - margin
                 return found[..., 0], found[..., 1:], drawn[..., 0] != rows
 
             def value(rows: Tensor, columns: Tensor) -> Tensor:
-                true, drawn, paired = logits(rows, columns)
-                gain = logsigmoid(true) + self.ratio * logsigmoid(-drawn).mean(-1)
+                # Eq. (7) at N0/N1 = 1: f is right for every ratio, and learnt soonest at this one.
+                true, drawn, paired = scores(rows, columns)
+                gain = logsigmoid(true) + logsigmoid(-drawn).mean(-1)
                 return (gain * paired).sum(-1) / paired.sum(-1).clamp(min=1)
 
             every = torch.arange(partners.shape[-1], device=x.device)
@@ -132,7 +140,7 @@ class ConditionalNCE:
             with torch.no_grad():
                 for fold, held in enumerate(folds.held):
                     rows = held.expand(self.folds, -1)
-                    pieces = [logits(piece, every) for piece in rows.split(1024, 1)]
+                    pieces = [scores(piece, every) for piece in rows.split(1024, 1)]
                     true, drawn, paired = (
                         torch.cat([piece[part][fold] for piece in pieces]) for part in range(3)
                     )
@@ -140,11 +148,12 @@ class ConditionalNCE:
             return local
 
     def _bound(self, true: Tensor, drawn: Tensor, paired: Tensor) -> Tensor:
-        """Contributions (n,) from logits (n,) and (n, K); 0 without a partner."""
+        """Contributions (n,) from scores (n,) and (n, K); 0 without a partner."""
         if not bool(paired.any()):
             return torch.zeros_like(true)
-        excess = drawn[paired].sigmoid().mean().mul(self.ratio).log().clamp(min=0)
-        return torch.where(paired, math.log(self.ratio) + logsigmoid(true) - excess, 0.0)
+        margin = math.log(self.ratio)
+        excess = (margin + (drawn[paired] - margin).sigmoid().mean().log()).clamp(min=0)
+        return torch.where(paired, margin + logsigmoid(true - margin) - excess, 0.0)
 
     def _partners(
         self, z: Tensor, folds: Folds, classes: bool, generator: torch.Generator
@@ -184,6 +193,26 @@ def _neighbours(z: Tensor, count: int) -> Tensor:
     most = min(count, len(z) - 1)
     around = torch.arange(count, device=z.device) % most
     return nearest(z, most).indices[:, around]
+
+
+def _levelled(x: Tensor, y: Tensor, z: Tensor, classes: bool) -> list[Tensor]:
+    """x, y and z without what z says of x and of y alone, in normal scores.
+
+    One-to-one maps of x and of y, which may depend on z, leave I(x; y | z) as it is: ranks are
+    taken within classes, or after a linear regression on continuous z.
+    """
+    made = [normal_scores(part) for part in (x, y)]
+    if classes:
+        labels, sizes = torch.unique(z[:, 0], return_counts=True)
+        for label in labels[sizes >= _MEMBERS]:
+            rows = (z[:, 0] == label).nonzero()[:, 0]
+            for new, part in zip(made, (x, y), strict=True):
+                new[rows] = normal_scores(part[rows])
+        return [*made, z]
+    score = normal_scores(z)
+    if len(z) >= _PER_COLUMN * z.shape[1]:
+        made = [normal_scores(part - score @ torch.linalg.pinv(score) @ part) for part in made]
+    return [*made, score]
 
 
 def _codes(z: Tensor, generator: torch.Generator) -> Tensor:
