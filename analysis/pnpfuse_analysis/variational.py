@@ -34,7 +34,10 @@ _OBJECTIVES: dict[str, Callable[[Tensor], Tensor]] = {
     "dv": _dv_value,
     "smile": lambda scores: jensen_shannon(scores).mean(-1),
 }
-_CRITICS = {"separable": SeparableCritics, "concatenated": ConcatenatedCritics}
+_CRITICS: dict[str, Callable[..., Critics]] = {
+    "separable": SeparableCritics,
+    "concatenated": ConcatenatedCritics,
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ class Variational:
         parts = [normal_scores(part) for part in raw] if settings.scale else raw
         generator = source(settings.generator)
         n = len(raw[0])
-        largest = self.bound == "infonce" and n >= 2 * self.folds
+        limited = self.bound == "infonce" and n >= 2 * self.folds
+        copied = tie_fraction(torch.cat(raw, 1))
         return Problem(
             parts=tuple(parts),
             measure=lambda a, b: self._held_out(a, b, generator),
@@ -94,8 +98,9 @@ class Variational:
             least=10 * self.folds - 1,
             least_name="10 folds - 1",
             kind="estimate" if self.bound == "smile" else "lower_bound",
-            ceiling=math.log(_block_size(n, self.folds)) if largest else None,
-            tie_fraction=max(tie_fraction(part) for part in raw),
+            ceiling=math.log(_block_size(n, self.folds)) if limited else None,
+            tie_fraction=copied,
+            notes=copies_note(copied),
             remarks=self._remarks,
         )
 
@@ -173,6 +178,16 @@ class Variational:
             f"off and its standard error is too small (at an information of {value:.3g} nats the "
             f"right critic has a standard error of {least:.2g} or more); compare 'infonce'.",
         )
+
+
+def copies_note(share: float) -> tuple[str, ...]:
+    """A warning if this share of the samples has exact copies."""
+    if not share:
+        return ()
+    return (
+        f"{share:.1%} of the samples have exact copies among the others. Where rows were repeated, "
+        "held-out samples have been seen in training and the value is too high: drop the copies.",
+    )
 
 
 def normal_scores(x: Tensor) -> Tensor:
