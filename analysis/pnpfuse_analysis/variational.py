@@ -25,14 +25,20 @@ def _dv_value(scores: Tensor) -> Tensor:
     return scores.diagonal(dim1=-2, dim2=-1).mean(-1) - drawn_log_mean(scores)
 
 
-# What the critics of each bound are trained and chosen by: values (F,) from scores (F, B, B). Of
-# all critics f + c, "nwj" is largest for the c that makes it equal to "dv", and with "dv" training
-# does not explode. The clipped "smile" would let the scores of true pairs grow without end.
-_OBJECTIVES: dict[str, Callable[[Tensor], Tensor]] = {
-    "infonce": lambda scores: infonce(scores).mean(-1),
-    "nwj": _dv_value,
-    "dv": _dv_value,
-    "smile": lambda scores: jensen_shannon(scores).mean(-1),
+def _jensen_shannon_value(scores: Tensor) -> Tensor:
+    """The value (F,) of `jensen_shannon`."""
+    return jensen_shannon(scores).mean(-1)
+
+
+# What the critics of each bound are trained by and chosen by: values (F,) from scores (F, B, B).
+# Gradients of the exponential bounds are noisy and biased in small batches, and the clipped "smile"
+# would let the scores of true pairs grow without end. Of all critics f + c, "nwj" is largest for
+# the c that makes it equal to "dv".
+_OBJECTIVES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "infonce": (lambda scores: infonce(scores).mean(-1),) * 2,
+    "nwj": (_jensen_shannon_value, _dv_value),
+    "dv": (_jensen_shannon_value, _dv_value),
+    "smile": (_jensen_shannon_value, _jensen_shannon_value),
 }
 _CRITICS: dict[str, Callable[..., Critics]] = {
     "separable": SeparableCritics,
@@ -114,18 +120,18 @@ class Variational:
                 return self._judged(critics, *single, folds).to(x.dtype)
 
     def _fitted(self, x: Tensor, y: Tensor, folds: Folds, generator: torch.Generator) -> Critics:
-        objective = _OBJECTIVES[self.bound]
+        trained_by, chosen_by = _OBJECTIVES[self.bound]
         widths = x.shape[1], y.shape[1]
         critics = _CRITICS[self.critic](self.folds, *widths, self.hidden, x, generator)
 
-        def value(rows: Tensor) -> Tensor:
-            return objective(critics.scores(x[rows], y[rows]))
+        def scores(rows: Tensor) -> Tensor:
+            return critics.scores(x[rows], y[rows])
 
         fit_critics(
             critics,
             batches(folds.train, self.batch, self.steps, generator),
-            value,
-            lambda: value(folds.valid),
+            lambda rows: trained_by(scores(rows)),
+            lambda: chosen_by(scores(folds.valid)),
             folds.train.shape[1],
         )
         return critics
