@@ -75,8 +75,8 @@ def test_a_critic_that_found_nothing_says_so():
 
 
 def test_near_the_ceiling_is_flagged():
-    x = noise(1000, 8)
-    found = mutual_information(x, x, method=quick("infonce", steps=300))
+    x = noise(1000, 16)
+    found = mutual_information(x, x, method="infonce")
     assert 0.9 * found.ceiling < float(found) <= found.ceiling == pytest.approx(math.log(500))
     assert any("near the ceiling" in note for note in found.warnings)
 

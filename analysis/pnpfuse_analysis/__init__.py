@@ -3,6 +3,7 @@
 Tensors come in on any device, NumPy arrays too; results stay on the device of their input.
 """
 
+from .bounds import nce_bound
 from .entropies import entropy
 from .estimate import Estimate
 from .gradients import GradReport, grad_cosine
@@ -17,5 +18,6 @@ __all__ = [
     "grad_cosine",
     "knn_graph",
     "mutual_information",
+    "nce_bound",
     "rayleigh_quotient",
 ]
