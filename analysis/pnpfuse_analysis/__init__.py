@@ -4,6 +4,7 @@ Tensors come in on any device, NumPy arrays too; results stay on the device of t
 """
 
 from .angles import mean_average_distance
+from .bounds import nce_bound
 from .entropies import entropy
 from .estimate import Estimate
 from .gradients import GradReport, grad_cosine
@@ -21,6 +22,7 @@ __all__ = [
     "knn_graph",
     "mean_average_distance",
     "mutual_information",
+    "nce_bound",
     "rayleigh_quotient",
     "smoothing_profile",
     "smoothing_report",

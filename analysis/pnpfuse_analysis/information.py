@@ -12,6 +12,7 @@ from .kraskov import digamma, ksg_information
 from .neighbours import Engine
 from .problem import Method, Problem, Settings, as_parts, ties_note
 from .samples import Array, check_choice, rounding, standardised
+from .variational import Variational
 
 
 def mutual_information(
@@ -120,7 +121,14 @@ def _gaussian(x: Array, y: Array, settings: Settings) -> Problem:
     )
 
 
-METHODS: dict[str, Method] = {"ksg": _ksg, "gaussian": _gaussian}
+METHODS: dict[str, Method] = {
+    "ksg": _ksg,
+    "gaussian": _gaussian,
+    "infonce": Variational("infonce"),
+    "nwj": Variational("nwj"),
+    "dv": Variational("dv"),
+    "smile": Variational("smile"),
+}
 
 
 def standard_columns(x: Tensor) -> Tensor:
