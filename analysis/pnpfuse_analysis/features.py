@@ -45,6 +45,17 @@ def as_features(x: Array, name: str, *, least: int = 1) -> Tensor:
     return features.to(widest(features.device))
 
 
+def as_matrix(x: Array, name: str, *, least: int = 1) -> Tensor:
+    """Return x by `as_features`, but never a batch: (N, d)."""
+    found = as_features(x, name, least=least)
+    if found.ndim == 3:
+        raise ValueError(
+            f"{name} must have shape (N,) or (N, d), found {tuple(found.shape)}; pass one matrix "
+            f"{name}[i] after the other, or all rows at once as {name}.flatten(0, 1)"
+        )
+    return found
+
+
 def as_pair(
     x: Array, y: Array, *, least: int = 1, rows: bool = False, columns: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -79,14 +90,27 @@ def order_one(x: Tensor) -> Tensor:
 
     The divisor carries no gradient: for what does not change with scale.
     """
-    reach = x.detach().abs().amax((-2, -1), keepdim=True)
-    return x / torch.where(reach > 0, reach, 1)
+    return x / _reach(x)
 
 
-def centred(x: Tensor) -> Tensor:
-    """Return x without its mean over samples; constant columns come out as exact zeros."""
+def centred(x: Tensor, *, rescale: bool = False) -> Tensor:
+    """Return x without its mean over samples, and divided as in `order_one` if asked to.
+
+    Constant columns come out as exact zeros.
+    """
+    # In place from the first difference on: on large matrices a copy costs more than the sums.
     apart = x - x[..., :1, :]
-    return apart - apart.mean(-2, keepdim=True)
+    apart -= apart.mean(-2, keepdim=True)
+    if rescale:
+        apart /= _reach(apart)
+    return apart
+
+
+def _reach(x):
+    """The largest absolute value of each matrix, 1 if that is 0: (..., 1, 1), detached."""
+    x = x.detach()
+    largest = torch.maximum(x.amax((-2, -1), keepdim=True), -x.amin((-2, -1), keepdim=True))
+    return torch.where(largest == 0, 1, largest)
 
 
 def unit_rows(x: Tensor) -> Tensor:

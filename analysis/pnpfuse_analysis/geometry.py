@@ -40,16 +40,12 @@ def effective_rank(x: Array, *, centre: bool = False) -> Tensor:
     ValueError
         On a wrong type or shape.
     """
-    features = order_one(as_features(x, "x"))
-    if centre:
-        features = centred(features)
+    features = as_features(x, "x")
+    features = centred(features, rescale=True) if centre else order_one(features)
     # LAPACK refuses NaN, which has to come out all the same.
     finite = torch.isfinite(features).all(-1).all(-1)
-    matrix = torch.where(finite[..., None, None], features, 0)
-    if matrix.shape[-2] < matrix.shape[-1]:
-        matrix = matrix.mT
-    triangle = torch.linalg.qr(matrix, mode="r")[1]
-    return torch.where(finite, spectral_rank(torch.linalg.svdvals(triangle)), torch.nan)
+    singular = torch.linalg.svdvals(torch.where(finite[..., None, None], features, 0))
+    return torch.where(finite, spectral_rank(singular), torch.nan)
 
 
 def spectral_rank(singular: Tensor) -> Tensor:
@@ -151,9 +147,7 @@ def log_pair_sum(x: Tensor, t: float, chunk: int | None = None) -> Tensor:
         return tile[0] == tile[1] and tile[0].stop - tile[0].start == 1
 
     found = [
-        part
-        for part, tile, _ in tile_by_tile(measure, (u,), chunk=chunk)
-        if not pairless(tile)
+        part for part, tile, _ in tile_by_tile(measure, (u,), chunk=chunk) if not pairless(tile)
     ]
     return torch.stack(found).logsumexp(0)
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .features import as_features, as_pair
+from .features import as_features, as_matrix, as_pair
 from .pairs import gaussian_less_one, tile_by_tile
 from .samples import Array, as_tensor
 
@@ -46,12 +46,8 @@ def median_bandwidth(x: Array, y: Array | None = None) -> Tensor:
     ----------
     Gretton et al., "A kernel two-sample test", J. Mach. Learn. Res. 13 (2012) 723, Section 8.
     """
+    as_matrix(x, "x")
     parts = (as_features(x, "x"),) if y is None else as_pair(x, y, columns=True)
-    if parts[0].ndim == 3:
-        raise ValueError(
-            f"x must have shape (N,) or (N, d), found {tuple(parts[0].shape)}; one bandwidth for "
-            "the whole batch is that of x.flatten(0, 1)"
-        )
     pool = torch.cat([part.detach() for part in parts])
     if len(pool) > _MEDIAN_ROWS:
         order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(0))
@@ -169,8 +165,7 @@ class KernelDistances:
         found |= {"within": self.within, "between": self.between}
         own = self.matrix.diagonal().detach().cpu()
         return found | {
-            f"class/{label}": value
-            for label, value in zip(self.classes.tolist(), own, strict=True)
+            f"class/{label}": value for label, value in zip(self.classes.tolist(), own, strict=True)
         }
 
 
@@ -185,10 +180,10 @@ def kernel_distance(
     """Return how far two modalities lie apart on average, over all pairs and class by class.
 
     The distance of a pair is that of its images in the kernel's feature space,
-    |phi(a) - phi(b)| = sqrt(2 - 2 k(a, b)) with k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2)): between
-    0 and sqrt 2, where it saturates some three bandwidths apart. "Average Gaussian kernel distance"
-    of cross-modal features, with those of the same category shown separately, is what InfoBridge
-    draws in Fig. 3; it prints no formula.
+    |phi(a) - phi(b)| = sqrt(2 - 2 k(a, b)) with k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2)). It lies
+    between 0 and sqrt 2, where it saturates some three bandwidths apart. "Average Gaussian kernel
+    distance" of cross-modal features, those of the same category apart, is what InfoBridge draws in
+    Fig. 3; it prints no formula.
 
     Parameters
     ----------
@@ -215,11 +210,8 @@ def kernel_distance(
         On wrong types, widths that differ, a batch, labels that do not fit, or a bandwidth that is
         no number > 0.
     """
+    as_matrix(x, "x")
     a, b = as_pair(x, y, columns=True, rows=labels is not None)
-    if a.ndim == 3:
-        raise ValueError(
-            f"x must have shape (N,) or (N, d), found {tuple(a.shape)}; call it for each x[i]"
-        )
     width = as_bandwidth(bandwidth, a)
     classes, member = _classes(labels, a)
     shift = b.detach().mean(0)
@@ -243,9 +235,7 @@ def kernel_distance(
         return KernelDistances(overall, width)
     own, own_pairs = total.diagonal().sum(), pairs.diagonal().sum()
     between = (total.sum() - own) / (pairs.sum() - own_pairs)
-    return KernelDistances(
-        overall, width, own / own_pairs, between, classes, total / pairs
-    )
+    return KernelDistances(overall, width, own / own_pairs, between, classes, total / pairs)
 
 
 def as_bandwidth(bandwidth: float | Tensor, like: Tensor) -> Tensor:

@@ -82,5 +82,5 @@ def square_distances(a: Tensor, b: Tensor, diagonal: bool = False) -> Tensor:
 
 
 def gaussian_less_one(a: Tensor, b: Tensor, bandwidth: Tensor, diagonal: bool = False) -> Tensor:
-    """Return exp(-|a_i - b_j|^2 / (2 bandwidth^2)) - 1, exact where the kernel is near 1: (m, n)."""
+    """Return exp(-|a_i - b_j|^2 / (2 bandwidth^2)) - 1, with the digits of small ones: (m, n)."""
     return torch.expm1(square_distances(a, b, diagonal) / (-2 * bandwidth.square()))

@@ -7,13 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .features import as_pair, centred, order_one
+from .features import as_pair, centred
 from .kernels import as_bandwidth, median_bandwidth
 from .pairs import gaussian_less_one, tile_by_tile
 from .samples import Array, check_choice
 
 Kernel = Literal["linear", "rbf"]
-Bandwidth = float | Tensor | tuple[float | Tensor, float | Tensor] | None
+Bandwidth = float | Tensor | tuple[float | Tensor, float | Tensor]
 
 
 def cka(
@@ -22,7 +22,7 @@ def cka(
     *,
     unbiased: bool = True,
     kernel: Kernel = "linear",
-    bandwidth: Bandwidth = None,
+    bandwidth: Bandwidth | None = None,
     chunk: int | None = None,
 ) -> Tensor:
     """Return how alike two representations of the same samples are, whatever their bases.
@@ -68,10 +68,11 @@ def cka(
     a, b = as_pair(x, y, rows=True, least=4 if unbiased else 2)
     if a.ndim == 3:
         both = zip(a, b, strict=True)
-        options = {"unbiased": unbiased, "kernel": kernel, "bandwidth": bandwidth, "chunk": chunk}
-        return torch.stack([cka(*one, **options) for one in both])
+        ways = {"unbiased": unbiased, "kernel": kernel, "bandwidth": bandwidth, "chunk": chunk}
+        return torch.stack([cka(*one, **ways) for one in both])  # type: ignore[arg-type]
     if kernel == "linear":
-        return hsic_ratio(linear_hsic(order_one(a), order_one(b), unbiased, chunk))
+        a, b = centred(a, rescale=True), centred(b, rescale=True)
+        return hsic_ratio(linear_hsic(a, b, unbiased, chunk))
     if bandwidth is None:
         bandwidth = median_bandwidth(a), median_bandwidth(b)
     return hsic_ratio(gaussian_hsic(a, b, bandwidth, unbiased, chunk))
@@ -86,8 +87,7 @@ def hsic_ratio(hsic: Tensor) -> Tensor:
 
 
 def linear_hsic(x: Tensor, y: Tensor, unbiased: bool, chunk: int | None = None) -> Tensor:
-    """Return HSIC with inner products of (x, y), (x, x) and (y, y): (3,)."""
-    x, y = centred(x), centred(y)
+    """Return HSIC with inner products of centred (x, y), (x, x) and (y, y): (3,)."""
     n, dx, dy = len(x), x.shape[1], y.shape[1]
     # tr(K L) = |X^T Y|^2 without any pair, where that costs less than the pairs.
     if dx * dx + dx * dy + dy * dy <= n * (dx + dy):
@@ -97,12 +97,11 @@ def linear_hsic(x: Tensor, y: Tensor, unbiased: bool, chunk: int | None = None) 
 
         def measure(tile):
             rows, columns = tile
-            k, l = x[rows] @ x[columns].T, y[rows] @ y[columns].T
-            return _products(k, l)
+            return _products(x[rows] @ x[columns].T, y[rows] @ y[columns].T)
 
         found = tile_by_tile(measure, (x, y), chunk=chunk)
         products = torch.stack([part * times for part, _, times in found]).sum(0)
-    norm_x, norm_y = x.square().sum(1), y.square().sum(1)
+    norm_x, norm_y = (torch.linalg.vector_norm(part, dim=1).square() for part in (x, y))
     if not unbiased:
         return _hsic(products, torch.zeros_like(norm_x), torch.zeros_like(norm_y), n, unbiased)
     # Rows of K sum to 0 with its diagonal, hence to -|x_i|^2 without.
@@ -122,9 +121,10 @@ def gaussian_hsic(
         rows, columns = tile
         alike = rows == columns
         # HSIC does not see a constant, so K - 1 does: it keeps the digits of wide kernels.
-        k = gaussian_less_one(x[rows], x[columns], wide_x, alike)
-        l = gaussian_less_one(y[rows], y[columns], wide_y, alike)
-        return _products(k, l), torch.stack((k.sum(1), l.sum(1))), torch.stack((k.sum(0), l.sum(0)))
+        kx = gaussian_less_one(x[rows], x[columns], wide_x, alike)
+        ky = gaussian_less_one(y[rows], y[columns], wide_y, alike)
+        across, down = (torch.stack((kx.sum(axis), ky.sum(axis))) for axis in (1, 0))
+        return _products(kx, ky), across, down
 
     products, sums = x.new_zeros(3), x.new_zeros(2, len(x))
     where = torch.arange(len(x), device=x.device)
@@ -136,19 +136,19 @@ def gaussian_hsic(
     return _hsic(products, sums[0], sums[1], len(x), unbiased)
 
 
-def _products(k, l):
-    """Inner products of (k, l), (k, k) and (l, l): (3,)."""
-    return torch.stack(((k * l).sum(), k.square().sum(), l.square().sum()))
+def _products(x, y):
+    """Inner products over all entries of (x, y), (x, x) and (y, y): (3,)."""
+    return torch.stack(((x * y).sum(), x.square().sum(), y.square().sum()))
 
 
-def _hsic(products, k, l, n, unbiased, size=None):
-    """HSIC (3,) from inner products of kernel matrices and their row sums k, l (N,).
+def _hsic(products, sums_x, sums_y, n, unbiased, size=None):
+    """HSIC (3,) from inner products of kernel matrices (3,) and their row sums (N,).
 
     Unbiased, the matrices have no diagonal. `size` is what the products are a difference of.
     """
-    own = _products(k, l)
-    sums = torch.stack((k.sum(), l.sum()))
-    whole = torch.stack((sums[0] * sums[1], sums[0].square(), sums[1].square()))
+    own = _products(sums_x, sums_y)
+    total_x, total_y = sums_x.sum(), sums_y.sum()
+    whole = torch.stack((total_x * total_y, total_x.square(), total_y.square()))
     if unbiased:
         inner = products - 2 / (n - 2) * own + whole / ((n - 1) * (n - 2))
         value = inner / (n * (n - 3))
