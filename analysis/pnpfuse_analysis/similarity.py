@@ -53,8 +53,8 @@ def cka(
     -------
     Tensor of float64 (float32 on MPS), shape () or (B,)
         On the device of x. NaN, as 0/0 has no value, where one side has no structure to compare:
-        all samples equal, or, if unbiased, all pairs alike (as for one-hot rows, each its own). NaN
-        for non-finite features, too.
+        all samples equal, or, if unbiased, all pairs alike (as for one-hot rows, each its own, or a
+        bandwidth far below all distances). NaN for non-finite features, too.
 
     Raises
     ------
