@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from .accumulators import Accumulator
 from .samples import check_count, widest
+
+_numbers = itertools.count()
 
 
 class Buffered(Accumulator):
@@ -30,8 +34,8 @@ class Buffered(Accumulator):
     cap : int
         Samples to keep.
     generator : torch.Generator, optional
-        Source of the keys. None takes one of its own, the same in every run and another in every
-        process: the draws of a training loop are left alone.
+        Source of the keys. None takes one of its own, the same in every run but another in every
+        process and for every buffer: the draws of a training loop are left alone.
     **options
         Further arguments of the function, such as k=5.
 
@@ -53,7 +57,7 @@ class Buffered(Accumulator):
         check_count(cap, "cap", 1)
         self.function, self.cap, self.options = function, cap, options
         self.generator = generator
-        self._updates = 0
+        self._number, self._updates = next(_numbers), 0
 
     @property
     def seen(self) -> int:
@@ -82,8 +86,11 @@ class Buffered(Accumulator):
         if generator is None:
             ready = torch.distributed.is_available() and torch.distributed.is_initialized()
             rank = torch.distributed.get_rank() if ready else 0
-            # A seed for each batch: nothing that a copy or a pickle could lose.
-            generator = torch.Generator(device).manual_seed((rank << 32) + self._updates)
+            # A seed for each batch: nothing that a copy or a pickle could lose. On the CPU only its
+            # low 32 bits count, hence the hash.
+            entropy = np.random.SeedSequence((rank, self._number, self._updates))
+            seed = int(entropy.generate_state(1)[0])
+            generator = torch.Generator(device).manual_seed(seed)
         self._updates += 1
         keys = torch.rand(rows, generator=generator, device=generator.device, dtype=widest(device))
         return keys.to(device, non_blocking=True)
