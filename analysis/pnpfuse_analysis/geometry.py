@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .features import as_features, as_pair, centred, order_one, unit_rows
-from .pairs import tile_by_tile
+from .pairs import sum_over_pairs
 from .samples import Array
 
 
@@ -109,7 +109,7 @@ def uniformity(x: Array, t: float = 2.0, *, chunk: int | None = None) -> Tensor:
         Inverse squared width of the kernel, > 0.
     chunk : int, optional
         Edge of a tile of the pairs; None fits it to the machine. Beyond a copy of x, memory is
-        O(chunk^2), with gradients too.
+        O(chunk^2), with gradients too; second derivatives need N <= chunk.
 
     Returns
     -------
@@ -134,22 +134,26 @@ def uniformity(x: Array, t: float = 2.0, *, chunk: int | None = None) -> Tensor:
 def log_pair_sum(x: Tensor, t: float, chunk: int | None = None) -> Tensor:
     """Return log sum_{i<j} exp(-t |u_i - u_j|^2) of the directions of x (N, d): ()."""
     u = unit_rows(x)
+    # Exponents lie between -4t and 0. Where exp would lose them all, the largest is taken out.
+    within = 4 * t < -math.log(torch.finfo(u.dtype).tiny)
+    top = u.new_zeros(()) if within else (_nearest_cosine(u.detach()) - 1) * (2 * t)
 
-    def measure(tile):
-        rows, columns = tile
-        exponent = (u[rows] @ u[columns].T - 1) * (2 * t)
-        if rows == columns:
-            below = torch.ones_like(exponent, dtype=torch.bool).tril()
-            exponent = exponent.masked_fill(below, -math.inf)
-        return exponent.logsumexp((0, 1))
+    def measure(u, v, alike):
+        weight = ((u @ v.T - 1) * (2 * t) - top).exp()
+        return (2 * weight.triu(1).sum() if alike else weight.sum(),)
 
-    def pairless(tile):
-        return tile[0] == tile[1] and tile[0].stop - tile[0].start == 1
+    (total,) = sum_over_pairs(measure, (u,), chunk=chunk)
+    return (total / 2).log() + top
 
-    found = [
-        part for part, tile, _ in tile_by_tile(measure, (u,), chunk=chunk) if not pairless(tile)
-    ]
-    return torch.stack(found).logsumexp(0)
+
+def _nearest_cosine(u):
+    """The largest u_i . u_j of two different rows: ()."""
+    largest = u.new_full((), -math.inf)
+    for start, rows in zip(range(0, len(u), 256), u.split(256), strict=True):
+        cosine = rows @ u.T
+        cosine.diagonal(start).fill_(-math.inf)
+        largest = torch.maximum(largest, cosine.amax())
+    return largest
 
 
 def modality_gap(x: Array, y: Array) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .features import as_features, as_matrix, as_pair
-from .pairs import gaussian_less_one, tile_by_tile
+from .pairs import gaussian_less_one, sum_over_pairs
 from .samples import Array, as_tensor
 
 # Rows that the median of distances is taken over: it is then known to 1 or 2 %.
@@ -112,21 +112,15 @@ def mmd2(
     shift = b.detach().mean(0)
     a, b = a - shift, b - shift
 
-    def mean(u: Tensor, v: Tensor | None) -> Tensor:
-        parts, columns = ((u,), None) if v is None else ((u, v), len(v))
+    def measure(u, v, alike):
+        return (gaussian_less_one(u, v, width, alike).sum(),)
 
-        def measure(tile):
-            rows, across = tile
-            alike = v is None and rows == across
-            return gaussian_less_one(u[rows], (u if v is None else v)[across], width, alike).sum()
-
-        found = tile_by_tile(measure, parts, columns, chunk)
-        total = torch.stack([part * times for part, _, times in found]).sum()
-        own = len(u) - 1 if unbiased else len(u)
-        return total / (len(u) * (own if v is None else len(v)))
+    def mean(u: Tensor, v: Tensor | None = None) -> Tensor:
+        (total,) = sum_over_pairs(measure, (u,), None if v is None else (v,), chunk)
+        return total / (len(u) * (len(u) - unbiased if v is None else len(v)))
 
     # k - 1 in place of k: the ones cancel, and their rounding with them.
-    return mean(a, None) + mean(b, None) - 2 * mean(a, b)
+    return mean(a) + mean(b) - 2 * mean(a, b)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,16 +214,14 @@ def kernel_distance(
     ours = a.new_ones(len(a), 1) if member is None else member
     theirs = b.new_ones(len(b), 1) if member is None else member
 
-    def measure(tile):
-        rows, columns = tile
-        square = -2 * gaussian_less_one(a[rows], b[columns], width)
+    def measure(u, ours, v, theirs, alike):
+        square = -2 * gaussian_less_one(u, v, width)
         # The root has no finite slope at 0: gradient 0 there.
         same = square == 0
         distance = torch.where(same, 0, torch.where(same, 1, square).sqrt())
-        return ours[rows].T @ distance @ theirs[columns]
+        return (ours.T @ distance @ theirs,)
 
-    found = [part for part, _, _ in tile_by_tile(measure, (a, b), len(b), chunk)]
-    total = torch.stack(found).sum(0)  # (C, C)
+    (total,) = sum_over_pairs(measure, (a, ours), (b, theirs), chunk)  # (C, C)
     pairs = ours.sum(0)[:, None] * theirs.sum(0)
     overall = total.sum() / pairs.sum()
     if classes is None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from .samples import check_count
-
-Tile = tuple[slice, slice]
 
 # Rows and columns of a tile: a few MB in float64 stay near a CPU's caches, an accelerator wants
 # more at once.
@@ -19,53 +17,123 @@ _EDGE = {"cpu": 512}
 _EDGE_ELSEWHERE = 4096
 
 
-def tiles(
-    rows: int, columns: int | None, device: torch.device, chunk: int | None
-) -> Iterator[tuple[Tile, int]]:
-    """Yield tiles of the pairs (i, j), and how often each counts.
-
-    With columns None the pairs are those of one sample with itself: tiles above the diagonal count
-    twice, those below are left out.
-    """
-    edge = _EDGE.get(device.type, _EDGE_ELSEWHERE) if chunk is None else chunk
-    check_count(edge, "chunk", 1)
-    symmetric = columns is None
-    across = rows if columns is None else columns
-    for i in range(0, rows, edge):
-        for j in range(i if symmetric else 0, across, edge):
-            tile = slice(i, min(i + edge, rows)), slice(j, min(j + edge, across))
-            yield tile, 1 + (symmetric and j > i)
-
-
-def tile_by_tile(
-    measure: Callable[[Tile], Any],
-    parts: tuple[Tensor, ...],
-    columns: int | None = None,
+def sum_over_pairs(
+    measure: Callable[..., tuple[Tensor, ...]],
+    left: tuple[Tensor, ...],
+    right: tuple[Tensor, ...] | None = None,
     chunk: int | None = None,
-) -> Iterator[tuple[Any, Tile, int]]:
-    """Yield measure(tile), the tile, and how often it counts.
+) -> tuple[Tensor, ...]:
+    """Return sums over all pairs (i, j) of samples, tile by tile.
 
     Where a gradient is recorded and there are several tiles, each is computed anew in the backward
-    pass: memory is that of one tile there too.
+    pass: memory is that of one tile there too, and there are first derivatives only.
 
     Parameters
     ----------
     measure : callable
-        Takes (rows, columns), two slices; returns tensors far smaller than the tile.
-    parts : tuple of Tensor, each of shape (N, ...)
-        What `measure` depends on. The first gives the number of rows.
-    columns, chunk
-        Number of columns, None for the pairs of one sample; edge of a tile, None for a default.
+        measure(*left, *right, alike=...) for the parts of some rows and some columns, and whether
+        both are the same samples. Returns the sum over the tile, of any shape, and, if asked for,
+        sums along its rows (k, rows) and along its columns (k, columns).
+    left, right : tuple of Tensor, each of shape (N, ...) and (M, ...)
+        With right None the pairs are those of the left with itself, and `measure` is symmetric:
+        tiles above the diagonal count twice, those below are left out.
+    chunk : int or None
+        Edge of a tile; None takes one that suits the device.
+
+    Returns
+    -------
+    tuple of Tensor
+        The sum over all tiles, and the sums along all rows (k, N) if `measure` gives them, which
+        needs right=None.
     """
-    first = parts[0]
-    every = list(tiles(first.shape[0], columns, first.device, chunk))
-    graph = torch.is_grad_enabled() and any(part.requires_grad for part in parts)
-    for tile, times in every:
-        if graph and len(every) > 1:
-            found = checkpoint(measure, tile, use_reentrant=False, preserve_rng_state=False)
-        else:
-            found = measure(tile)
-        yield found, tile, times
+    edge = _EDGE.get(left[0].device.type, _EDGE_ELSEWHERE) if chunk is None else chunk
+    check_count(edge, "chunk", 1)
+    # Split once: a slice for each tile would have a gradient of full size for each tile.
+    rows = _blocks(left, edge)
+    columns = [] if right is None else _blocks(right, edge)
+    down, across = (-(-len(parts[0]) // edge) for parts in (left, right or left))
+    tiles = [(i, j) for i in range(down) for j in range(i if right is None else 0, across)]
+    offset = 0 if right is None else len(rows)
+    work = _Work(measure, edge, len(left[0]), tiles, len(left), len(right or left), offset)
+    recorded = torch.is_grad_enabled() and any(part.requires_grad for part in rows + columns)
+    if recorded and len(tiles) > 1:
+        return _Anew.apply(work, *rows, *columns)
+    return work.total(rows + columns)
+
+
+def _blocks(parts, edge):
+    """Blocks of rows of all parts: the first block of each, then the second of each ..."""
+    blocks = zip(*(part.split(edge) for part in parts), strict=True)
+    return [piece for block in blocks for piece in block]
+
+
+class _Work(NamedTuple):
+    """What to measure of which tiles, given all pieces: the rows' block by block, the columns'."""
+
+    measure: Callable[..., tuple[Tensor, ...]]
+    edge: int
+    rows: int
+    tiles: list[tuple[int, int]]
+    left: int  # pieces to a block of rows
+    right: int  # pieces to a block of columns
+    offset: int  # where the columns' pieces begin; 0 if they are those of the rows
+
+    def at(self, tile, pieces):
+        """What `measure` says of a tile, and how often that counts."""
+        i, j = tile
+        start = self.offset + j * self.right
+        given = pieces[i * self.left : (i + 1) * self.left], pieces[start : start + self.right]
+        alike = not self.offset and i == j
+        found = self.measure(*given[0], *given[1], alike=alike)
+        return found, 1 if self.offset or alike else 2
+
+    def margins(self, tile, sums, along):
+        """The parts of sums (k, N) that belong to what a tile gives along rows and columns."""
+        places = (place * self.edge for place in tile)
+        return [
+            sums[:, place : place + part.shape[1]]
+            for place, part in zip(places, along, strict=False)
+        ]
+
+    def total(self, pieces):
+        # In place: small results kept between large tiles would keep the allocator from using the
+        # same memory again.
+        whole = sums = None
+        for tile in self.tiles:
+            (part, *along), times = self.at(tile, pieces)
+            if whole is None:
+                whole = torch.zeros_like(part)
+                sums = part.new_zeros(along[0].shape[0], self.rows) if along else None
+            whole += part * times
+            for place, found in zip(self.margins(tile, sums, along[:times]), along, strict=False):
+                place += found
+        return (whole,) if sums is None else (whole, sums)
+
+
+class _Anew(torch.autograd.Function):
+    """The sum over all tiles, whose graphs are built in the backward pass one after the other."""
+
+    @staticmethod
+    def forward(ctx: Any, work: _Work, *pieces: Tensor) -> tuple[Tensor, ...]:
+        ctx.work = work
+        ctx.save_for_backward(*pieces)
+        return work.total(pieces)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        work, needed = ctx.work, ctx.needs_input_grad[1:]
+        leaves = [
+            piece.detach().requires_grad_(need)
+            for piece, need in zip(ctx.saved_tensors, needed, strict=True)
+        ]
+        for tile in work.tiles:
+            with torch.enable_grad():
+                (part, *along), times = work.at(tile, leaves)
+            along = along[:times]
+            given = work.margins(tile, slopes[0], along) if along else []
+            torch.autograd.backward([part, *along], [slope * times, *given])
+        return None, *(leaf.grad for leaf in leaves)
 
 
 def square_distances(a: Tensor, b: Tensor, diagonal: bool = False) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .features import as_pair, centred
 from .kernels import as_bandwidth, median_bandwidth
-from .pairs import gaussian_less_one, tile_by_tile
+from .pairs import gaussian_less_one, sum_over_pairs
 from .samples import Array, check_choice
 
 Kernel = Literal["linear", "rbf"]
@@ -95,12 +95,10 @@ def linear_hsic(x: Tensor, y: Tensor, unbiased: bool, chunk: int | None = None) 
         products = torch.stack(squares)
     else:
 
-        def measure(tile):
-            rows, columns = tile
-            return _products(x[rows] @ x[columns].T, y[rows] @ y[columns].T)
+        def measure(x, y, other_x, other_y, alike):
+            return (_products(x @ other_x.T, y @ other_y.T),)
 
-        found = tile_by_tile(measure, (x, y), chunk=chunk)
-        products = torch.stack([part * times for part, _, times in found]).sum(0)
+        (products,) = sum_over_pairs(measure, (x, y), chunk=chunk)
     norm_x, norm_y = (torch.linalg.vector_norm(part, dim=1).square() for part in (x, y))
     if not unbiased:
         return _hsic(products, torch.zeros_like(norm_x), torch.zeros_like(norm_y), n, unbiased)
@@ -117,22 +115,14 @@ def gaussian_hsic(
     wide_x, wide_y = (as_bandwidth(width, x) for width in pair)
     x, y = (part - part.detach().mean(0) for part in (x, y))
 
-    def measure(tile):
-        rows, columns = tile
-        alike = rows == columns
+    def measure(x, y, other_x, other_y, alike):
         # HSIC does not see a constant, so K - 1 does: it keeps the digits of wide kernels.
-        kx = gaussian_less_one(x[rows], x[columns], wide_x, alike)
-        ky = gaussian_less_one(y[rows], y[columns], wide_y, alike)
+        kx = gaussian_less_one(x, other_x, wide_x, alike)
+        ky = gaussian_less_one(y, other_y, wide_y, alike)
         across, down = (torch.stack((kx.sum(axis), ky.sum(axis))) for axis in (1, 0))
         return _products(kx, ky), across, down
 
-    products, sums = x.new_zeros(3), x.new_zeros(2, len(x))
-    where = torch.arange(len(x), device=x.device)
-    for (part, across, down), (rows, columns), times in tile_by_tile(measure, (x, y), chunk=chunk):
-        products = products + part * times
-        sums = sums.index_add(1, where[rows], across)
-        if times > 1:
-            sums = sums.index_add(1, where[columns], down)
+    products, sums = sum_over_pairs(measure, (x, y), chunk=chunk)
     return _hsic(products, sums[0], sums[1], len(x), unbiased)
 
 
