@@ -176,6 +176,16 @@ def test_any_dtype_without_gradient(name):
     assert accumulator.to("cpu") is accumulator
 
 
+@pytest.mark.parametrize("name", kinds())
+def test_in_inference_mode_and_out_of_it(name):
+    accumulator, parts = kinds()[name]
+    for place, batch in enumerate(BATCHES):
+        with torch.inference_mode(place % 2 == 0):
+            accumulator.update(*(part * 1 for part in batch[:parts]))
+    if name != "some":
+        assert float(accumulator.compute()) == float(fed(name).compute())
+
+
 def test_rank_far_from_the_origin_in_many_batches():
     """Merged scatters do not cancel: an offset of 1e6 costs the covariance no digits."""
     x = noise(2000, 6) * torch.tensor([1, 0.5, 0.2, 0.1, 0.05, 0.02]) + 1e6

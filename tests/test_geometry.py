@@ -179,6 +179,7 @@ def test_gradients():
         assert gradcheck(lambda a, b, p=alpha: alignment(a, b, p), (x, y))
     for chunk in (None, 4):
         assert gradcheck(lambda a, c=chunk: uniformity(a, chunk=c), x)
+        assert torch.autograd.gradgradcheck(lambda a, c=chunk: uniformity(a, chunk=c), x)
     assert gradcheck(modality_gap, (x, y))
 
 

@@ -98,6 +98,11 @@ def test_extreme_units_change_nothing(scale):
     for kernel in ("linear", "rbf"):
         expected = float(cka(x, y, kernel=kernel))
         assert float(cka(x * scale, y / scale, kernel=kernel)) == pytest.approx(expected, rel=1e-9)
+    width = median_bandwidth(x, y)
+    scaled = median_bandwidth(x * scale, y * scale)
+    assert float(scaled) == pytest.approx(scale * float(width), rel=1e-12)
+    expected = float(mmd2(x, y, width))
+    assert float(mmd2(x * scale, y * scale, scaled)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_constant_columns_and_duplicates_change_nothing_they_should_not():
@@ -155,6 +160,9 @@ def test_gradients(chunk):
     far = noise(6, 3, seed=5).requires_grad_()
     assert gradcheck(
         lambda a, b: kernel_distance(a, b, labels, bandwidth=1.0, chunk=chunk).matrix, (x, far)
+    )
+    assert torch.autograd.gradgradcheck(
+        lambda a: cka(a, y.detach(), kernel="rbf", bandwidth=1.5, chunk=chunk), x
     )
     wide = noise(5, 12, seed=3).requires_grad_()
     assert gradcheck(lambda a, b: cka(a, b, chunk=chunk), (wide, noise(5, 12, seed=4)))

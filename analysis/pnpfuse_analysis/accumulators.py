@@ -23,7 +23,8 @@ class Accumulator:
     They are used like the metrics of torchmetrics, without needing it: `update` with each batch,
     `compute` at the end, `reset` before the next epoch. `update` records no gradient, does not wait
     for an accelerator, and keeps its state on the device of the batch. A non-finite feature makes
-    the result NaN until `reset`, as does having seen no batch.
+    the result NaN until `reset`, as does having seen no batch. Unlike the functions, what holds
+    squares (RunningCKA: fourth powers) need features whose powers are finite.
 
     They are no modules on purpose: DistributedDataParallel would overwrite their buffers by those
     of the first process, and `model.half()` would round them. Pickle one to save it.
@@ -42,6 +43,7 @@ class Accumulator:
         self.state: State | None = None
         self.left_out = 0
 
+    @torch.inference_mode(False)  # its tensors could not be changed later
     @torch.no_grad()
     def update(self, *batch: Array) -> None:
         """Take in one batch: samples first in each part, as in the function of the same name."""

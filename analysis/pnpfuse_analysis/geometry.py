@@ -109,7 +109,7 @@ def uniformity(x: Array, t: float = 2.0, *, chunk: int | None = None) -> Tensor:
         Inverse squared width of the kernel, > 0.
     chunk : int, optional
         Edge of a tile of the pairs; None fits it to the machine. Beyond a copy of x, memory is
-        O(chunk^2), with gradients too; second derivatives need N <= chunk.
+        O(chunk^2), with gradients too, but not with second derivatives.
 
     Returns
     -------

@@ -52,14 +52,15 @@ def median_bandwidth(x: Array, y: Array | None = None) -> Tensor:
     if len(pool) > _MEDIAN_ROWS:
         order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(0))
         pool = pool[order[:_MEDIAN_ROWS].to(pool.device)]
-    pool = pool - pool.mean(0)
-    apart = torch.pdist(pool)
+    # Distances of 1e-200 and 1e200 must survive squaring.
+    reach = pool.abs().amax()
+    apart = torch.pdist(pool / torch.where(reach > 0, reach, 1))
     apart = apart[~(apart == 0)]  # NaN stays
     if not apart.numel():
         return pool.new_ones(())
     low, high = (len(apart) + 1) // 2, len(apart) // 2 + 1
     middle = (apart.kthvalue(low).values + apart.kthvalue(high).values) / 2
-    return torch.where(torch.isfinite(apart).all(), middle, torch.nan)
+    return torch.where(torch.isfinite(apart).all(), middle * reach, torch.nan)
 
 
 def mmd2(
@@ -108,12 +109,10 @@ def mmd2(
     if isinstance(bandwidth, str) and bandwidth == "median":
         bandwidth = median_bandwidth(a, b)
     width = as_bandwidth(bandwidth, a)
-    # The kernel does not mind a shift, the expansion of squares does.
-    shift = b.detach().mean(0)
-    a, b = a - shift, b - shift
+    a, b = _in_bandwidths(a, b, width)
 
     def measure(u, v, alike):
-        return (gaussian_less_one(u, v, width, alike).sum(),)
+        return (gaussian_less_one(u, v, alike).sum(),)
 
     def mean(u: Tensor, v: Tensor | None = None) -> Tensor:
         (total,) = sum_over_pairs(measure, (u,), None if v is None else (v,), chunk)
@@ -209,13 +208,12 @@ def kernel_distance(
     a, b = as_pair(x, y, columns=True, rows=labels is not None)
     width = as_bandwidth(bandwidth, a)
     classes, member = _classes(labels, a)
-    shift = b.detach().mean(0)
-    a, b = a - shift, b - shift
+    a, b = _in_bandwidths(a, b, width)
     ours = a.new_ones(len(a), 1) if member is None else member
     theirs = b.new_ones(len(b), 1) if member is None else member
 
     def measure(u, ours, v, theirs, alike):
-        square = -2 * gaussian_less_one(u, v, width)
+        square = -2 * gaussian_less_one(u, v)
         # The root has no finite slope at 0: gradient 0 there.
         same = square == 0
         distance = torch.where(same, 0, torch.where(same, 1, square).sqrt())
@@ -243,6 +241,13 @@ def as_bandwidth(bandwidth: float | Tensor, like: Tensor) -> Tensor:
             f"{bandwidth!r}; median_bandwidth(x, y) gives one to fix once"
         )
     return torch.full((), float(bandwidth), dtype=like.dtype, device=like.device)
+
+
+def _in_bandwidths(a, b, width):
+    """Samples in units of the bandwidth, about the mean of b."""
+    # The kernel does not mind a shift, but the expansion of squares does.
+    shift = b.detach().mean(0)
+    return (a - shift) / width, (b - shift) / width
 
 
 def _classes(labels, like):

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .samples import check_count
 
@@ -26,7 +25,7 @@ def sum_over_pairs(
     """Return sums over all pairs (i, j) of samples, tile by tile.
 
     Where a gradient is recorded and there are several tiles, each is computed anew in the backward
-    pass: memory is that of one tile there too, and there are first derivatives only.
+    pass: memory is that of one tile there too. Second derivatives keep them all.
 
     Parameters
     ----------
@@ -120,9 +119,14 @@ class _Anew(torch.autograd.Function):
         return work.total(pieces)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, slope: Tensor, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         work, needed = ctx.work, ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():
+            # Asked for by create_graph: second derivatives need the graph of all tiles.
+            asked = [p for p, need in zip(ctx.saved_tensors, needed, strict=True) if need]
+            whole = work.total(ctx.saved_tensors)
+            found = iter(torch.autograd.grad(whole, asked, (slope, *slopes), create_graph=True))
+            return None, *(next(found) if need else None for need in needed)
         leaves = [
             piece.detach().requires_grad_(need)
             for piece, need in zip(ctx.saved_tensors, needed, strict=True)
@@ -136,19 +140,22 @@ class _Anew(torch.autograd.Function):
         return None, *(leaf.grad for leaf in leaves)
 
 
-def square_distances(a: Tensor, b: Tensor, diagonal: bool = False) -> Tensor:
+def square_distances(a: Tensor, b: Tensor, alike: bool = False) -> Tensor:
     """Return |a_i - b_j|^2 of samples (m, d) and (n, d): (m, n).
 
     Expanded, so that a matrix product does the work. The rounding of |a|^2 stays in each distance:
-    centre the samples first. With diagonal=True a and b are the same, and a_i is at 0 from itself.
+    centre the samples first. If a and b are alike, a_i is at 0 from itself.
     """
     square = a.square().sum(1)[:, None] + b.square().sum(1)
     found = torch.addmm(square, a, b.T, alpha=-2).clamp_min(0)
-    if diagonal:
+    if alike:
         found.diagonal().zero_()
     return found
 
 
-def gaussian_less_one(a: Tensor, b: Tensor, bandwidth: Tensor, diagonal: bool = False) -> Tensor:
-    """Return exp(-|a_i - b_j|^2 / (2 bandwidth^2)) - 1, with the digits of small ones: (m, n)."""
-    return torch.expm1(square_distances(a, b, diagonal) / (-2 * bandwidth.square()))
+def gaussian_less_one(a: Tensor, b: Tensor, alike: bool = False) -> Tensor:
+    """Return exp(-|a_i - b_j|^2 / 2) - 1, with the digits of small ones: (m, n).
+
+    Samples in units of the bandwidth; `alike` as in `sum_over_pairs`.
+    """
+    return torch.expm1(square_distances(a, b, alike) / -2)

@@ -74,6 +74,7 @@ def cka(
         a, b = centred(a, rescale=True), centred(b, rescale=True)
         return hsic_ratio(linear_hsic(a, b, unbiased, chunk))
     if bandwidth is None:
+        a, b = centred(a, rescale=True), centred(b, rescale=True)
         bandwidth = median_bandwidth(a), median_bandwidth(b)
     return hsic_ratio(gaussian_hsic(a, b, bandwidth, unbiased, chunk))
 
@@ -112,13 +113,15 @@ def gaussian_hsic(
 ) -> Tensor:
     """Return HSIC with Gaussian kernels of (x, y), (x, x) and (y, y): (3,)."""
     pair = bandwidth if isinstance(bandwidth, tuple) else (bandwidth, bandwidth)
-    wide_x, wide_y = (as_bandwidth(width, x) for width in pair)
-    x, y = (part - part.detach().mean(0) for part in (x, y))
+    x, y = (
+        (part - part.detach().mean(0)) / as_bandwidth(width, part)
+        for part, width in zip((x, y), pair, strict=True)
+    )
 
     def measure(x, y, other_x, other_y, alike):
         # HSIC does not see a constant, so K - 1 does: it keeps the digits of wide kernels.
-        kx = gaussian_less_one(x, other_x, wide_x, alike)
-        ky = gaussian_less_one(y, other_y, wide_y, alike)
+        kx = gaussian_less_one(x, other_x, alike)
+        ky = gaussian_less_one(y, other_y, alike)
         across, down = (torch.stack((kx.sum(axis), ky.sum(axis))) for axis in (1, 0))
         return _products(kx, ky), across, down
 
