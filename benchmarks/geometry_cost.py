@@ -3,8 +3,8 @@
     python benchmarks/geometry_cost.py [--quick]
 
 One thread, warm, in turns, medians. Features are float32, as networks give them, and every result
-is computed in float64 but for the peers', whose own precision it is. Memory is the growth of the
-largest resident set of a fresh process during one call.
+is computed in float64 but for the peers', whose own precision it is. Memory is the growth of a
+fresh process at its peak during one call, copies of the input in float64 included.
 """
 
 import argparse
@@ -197,20 +197,23 @@ def growth(quick, rounds):
 
 
 MEMORY = """
-import resource, sys, time, torch
+import time, torch
 from pnpfuse_analysis import cka, uniformity
+
+def resident(what):
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
+
 torch.set_num_threads(1)
-n, d = {n}, {d}
-x = torch.randn(n, d, requires_grad={gradient})
+x = torch.randn({n}, {d}, requires_grad={gradient})
 small = x[:600].detach()
 {call}(*[small] * {parts})  # what is loaded once
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+open("/proc/self/clear_refs", "w").write("5")  # the peak begins here
+before, start = resident("VmRSS"), time.perf_counter()
 value = {call}(*[x] * {parts})
 if {gradient}:
     value.backward()
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-unit = 1 if sys.platform == "darwin" else 1024
-print(time.perf_counter() - start, (after - before) * unit / 2**20)
+print(time.perf_counter() - start, resident("VmHWM") - before)
 """
 
 
@@ -225,7 +228,7 @@ def memory(quick):
     for name, call, parts, rows, d, gradient in cases:
         code = MEMORY.format(n=rows, d=d, call=call, parts=parts, gradient=gradient)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        if done.returncode:  # no module `resource` there
+        if done.returncode:  # only Linux tells
             continue
         seconds, grown = (float(word) for word in done.stdout.split())
         yield {

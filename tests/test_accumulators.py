@@ -256,6 +256,7 @@ def test_arguments_that_do_not_fit():
         (lambda: RunningGap().update(X, Y[:0]), "y must have shape"),
         (lambda: RunningRank().update(X.tolist()), "must be a torch tensor or a NumPy array"),
         (lambda: Buffered(cka, cap=0), "cap must be a whole number >= 1, found 0"),
+        (lambda: buffer.merge(Buffered(spread, cap=31)), "cap of this buffer.*found 31 and 30"),
         (lambda: buffer.update(X, Y[:50]), "must hold the same samples on one device"),
         (lambda: buffer.update(X, Y[:, :2]), r"shape of the first one, found .*\(2,\)"),
     ]:  # fmt: skip

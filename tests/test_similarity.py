@@ -302,6 +302,7 @@ def test_arguments_that_do_not_fit():
         (lambda: mmd2(x[:1], x, 1.0), "at least 2 samples"),
         (lambda: mmd2(x, x, True), "bandwidth must be a number > 0"),
         (lambda: kernel_distance(x, x, bandwidth="median"), "bandwidth must be a number > 0"),
+        (lambda: kernel_distance(x, x), "found None; median_bandwidth"),
         (lambda: kernel_distance(x, x, torch.zeros(5), bandwidth=1.0), r"labels must .*\(8,\)"),
         (lambda: kernel_distance(x[None], x[None], bandwidth=1.0), r"\(N,\) or \(N, d\)"),
         (lambda: median_bandwidth(x[None]), r"\(N,\) or \(N, d\)"),

@@ -23,8 +23,8 @@ class Accumulator:
     They are used like the metrics of torchmetrics, without needing it: `update` with each batch,
     `compute` at the end, `reset` before the next epoch. `update` records no gradient, does not wait
     for an accelerator, and keeps its state on the device of the batch. A non-finite feature makes
-    the result NaN until `reset`, as does having seen no batch. Unlike the functions, what holds
-    squares (RunningCKA: fourth powers) need features whose powers are finite.
+    the result NaN until `reset`, as does having seen no batch. What holds squares (RunningCKA:
+    fourth powers) needs features whose powers are finite, which the functions do not.
 
     They are no modules on purpose: DistributedDataParallel would overwrite their buffers by those
     of the first process, and `model.half()` would round them. Pickle one to save it.

@@ -167,8 +167,8 @@ def kernel_distance(
     x: Array,
     y: Array,
     labels: Tensor | NDArray[Any] | None = None,
+    bandwidth: float | Tensor | None = None,
     *,
-    bandwidth: float | Tensor,
     chunk: int | None = None,
 ) -> KernelDistances:
     """Return how far two modalities lie apart on average, over all pairs and class by class.
@@ -186,8 +186,8 @@ def kernel_distance(
     labels : Tensor or ndarray, shape (N,), optional
         Class of each sample; x and y are then two views of the same samples.
     bandwidth : float or Tensor of shape ()
-        Width of the kernel, fixed: from `median_bandwidth` once, of the first epoch or a baseline.
-        Values are comparable at one bandwidth only.
+        Width of the kernel, to be given: from `median_bandwidth` once, of the first epoch or a
+        baseline. Values are comparable at one bandwidth only.
     chunk : int, optional
         Edge of a tile of the pairs; None fits it to the machine. Beyond copies of x and y, memory
         is O(chunk^2), with gradients too.
@@ -229,18 +229,20 @@ def kernel_distance(
     return KernelDistances(overall, width, own / own_pairs, between, classes, total / pairs)
 
 
-def as_bandwidth(bandwidth: float | Tensor, like: Tensor) -> Tensor:
+def as_bandwidth(bandwidth: float | Tensor | None, like: Tensor) -> Tensor:
     """Return a kernel's width as a tensor () beside `like`; tensors are not looked at."""
     if isinstance(bandwidth, Tensor) and bandwidth.ndim == 0 and not bandwidth.is_complex():
         width = bandwidth.detach().to(like)
         return torch.where(width > 0, width, torch.nan)
-    number = isinstance(bandwidth, Real) and not isinstance(bandwidth, bool)
-    if not number or not 0 < bandwidth < math.inf:
+    number = math.nan
+    if isinstance(bandwidth, Real) and not isinstance(bandwidth, bool):
+        number = float(bandwidth)
+    if not 0 < number < math.inf:
         raise ValueError(
             "bandwidth must be a number > 0 in units of the features, found "
             f"{bandwidth!r}; median_bandwidth(x, y) gives one to fix once"
         )
-    return torch.full((), float(bandwidth), dtype=like.dtype, device=like.device)
+    return torch.full((), number, dtype=like.dtype, device=like.device)
 
 
 def _in_bandwidths(a, b, width):

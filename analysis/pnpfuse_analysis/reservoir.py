@@ -67,6 +67,15 @@ class Buffered(Accumulator):
     def kept(self) -> int:
         return min(self.seen, self.cap)
 
+    def merge(self, other: Buffered) -> None:
+        """Draw from what both have seen; ValueError unless both have the same cap."""
+        if other.cap != self.cap:
+            raise ValueError(
+                "other must have the cap of this buffer for a draw that is alike for all samples, "
+                f"found {other.cap} and {self.cap}"
+            )
+        super().merge(other)
+
     def __repr__(self) -> str:
         name = getattr(self.function, "__name__", type(self.function).__name__)
         return f"Buffered({name} on {self.kept} of {self.seen} samples)"
