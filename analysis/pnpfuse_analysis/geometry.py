@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .features import as_features, as_pair, centred, order_one, unit_rows
-from .pairs import sum_over_pairs
+from .tiles import sum_over_pairs
 from .samples import Array
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .features import as_pair, centred
 from .kernels import as_bandwidth, median_bandwidth
-from .pairs import gaussian_less_one, sum_over_pairs
+from .tiles import gaussian_less_one, sum_over_pairs
 from .samples import Array, check_choice
 
 Kernel = Literal["linear", "rbf"]
