@@ -3,27 +3,58 @@
 Tensors come in on any device, NumPy arrays too; results stay on the device of their input.
 """
 
+from .accumulators import (
+    RunningCKA,
+    RunningGap,
+    RunningMean,
+    RunningRank,
+    RunningUniformity,
+    as_torchmetric,
+)
 from .angles import mean_average_distance
 from .bounds import nce_bound
 from .entropies import entropy
 from .estimate import Estimate
+from .geometry import alignment, effective_rank, modality_gap, uniformity
 from .gradients import GradReport, grad_cosine
 from .graphs import dirichlet_energy, knn_graph, rayleigh_quotient
 from .information import mutual_information
+from .kernels import KernelDistances, kernel_distance, median_bandwidth, mmd2
+from .reservoir import Buffered
+from .similarity import cka
 from .smoothing import SmoothingProfile, smoothing_profile, smoothing_report
+from .tracking import log_scalars, scalars
 
 __all__ = [
+    "Buffered",
     "Estimate",
     "GradReport",
+    "KernelDistances",
+    "RunningCKA",
+    "RunningGap",
+    "RunningMean",
+    "RunningRank",
+    "RunningUniformity",
     "SmoothingProfile",
+    "alignment",
+    "as_torchmetric",
+    "cka",
     "dirichlet_energy",
+    "effective_rank",
     "entropy",
     "grad_cosine",
+    "kernel_distance",
     "knn_graph",
+    "log_scalars",
     "mean_average_distance",
+    "median_bandwidth",
+    "mmd2",
+    "modality_gap",
     "mutual_information",
     "nce_bound",
     "rayleigh_quotient",
+    "scalars",
     "smoothing_profile",
     "smoothing_report",
+    "uniformity",
 ]
