@@ -92,6 +92,60 @@ def as_samples(x: Array, name: str, *, continuous: bool = True) -> Tensor:
     return samples[:, None] if samples.ndim == 1 else samples
 
 
+def as_labels(x: Array, name: str) -> Tensor:
+    """Return labels as codes 0 ... K - 1 of their sorted values: a detached (N,) of int64.
+
+    Parameters
+    ----------
+    x : Tensor or ndarray, shape (N,) or (N, d)
+        Whole numbers, booleans, or a NumPy array of strings; a row of several is one label.
+    name : str
+        The argument's name, for messages.
+
+    Raises
+    ------
+    ValueError
+        On another type, a wrong shape, no samples, real, complex or masked values.
+    """
+    if _holds_strings(x):
+        x = np.unique(x, return_inverse=True)[1].reshape(x.shape)
+    labels = as_tensor(x, name).detach()
+    if labels.is_floating_point() or labels.is_complex():
+        raise ValueError(
+            f"{name} must hold labels (whole numbers, booleans or strings), found {labels.dtype}; "
+            f"if its values stand for classes pass {name}.long() knowingly"
+        )
+    if labels.ndim not in (1, 2) or 0 in labels.shape:
+        raise ValueError(
+            f"{name} must have shape (N,) or (N, d) with N, d >= 1, found {tuple(labels.shape)}"
+        )
+    rows = labels.to(torch.int64).reshape(len(labels), -1)
+    return torch.unique(rows, dim=0, return_inverse=True)[1].reshape(-1)
+
+
+def holds_labels(x: Array, name: str) -> bool:
+    """Whether x holds whole numbers, booleans or strings, as labels do; `name` is for messages."""
+    if _holds_strings(x):
+        return True
+    dtype = as_tensor(x, name).dtype
+    return not (dtype.is_floating_point or dtype.is_complex)
+
+
+def _holds_strings(x):
+    """Whether x is a NumPy array of nothing but strings."""
+    if not isinstance(x, np.ndarray) or np.ma.is_masked(x):
+        return False
+    return x.dtype.kind in "US" or (
+        x.dtype.kind == "O" and x.size > 0 and all(isinstance(one, str) for one in x.flat)
+    )
+
+
+def standard_columns(x: Tensor) -> Tensor:
+    """Return the columns of x (N, d) that vary, at unit variance; one of zeros if none does."""
+    columns = standardised(x)[0]
+    return columns if columns.shape[1] else torch.zeros_like(x[:, :1])
+
+
 def standardised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the columns of x that vary, centred and with unit variance.
 

@@ -1,0 +1,133 @@
+"""Total correlation: how much several variables together fall short of independence, in nats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from . import kraskov
+from .estimate import Estimate
+from .gaussian import gaussian_information, tail_notes, whitened
+from .inference import Interval, estimated
+from .neighbours import Engine
+from .problem import Problem, Settings, as_parts, storage_notes, ties_note
+from .samples import Array, check_choice, rounding, standard_columns
+
+Method = Callable[[Sequence[Array], Settings], Problem]
+
+
+def total_correlation(
+    xs: Sequence[Array],
+    *,
+    method: str | Method = "gaussian",
+    k: int = 3,
+    standardise: bool = True,
+    engine: Engine = "auto",
+    chunk: int | None = None,
+    ci: Interval | None = None,
+    null: int = 0,
+    sweep: int = 0,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    """Return sum_i H(x_i) - H(x_1, ..., x_M), which is the mutual information for M = 2.
+
+    Parameters
+    ----------
+    xs : sequence of two or more Tensor or ndarray, shapes (N,) or (N, d_i)
+        Independent samples of M variables, on one device; computed in float64.
+    method : str or callable
+        "gaussian": sum of the informations between x_i and all before it, each with the exact
+        Wishart correction. "ksg": Kraskov et al., Phys. Rev. E 69 (2004) 066138, Eq. (23).
+    k, standardise, engine, chunk, ci, sweep, generator
+        As in `mutual_information`.
+    null : int
+        Number of permutations behind `null_mean` and `p_value`; every variable is shuffled.
+
+    Returns
+    -------
+    Estimate
+        Not clipped; `Estimate.d` is the sum of the d_i.
+
+    Raises
+    ------
+    ValueError
+        As `mutual_information`; if xs is one array, or fewer than two.
+    """
+    if isinstance(xs, Tensor) or not isinstance(xs, Sequence) or len(xs) < 2:
+        found = f"{len(xs)}" if isinstance(xs, list | tuple) else type(xs).__name__
+        raise ValueError(
+            f"xs must be a list of two or more arrays, one to a variable, found {found}; the "
+            "columns of an array are list(x.T)"
+        )
+    settings = Settings(k, "max", standardise, engine, chunk, generator).checked()
+    if not callable(method):
+        check_choice(method, "method", tuple(METHODS))
+        method = METHODS[method]
+    problem = method(xs, settings)
+    return estimated(problem, ci=ci, null=null, sweep=sweep, generator=generator)
+
+
+def _gaussian(xs: Sequence[Array], settings: Settings) -> Problem:
+    named = _named(xs)
+    parts = as_parts(named, continuous=False)
+    steps = [rounding(x) for x in xs]
+    d = sum(part.shape[1] for part in parts)
+
+    def measure(*rows: Tensor) -> Tensor:
+        local = rows[0].new_zeros(len(rows[0]))
+        for i in range(1, len(rows)):
+            before = whitened(torch.cat(rows[:i], 1), max(steps[:i]))
+            local = local + gaussian_information(before, whitened(rows[i], steps[i]))
+        return local
+
+    tied = dict(zip(named, parts, strict=True))
+    return Problem(
+        tuple(parts),
+        measure,
+        "gaussian",
+        d,
+        d,
+        "sum of d_i",
+        tie_fraction=ties_note(parts)[0],
+        notes=storage_notes(named) + tail_notes(tied),
+        unlink=_shuffled_apart,
+    )
+
+
+def _ksg(xs: Sequence[Array], settings: Settings) -> Problem:
+    named = _named(xs)
+    raw = as_parts(named)
+    parts = [standard_columns(part) for part in raw] if settings.scale else raw
+    k = settings.k
+    share, ties = ties_note(raw)
+    gap = kraskov.digamma(len(raw[0])) - kraskov.digamma(k)
+    return Problem(
+        tuple(parts),
+        lambda *rows: kraskov.ksg_total(rows, k, settings.engine, settings.chunk),
+        "ksg",
+        sum(part.shape[1] for part in raw),
+        k,
+        "k",
+        ceiling=(len(parts) - 1) * gap,
+        tie_fraction=share,
+        notes=storage_notes(named) + ties,
+        unlink=_shuffled_apart,
+    )
+
+
+METHODS: dict[str, Method] = {"gaussian": _gaussian, "ksg": _ksg}
+
+
+def _named(xs):
+    return {f"xs[{i}]": x for i, x in enumerate(xs)}
+
+
+def _shuffled_apart(parts: Sequence[Tensor], order: Tensor) -> tuple[Tensor, ...]:
+    """The parts, the i-th in the i-th power of an order: rows of different samples everywhere."""
+    apart, power = [parts[0]], order
+    for part in parts[1:]:
+        apart.append(part[power])
+        power = power[order]
+    return tuple(apart)
