@@ -1,8 +1,12 @@
-"""Entropy and mutual information from nearest-neighbour distances."""
+"""Entropy and information from nearest-neighbour distances: local values (N,), in nats.
+
+Samples are float64 tensors (N, d) on one device. Nothing is standardised or clipped here.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +14,9 @@ from torch import Tensor
 from .neighbours import Engine, Metric, choose_engine, count_within, nearest
 
 
-def kl_entropy(x: Tensor, k: int, metric: Metric = "l2", engine: Engine = "auto") -> Tensor:
+def kl_entropy(
+    x: Tensor, k: int, metric: Metric = "l2", engine: Engine = "auto", chunk: int | None = None
+) -> Tensor:
     """Return the Kozachenko-Leonenko entropy of samples (N, d): local values (N,), nats.
 
     h_i = psi(N) - psi(k) + log c_d + d log eps_i, with eps_i the distance to the k-th neighbour and
@@ -18,7 +24,7 @@ def kl_entropy(x: Tensor, k: int, metric: Metric = "l2", engine: Engine = "auto"
     Probl. Inf. Transm. 23 (1987) 95, as in Kraskov et al., Phys. Rev. E 69 (2004) 066138, Eq. (20).
     """
     n, d = x.shape
-    radius = nearest(x, k, metric=metric, engine=engine).distances[:, -1]
+    radius = nearest(x, k, metric=metric, engine=engine, chunk=chunk).distances[:, -1]
     if metric == "max":
         ball = d * math.log(2.0)
     else:
@@ -35,15 +41,105 @@ def ksg_information(
     lie in x alone, or y alone, strictly nearer than the k-th neighbour in both: Kraskov et al.,
     Phys. Rev. E 69 (2004) 066138, Eq. (8). "auto" picks the engine by d_x + d_y.
     """
+    return ksg_total((x, y), k, engine, chunk)
+
+
+def ksg_total(
+    parts: Sequence[Tensor], k: int, engine: Engine = "auto", chunk: int | None = None
+) -> Tensor:
+    """Return the KSG total correlation of M >= 2 parts (N, d_m): local values (N,), nats.
+
+    i_i = psi(k) + (M - 1) psi(N) - sum_m psi(n_m + 1), with counts as in `ksg_information`:
+    Kraskov et al., Phys. Rev. E 69 (2004) 066138, Eq. (23).
+    """
+    n = len(parts[0])
+    inside = sum(_psi_inside(parts, [(part,) for part in parts], k, engine, chunk))
+    return digamma(k) + (len(parts) - 1) * digamma(n) - inside
+
+
+def ksg_conditional(
+    x: Tensor, y: Tensor, z: Tensor, k: int, engine: Engine = "auto", chunk: int | None = None
+) -> Tensor:
+    """Return the KSG information of x and y given z, all (N, d): local values (N,), nats.
+
+    i_i = psi(k) - psi(n_xz + 1) - psi(n_yz + 1) + psi(n_z + 1), with counts strictly nearer than
+    the k-th neighbour in (x, y, z): Frenzel and Pompe, Phys. Rev. Lett. 99 (2007) 204101.
+    """
+    xz, yz, alone = _psi_inside((x, y, z), [(x, z), (y, z), (z,)], k, engine, chunk)
+    return digamma(k) - xz - yz + alone
+
+
+def ross_information(
+    labels: Tensor, x: Tensor, k: int, engine: Engine = "auto", chunk: int | None = None
+) -> Tensor:
+    """Return the information of labels (N,) and samples (N, d): local values (N',), nats.
+
+    i_i = psi(N') + psi(k_i) - psi(N_i) - psi(m_i + 1): among the N_i samples with the label of i,
+    the k_i-th neighbour bounds a ball with m_i other samples of any label strictly inside, and
+    k_i = min(k, N_i - 1). Ross, PLoS ONE 9 (2014) e87357. A sample alone with its label has no such
+    neighbour and is left out, as in scikit-learn, so N' <= N.
+
+    Raises
+    ------
+    ValueError
+        If no label occurs twice.
+    """
+    _, label, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    kept = sizes[label] > 1
+    x, label = x[kept], label[kept]
+    if not len(x):
+        raise ValueError(
+            f"labels must repeat, found {len(labels)} that occur once each; a continuous variable "
+            "needs a continuous estimator"
+        )
+    near = (sizes - 1).clamp(max=k)
+    radius = x.new_empty(len(x))
+    for which in label.unique():
+        rows, own = label == which, int(near[which])
+        found = nearest(x[rows], own, metric="max", engine=engine, chunk=chunk)
+        radius[rows] = found.distances[:, -1]
+    inside = count_within(x, radius, engine=engine, chunk=chunk)
+    of_label = _psi(near, x) - _psi(sizes, x)
+    return digamma(len(x)) + of_label[label] - _psi(inside + 1, x)
+
+
+def mixed_information(
+    x: Tensor, y: Tensor, k: int, engine: Engine = "auto", chunk: int | None = None
+) -> Tensor:
+    """Return the information between variables that may be discrete, continuous or mixtures.
+
+    i_i = psi(k_i) + log N - log(n_x + 1) - log(n_y + 1), nats, local values (N,), where n_x and n_y
+    count the other samples that lie in x alone, or y alone, no farther than the k-th neighbour in
+    both, and k_i = k unless that neighbour is an exact copy; then k_i counts the copies. Gao,
+    Kannan, Oh and Viswanath, NeurIPS 2017, arXiv:1709.06212, Algorithm 1.
+    """
     joint = torch.cat((x, y), 1)
-    fixed = choose_engine(engine, joint)
+    fixed = choose_engine(engine, joint, k)
     radius = nearest(joint, k, metric="max", engine=fixed, chunk=chunk).distances[:, -1]
-    within = [count_within(part, radius, engine=fixed, chunk=chunk) for part in (x, y)]
-    # n_x, n_y >= k - 1 for the k - 1 nearer ones, unless copies brought the radius to 0.
-    inside = sum(torch.special.digamma((count + 1).to(x)) for count in within)
-    return digamma(k) + digamma(len(x)) - inside
+    # The next larger radius closes the balls.
+    closed = torch.nextafter(radius, torch.full_like(radius, math.inf))
+    around = [count_within(part, closed, engine=fixed, chunk=chunk) + 1 for part in (x, y)]
+    copies = count_within(joint, torch.where(radius > 0, 0, closed), engine=fixed, chunk=chunk)
+    near = torch.where(radius > 0, k, copies)
+    return _psi(near, x) + math.log(len(x)) - sum(size.to(x).log() for size in around)
 
 
 def digamma(n: int) -> float:
     """Return psi(n)."""
     return float(torch.special.digamma(torch.tensor(float(n), dtype=torch.float64)))
+
+
+def _psi(count, like):
+    """Psi of counts, in the dtype of the samples."""
+    return torch.special.digamma(count.to(like.dtype))
+
+
+def _psi_inside(parts, spaces, k, engine, chunk):
+    """For each space, a tuple of parts: psi(n + 1) of how many lie nearer there than in all."""
+    joint = torch.cat(tuple(parts), 1)
+    fixed = choose_engine(engine, joint, k)
+    radius = nearest(joint, k, metric="max", engine=fixed, chunk=chunk).distances[:, -1]
+    # n >= k - 1 for the k - 1 nearer ones, unless copies brought the radius to 0.
+    for space in spaces:
+        alone = space[0] if len(space) == 1 else torch.cat(space, 1)
+        yield _psi(count_within(alone, radius, engine=fixed, chunk=chunk) + 1, joint)
