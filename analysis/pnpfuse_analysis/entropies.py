@@ -15,7 +15,7 @@ from .histogram import Histogram
 from .inference import Interval, estimated
 from .kraskov import kl_entropy
 from .neighbours import Engine, Metric
-from .problem import Problem, Settings, storage_notes, ties_note
+from .problem import Problem, Settings, flat_note, storage_notes, ties_note
 from .renyi import Renyi
 from .samples import Array, as_samples, check_choice, rounding
 
@@ -117,7 +117,7 @@ def _kl(x: Array, settings: Settings) -> Problem:
         k,
         "k",
         tie_fraction=share,
-        notes=_flat_notes(z, samples) + storage_notes({"x": x}) + notes,
+        notes=flat_note(z.shape[1], samples.shape[1]) + storage_notes({"x": x}) + notes,
     )
 
 
@@ -137,7 +137,11 @@ def _gaussian(x: Array, settings: Settings) -> Problem:
         return gaussian_entropy(again) + log_volume
 
     share, _ = ties_note([samples])
-    notes = _flat_notes(z, samples) + storage_notes({"x": x}) + tail_notes({"x": samples})
+    notes = (
+        flat_note(z.shape[1], samples.shape[1])
+        + storage_notes({"x": x})
+        + tail_notes({"x": samples})
+    )
     return Problem((z,), measure, "gaussian", rank, d, "d", "upper_bound", None, share, notes)
 
 
@@ -148,14 +152,3 @@ METHODS: dict[str, Method] = {
     "discrete": discrete.entropy_problem,
     "renyi": Renyi().entropy,
 }
-
-
-def _flat_notes(z, samples):
-    """A warning if z spans fewer dimensions than the samples it came from."""
-    rank, d = z.shape[1], samples.shape[1]
-    if rank == d:
-        return ()
-    return (
-        f"x fills only {rank} of its {d} dimensions, so its differential entropy is -inf"
-        + (f"; the value is that of the {rank}-dimensional subspace." if rank else "."),
-    )

@@ -54,7 +54,12 @@ def label_problem(x: Array, y: Array, settings: Settings) -> Problem:
 
     # Features last: they are what the permutation null shuffles.
     def measure(codes: Tensor, z: Tensor) -> Tensor:
-        return kraskov.ross_information(codes, z, k, settings.engine, settings.chunk)
+        found = kraskov.ross_information(codes, z, k, settings.engine, settings.chunk)
+        # A label seen once has no neighbour of its kind: it counts as the mean of the others.
+        local = found.mean().repeat(len(codes))
+        _, which, count = torch.unique(codes, return_inverse=True, return_counts=True)
+        local[count[which] > 1] = found
+        return local
 
     return Problem(
         (labels, scaled),

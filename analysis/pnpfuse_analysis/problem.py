@@ -149,6 +149,16 @@ def constant_notes(named: dict[str, Tensor]) -> tuple[str, ...]:
     )
 
 
+def flat_note(rank: int, d: int) -> tuple[str, ...]:
+    """A warning if samples in d dimensions fill only `rank` of them."""
+    if rank == d:
+        return ()
+    return (
+        f"x fills only {rank} of its {d} dimensions, so its differential entropy is -inf"
+        + (f"; the value is that of the {rank}-dimensional subspace." if rank else "."),
+    )
+
+
 def storage_notes(named: dict[str, Array]) -> tuple[str, ...]:
     """A sentence for each of the samples {name: x} that came in half precision."""
     return tuple(
