@@ -127,7 +127,7 @@ def _fitted(start: Parameters, x: Tensor, codes: Tensor, penalty: float) -> Para
     search = torch.optim.LBFGS(
         parameters,
         max_iter=100,
-        tolerance_grad=1e-5,
+        tolerance_grad=1e-4,
         tolerance_change=1e-9,
         line_search_fn="strong_wolfe",
     )

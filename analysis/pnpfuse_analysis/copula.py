@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .gaussian import gaussian_information, whitened
 from .problem import Problem, Settings, as_parts, constant_notes, storage_notes
-from .samples import Array, tie_fraction
+from .samples import Array, rounding, tie_fraction
 
 _BLIND = (
     "The Gaussian copula sees what is monotone in each pair of coordinates: dependence by the size "
@@ -28,16 +28,18 @@ def normal_scores(x: Tensor) -> Tensor:
     return torch.special.ndtri(rank / (len(x) + 1)).T
 
 
-def copula_information(x: Tensor, y: Tensor) -> Tensor:
+def copula_information(x: Tensor, y: Tensor, steps: tuple[float, float] = (0.0, 0.0)) -> Tensor:
     """Return the Gaussian-copula information of samples (N, d_x) and (N, d_y): local values (N,).
 
     The Gaussian information of the normal scores, in nats: Ince et al., Human Brain Mapping 38
     (2017) 1541. Whatever strictly monotone map each column goes through, the value is the same.
+    `steps` are the relative rounding steps with which x and y were stored.
     """
     # Two columns of one variable, rounded apart, may swap a few ranks: no direction of their own.
     swaps = len(x) ** -1.5
     return gaussian_information(
-        whitened(normal_scores(x), swaps, "x"), whitened(normal_scores(y), swaps, "y")
+        whitened(normal_scores(x), max(swaps, steps[0]), "x"),
+        whitened(normal_scores(y), max(swaps, steps[1]), "y"),
     )
 
 
@@ -45,10 +47,11 @@ def information_problem(x: Array, y: Array, settings: Settings) -> Problem:
     """Return the problem of the information between x and y by their Gaussian copula."""
     parts = as_parts({"x": x, "y": y}, continuous=False)
     d = sum(part.shape[1] for part in parts)
+    steps = rounding(x), rounding(y)
     columns = [column for part in parts for column in part.T]
     return Problem(
         tuple(parts),
-        copula_information,
+        lambda a, b: copula_information(a, b, steps),
         "copula",
         d,
         d,

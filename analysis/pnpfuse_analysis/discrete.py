@@ -17,9 +17,9 @@ def discrete_entropy(codes: Tensor) -> Tensor:
     -log of each label's share, plus (K - 1) / 2N for K labels seen: the leading bias of the plug-in
     value. Miller, in Information Theory in Psychology (Free Press, 1955) 95.
     """
-    count, which = _counts(codes)
-    n = len(codes)
-    return math.log(n) - count.log()[which] + (len(count) - 1) / (2 * n)
+    count = torch.bincount(codes)
+    n, seen = len(codes), (count > 0).sum()
+    return math.log(n) - count[codes].to(widest(codes.device)).log() + (seen - 1) / (2 * n)
 
 
 def discrete_information(x: Tensor, y: Tensor) -> Tensor:
@@ -31,8 +31,12 @@ def discrete_information(x: Tensor, y: Tensor) -> Tensor:
 
 
 def joint_codes(parts: list[Tensor]) -> Tensor:
-    """Return one code (N,) for each row of several labels (N,)."""
-    return torch.unique(torch.stack(parts, 1), dim=0, return_inverse=True)[1].reshape(-1)
+    """Return one code (N,), below N, for each row of several codes (N,)."""
+    joint, *rest = parts
+    for codes in rest:
+        # Codes are below N, so that no product of two overflows.
+        joint = torch.unique(joint * (codes.max() + 1) + codes, return_inverse=True)[1]
+    return joint
 
 
 def entropy_problem(x: Array, settings: Settings) -> Problem:
@@ -68,17 +72,11 @@ def scarcity_note(codes: Tensor, name: str) -> tuple[str, ...]:
     The share of samples seen once estimates the probability of what was never seen: Good,
     Biometrika 40 (1953) 237.
     """
-    count, _ = _counts(codes)
+    count = torch.bincount(codes)
     share = float((count == 1).sum()) / len(codes)
     if share < 0.1:
         return ()
     return (
-        f"{share:.0%} of the samples of {name} have a value of their own ({len(count)} values, "
-        f"N={len(codes)}): too few repeats to count, and the correction for it does not reach.",
+        f"{share:.0%} of the samples of {name} have a value of their own ({int((count > 0).sum())} "
+        f"values, N={len(codes)}): too few repeats to count, and the correction for it does not reach.",
     )
-
-
-def _counts(codes):
-    """Counts (K,) of the labels seen, and which of them each sample has (N,)."""
-    _, which, count = torch.unique(codes, return_inverse=True, return_counts=True)
-    return count.to(widest(codes.device)), which
