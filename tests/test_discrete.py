@@ -110,15 +110,15 @@ def test_labels_that_hardly_repeat_are_reported():
 
 def test_intervals_of_labels_cover_their_law():
     hits = {"subsample": 0, "local": 0, "splits": 0}
-    for seed in range(60):
+    for seed in range(40):
         x, y = drawn(TABLE, 300, seed)
         for ci in hits:
             found = mutual_information(
                 x, y, method="discrete", ci=ci, generator=torch.Generator().manual_seed(seed)
             )
             hits[ci] += found.ci[0] <= exact(TABLE) <= found.ci[1]
-    # Of 60 trials at 95 %, fewer than 52 have probability 0.008.
-    assert min(hits.values()) >= 52, hits
+    # Of 40 trials at 95 %, fewer than 35 have probability 0.014.
+    assert min(hits.values()) >= 35, hits
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ def discrete_entropy(codes: Tensor) -> Tensor:
     -log of each label's share, plus (K - 1) / 2N for K labels seen: the leading bias of the plug-in
     value. Miller, in Information Theory in Psychology (Free Press, 1955) 95.
     """
-    count = torch.bincount(codes)
-    n, seen = len(codes), (count > 0).sum()
-    return math.log(n) - count[codes].to(widest(codes.device)).log() + (seen - 1) / (2 * n)
+    count = torch.bincount(codes).to(widest(codes.device))
+    n, seen = len(codes), count.sign().sum()
+    return math.log(n) - count[codes].log() + (seen - 1) / (2 * n)
 
 
 def discrete_information(x: Tensor, y: Tensor) -> Tensor:
@@ -77,6 +77,7 @@ def scarcity_note(codes: Tensor, name: str) -> tuple[str, ...]:
     if share < 0.1:
         return ()
     return (
-        f"{share:.0%} of the samples of {name} have a value of their own ({int((count > 0).sum())} "
-        f"values, N={len(codes)}): too few repeats to count, and the correction for it does not reach.",
+        f"{share:.0%} of the samples of {name} have a value of their own: too few repeats to "
+        f"count, and the correction does not reach ({int((count > 0).sum())} values, "
+        f"N={len(codes)}).",
     )
