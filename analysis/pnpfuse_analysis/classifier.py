@@ -83,7 +83,7 @@ def held_out_losses(
             chosen = penalty
             if chosen is None:
                 chosen = _chosen_penalty(*rows, kind, start, generator)
-            found = _fitted(start, *rows, chosen)
+            found = _fitted(start, *rows, chosen, 1e-6)
             losses[test] = _losses(found, features[test], codes[test], int(train.sum()))
     return losses
 
@@ -121,13 +121,15 @@ def _log_shares(parameters: Parameters, x: Tensor) -> Tensor:
     return x.log_softmax(1)
 
 
-def _fitted(start: Parameters, x: Tensor, codes: Tensor, penalty: float) -> Parameters:
-    """The parameters of least penalised loss, by L-BFGS."""
+def _fitted(
+    start: Parameters, x: Tensor, codes: Tensor, penalty: float, tolerance: float
+) -> Parameters:
+    """The parameters of least penalised loss, by L-BFGS down to a largest slope."""
     parameters = [one.clone().requires_grad_() for one in start]
     search = torch.optim.LBFGS(
         parameters,
         max_iter=100,
-        tolerance_grad=1e-4,
+        tolerance_grad=tolerance,
         tolerance_change=1e-9,
         line_search_fn="strong_wolfe",
     )
@@ -167,7 +169,7 @@ def _chosen_penalty(x, codes, kind: Kind, start: Parameters, generator) -> float
         total = 0.0
         for i in tries:
             train, test = inner != i, inner == i
-            found = _fitted(state[i], x[train], codes[train], penalty)
+            found = _fitted(state[i], x[train], codes[train], penalty, 1e-4)
             total += float(_losses(found, x[test], codes[test], int(train.sum())).sum())
             if kind == "linear":
                 state[i] = found
