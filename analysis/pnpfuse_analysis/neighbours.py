@@ -203,7 +203,7 @@ def _nearest_by_blocks(x, k, metric, chunk):
 
 
 def _count_sorted(x, radius):
-    """Counts for samples (N,): bisection on the rounded differences, which grow with the place."""
+    """Counts for samples (N,): the differences, as rounded, grow with the place in the order."""
     values, order = x.sort()
     reach = radius[order]
     later = _later_within(values, reach)
@@ -215,11 +215,20 @@ def _later_within(values, reach):
     """How many later ones of ascending values (N,) lie nearer than reach (N,)."""
     n = len(values)
     here = torch.arange(n, device=values.device)
-    inside, outside = here, torch.full_like(here, n)
-    for _ in range(n.bit_length()):
+
+    def near(place):
+        return values[place.clamp(max=n - 1)] - values < reach
+
+    # Sums round otherwise than differences: they give a bracket, which bisection narrows.
+    slack = 4 * torch.finfo(values.dtype).eps * (values.abs() + reach)
+    inside = torch.searchsorted(values, values + (reach - slack)) - 1
+    outside = torch.searchsorted(values, values + (reach + slack), right=True)
+    inside = torch.where(near(inside.clamp(min=0)), torch.maximum(inside, here), here)
+    outside = torch.where(near(outside), n, outside)
+    for _ in range(int((outside - inside).amax()).bit_length()):
         middle = (inside + outside) // 2
-        near = values[middle] - values < reach
-        inside, outside = torch.where(near, middle, inside), torch.where(near, outside, middle)
+        within = near(middle)
+        inside, outside = torch.where(within, middle, inside), torch.where(within, outside, middle)
     return inside - here
 
 
