@@ -7,10 +7,12 @@ from scipy import stats
 
 from pnpfuse_analysis import (
     Estimate,
+    conditional_mutual_information,
     dirichlet_energy,
     entropy,
     knn_graph,
     mutual_information,
+    total_correlation,
 )
 from pnpfuse_analysis.resampling import subsample_interval
 
@@ -70,6 +72,13 @@ RING = torch.arange(20).expand(2, 20)
 TAKERS = {
     "entropy": lambda x: entropy(x).local,
     "mutual_information": lambda x: mutual_information(x, SAMPLES).local,
+    "copula": lambda x: mutual_information(x, SAMPLES, method="copula").local,
+    "histogram": lambda x: mutual_information(x, SAMPLES, method="histogram").local,
+    "mixed": lambda x: mutual_information(x, SAMPLES, method="mixed").local,
+    "label": lambda x: mutual_information(x, RING[0] % 2, method="label").local,
+    "cca": lambda x: mutual_information(x, SAMPLES, reduce="cca", k=2).local,
+    "conditional": lambda x: conditional_mutual_information(x, SAMPLES, SAMPLES[:, :1]).local,
+    "total": lambda x: total_correlation([x, SAMPLES]).local,
     "knn_graph": lambda x: knn_graph(x, 2),
     "dirichlet_energy": lambda x: dirichlet_energy(x, RING),
 }

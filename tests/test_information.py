@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_information import student_information
 from scipy import stats
 from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
@@ -82,6 +83,82 @@ def test_one_shared_direction_in_many_coordinates_is_found(method):
     a, b = noise(1, 16, seed=5), noise(1, 16, seed=6)
     found = mutual_information(x @ a, y @ b, method=method)
     assert float(found) == pytest.approx(truth(0.9), abs=0.05)
+
+
+def spiral(x, turn=1 / 3):
+    """Each sample of x (N, 2) turned by an angle that grows with its square: information stays."""
+    angle = turn * x.square().sum(1)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack((cos * x[:, 0] - sin * x[:, 1], sin * x[:, 0] + cos * x[:, 1]), 1)
+
+
+def student_pair(n, rho, d, df, seed=0):
+    x, y = gaussian_pair(n, rho, d, seed)
+    scale = torch.from_numpy(np.random.default_rng(seed).chisquare(df, (n, 1)) / df).sqrt()
+    return x / scale, y / scale
+
+
+def uniform_sum(n, reach, seed=0):
+    """x uniform on [0, 1], y = x + noise uniform on [-reach, reach]."""
+    u = torch.rand(n, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return u[:, :1], u[:, :1] + reach * (2 * u[:, 1:] - 1)
+
+
+def bent_pair(n, seed=0):
+    x, y = gaussian_pair(n, 0.8, 2, seed)
+    return spiral(x), y
+
+
+CASES = {
+    "gauss 4": (lambda n, s: gaussian_pair(n, 0.5, 4, s), truth(0.5, 4)),
+    "gauss 16": (lambda n, s: gaussian_pair(n, 0.5, 16, s), truth(0.5, 16)),
+    "student 1": (lambda n, s: student_pair(n, 0.75, 1, 1, s), student_information(0.75, 1, 1)),
+    "student 3": (lambda n, s: student_pair(n, 0.75, 4, 3, s), student_information(0.75, 4, 3)),
+    "spiral": (bent_pair, truth(0.8, 2)),
+    "uniform": (lambda n, s: uniform_sum(n, 0.1, s), math.log(5) + 0.1),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "method", "bias"),
+    [
+        # Bias of each method at N = 2000, to +-0.05: what they can do, and what they cannot.
+        ("gauss 4", "ksg", -0.10),
+        ("gauss 4", "gaussian", 0.0),
+        ("gauss 16", "ksg", -1.67),
+        ("gauss 16", "gaussian", 0.0),
+        ("gauss 16", "copula", 0.0),
+        ("student 1", "ksg", -0.03),
+        ("student 1", "histogram", -0.05),
+        ("student 3", "ksg", -0.37),
+        ("spiral", "ksg", -0.10),
+        ("spiral", "gaussian", -0.67),
+        ("spiral", "copula", -0.66),
+        ("uniform", "ksg", -0.038),
+        ("uniform", "gaussian", -0.08),
+        ("uniform", "copula", -0.44),
+        ("uniform", "histogram", -0.22),
+    ],
+)
+def test_known_laws_come_out_with_the_bias_that_is_known(case, method, bias):
+    law, exact = CASES[case]
+    found = [float(mutual_information(*law(2000, s), method=method)) for s in range(4)]
+    assert np.mean(found) - exact == pytest.approx(bias, abs=0.05)
+
+
+def test_samples_say_in_which_case_a_method_is_lost():
+    def notes(x, y, method):
+        return " ".join(mutual_information(x, y, method=method).warnings)
+
+    assert "dimensions" not in notes(*gaussian_pair(500, 0.5, 2), "ksg")
+    assert "dimensions, in which" in notes(*gaussian_pair(500, 0.5, 16), "ksg")
+    x, y = gaussian_pair(500, 0.9)
+    assert "dimensions" not in notes(x @ noise(1, 16), y @ noise(1, 16, seed=1), "ksg")
+    assert "heavy tails" in notes(*student_pair(2000, 0.5, 4, 3), "gaussian")
+    assert "heavy tails" not in notes(*gaussian_pair(50, 0.5, 4), "gaussian")
+    assert "x came in a dtype with relative steps of 0.008" in notes(x.bfloat16(), y, "ksg")
+    assert "y came in a dtype with relative steps of 0.001" in notes(x, y.half(), "ksg")
+    assert "steps" not in notes(x.float(), y, "ksg")
 
 
 def test_wishart_correction_takes_the_bias_away():

@@ -114,7 +114,7 @@ def _canonical(method, name, components, x: Array, y: Array, settings: Settings)
     pairs = min(components or _MOST_PAIRS, *(part.shape[1] for part in parts))
 
     def measure(a: Tensor, b: Tensor) -> Tensor:
-        local = a.new_zeros(len(a))
+        local = found = a.new_zeros(len(a))
         for fit, held in ((0, 1), (1, 0)):
             maps = canonical_maps(a[fit::2], b[fit::2], pairs)
             left, right = (to(part[held::2]) for to, part in zip(maps, (a, b), strict=True))
