@@ -12,7 +12,6 @@ from pnpfuse_analysis import (
     entropy,
     knn_graph,
     mutual_information,
-    total_correlation,
 )
 from pnpfuse_analysis.resampling import subsample_interval
 
@@ -75,10 +74,8 @@ TAKERS = {
     "copula": lambda x: mutual_information(x, SAMPLES, method="copula").local,
     "histogram": lambda x: mutual_information(x, SAMPLES, method="histogram").local,
     "mixed": lambda x: mutual_information(x, SAMPLES, method="mixed").local,
-    "label": lambda x: mutual_information(x, RING[0] % 2, method="label").local,
     "cca": lambda x: mutual_information(x, SAMPLES, reduce="cca", k=2).local,
     "conditional": lambda x: conditional_mutual_information(x, SAMPLES, SAMPLES[:, :1]).local,
-    "total": lambda x: total_correlation([x, SAMPLES]).local,
     "knn_graph": lambda x: knn_graph(x, 2),
     "dirichlet_energy": lambda x: dirichlet_energy(x, RING),
 }

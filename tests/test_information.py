@@ -432,7 +432,7 @@ def test_wrong_input_is_refused(y, options, message):
 @pytest.mark.parametrize(
     ("x", "options", "message"),
     [
-        (torch.arange(20), {}, "x must be .*, found torch.int64; .* use a discrete estimator"),
+        (torch.arange(20), {}, "x must be .*, found torch.int64; .* use method='discrete'"),
         (GOOD, {"method": "knn"}, "method must be one of 'kl', 'gaussian'"),
         (GOOD, {"metric": "l1"}, "metric must be one of"),
         (GOOD, {"ci": "bootstrap"}, "ci must be one of None, 'subsample'"),

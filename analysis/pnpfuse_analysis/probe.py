@@ -26,7 +26,7 @@ def conditional_entropy(
     folds: int = 5,
     penalty: float | Literal["cv"] = "cv",
     groups: Array | None = None,
-    ci: Interval | None = "local",
+    ci: Interval | None = None,
     sweep: int = 0,
     generator: torch.Generator | None = None,
 ) -> Estimate:

@@ -15,8 +15,8 @@ Array = Tensor | NDArray[Any]
 
 _DISCRETE = (
     "must be continuous for a nearest-neighbour estimate, found {dtype}; for whole numbers that "
-    "stand for measurements pass {name}.to(torch.float64) knowingly, for labels use a discrete "
-    "estimator"
+    "stand for measurements pass {name}.to(torch.float64) knowingly, for labels use "
+    "method='discrete', 'label' or 'probe'"
 )
 
 
