@@ -20,6 +20,7 @@ _PENALTIES = {
     "mlp": [10.0**-power for power in range(1, 5)],
 }
 _INNER_FOLDS = 3
+_MANY = 3000
 _HIDDEN = 32
 
 
@@ -161,8 +162,8 @@ def _losses(parameters: Parameters, x: Tensor, codes: Tensor, seen: int) -> Tens
 def _chosen_penalty(x, codes, kind: Kind, start: Parameters, generator) -> float:
     """The penalty of least held-out loss within the training samples."""
     inner = dealt_folds(codes, None, _INNER_FOLDS, generator)
-    # An mlp is tried on one fold: its fits cost more, and no fit can start from the one before.
-    tries = range(_INNER_FOLDS if kind == "linear" else 1)
+    # One fold will do where a third of the samples is many, and for an mlp, whose fits cost more.
+    tries = range(_INNER_FOLDS if kind == "linear" and len(codes) < _MANY else 1)
     state = [start for _ in tries]
     best, chosen, worse = math.inf, _PENALTIES[kind][0], 0
     for penalty in _PENALTIES[kind]:

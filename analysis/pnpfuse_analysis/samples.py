@@ -184,8 +184,29 @@ def square_scale(reach: Tensor) -> float:
 
 def tie_fraction(x: Tensor) -> float:
     """Return the share of the rows of x that have an exact copy among the other rows."""
-    _, which, copies = torch.unique(x, dim=0, return_inverse=True, return_counts=True)
-    return float((copies[which] > 1).to(x.dtype).mean())
+    candidates = x[_shares_its_hash(x)]
+    if not len(candidates):
+        return 0.0
+    _, which, copies = torch.unique(candidates, dim=0, return_inverse=True, return_counts=True)
+    return float((copies[which] > 1).sum()) / len(x)
+
+
+def _shares_its_hash(x):
+    """Which rows of x (N, d) have the hash of another; equal rows always do. Sorting rows is slow.
+
+    The hash is a sum of the bits of each value times odd numbers, in integers that wrap around.
+    """
+    # Zero has two signs in bits and none in value.
+    bits = (x + 0.0).contiguous().view(torch.int64 if x.element_size() == 8 else torch.int32)
+    half = 4 * x.element_size()
+    drawn = torch.Generator().manual_seed(0)
+    odd = 2 * torch.randint(2 ** (8 * x.element_size() - 2), (x.shape[1],), generator=drawn) + 1
+    mixed = ((bits ^ (bits >> half)) * odd.to(bits)).sum(1, dtype=bits.dtype)
+    ordered, order = mixed.sort()
+    twin = torch.zeros_like(ordered, dtype=torch.bool)
+    twin[1:] = ordered[1:] == ordered[:-1]
+    twin[:-1] |= twin[1:].clone()
+    return order[twin]
 
 
 def check_choice(value: str | None, name: str, choices: Sequence[str | None]) -> None:
