@@ -19,9 +19,10 @@ Metric = Literal["l2", "max"]
 ENGINES = ("auto", "kdtree", "compiled", "brute")
 _ORDER = {"l2": 2.0, "max": float("inf")}
 
-# Coordinate differences N * N * d from which the compiled engine pays: the others then take 0.05 s
-# (d = 2) to 0.3 s (d >= 8), about what it costs to load Numba, and grow faster.
-_COMPILED_WORK = 2e8
+# Coordinate differences N * N * d from which the compiled engine pays: loading it takes half a
+# second in a process, the others then some 10 ms a call, and calls come in hundreds for an interval
+# or a null. At this size it is already 2 (d = 2) to 6 times (d = 32) as fast, and grows slower.
+_COMPILED_WORK = 1e7
 # Its lists of neighbours are kept in order by insertion.
 _COMPILED_NEIGHBOURS = 64
 # Below that work SciPy's KD-tree beats all pairs up to about this many dimensions.
