@@ -148,7 +148,11 @@ def test_exchange_within_classes_keeps_each_class():
         (noise(30, 1), {"method": "label"}, "z must hold labels"),
         (noise(29, 1), {}, "N=29 on cpu"),
         (noise(30, 29), {}, "d_x . d_y . d_z=31 asks for more than 31 samples, found 30"),
-        (noise(30, 1), {"method": "cmi"}, "method must be one of 'gaussian', 'ksg', 'label'"),
+        (
+            noise(30, 1),
+            {"method": "cmi"},
+            "method must be one of 'gaussian', 'ksg'",
+        ),
         (noise(30, 1), {"method": "ksg", "k": 30}, "k=30 asks for more than 30"),
         (torch.zeros(29, dtype=torch.int64), {}, "N=29 on cpu"),
     ],
@@ -194,3 +198,19 @@ def test_total_correlation_of_a_copy_and_of_wrong_input():
         total_correlation([x, x[:50]])
     with pytest.raises(ValueError, match="method must be one of 'gaussian', 'ksg'"):
         total_correlation([x, x], method="kl")
+
+
+def test_labels_given_labels_and_together():
+    # The third is the parity of the others: each pair is independent, the three are not.
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randint(0, 2, (2, 2000), generator=generator)
+    z = x ^ y
+    given = conditional_mutual_information(x, y, z, method="discrete", null=19, generator=generator)
+    assert float(given) == pytest.approx(math.log(2), abs=0.005)
+    assert given.p_value == 0.05
+    assert abs(float(mutual_information(x, y, method="discrete"))) < 0.003
+    total = total_correlation([x, y, z], method="discrete", null=19, generator=generator)
+    assert float(total) == pytest.approx(math.log(2), abs=0.005)
+    assert abs(total.null_mean) < 0.003
+    with pytest.raises(ValueError, match=r"xs\[1\] must hold labels"):
+        total_correlation([x, noise(2000)], method="discrete")

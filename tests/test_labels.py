@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
+from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_classif
-from test_information import noise
+from test_information import gaussian_pair, noise
 
 from pnpfuse_analysis import mutual_information
 
@@ -83,3 +84,25 @@ def test_labels_seen_once_count_as_the_mean_and_are_named():
 def test_what_is_no_label_beside_features_is_refused(x, y, message):
     with pytest.raises(ValueError, match=message):
         mutual_information(x, y, method="label")
+
+
+def test_mixed_variables_have_their_closed_forms():
+    x, y = overlapping(2000)
+    found = mutual_information(torch.from_numpy(x), y, method="mixed", ci="local")
+    assert float(found) == pytest.approx(OVERLAP, abs=3 * found.stderr + 0.01)
+    # No ties: the KSG estimate, with log N for psi(N).
+    u, v = gaussian_pair(500, 0.8)
+    plain = float(mutual_information(u, v)) + math.log(500) - float(digamma(500))
+    assert float(mutual_information(u, v, method="mixed")) == pytest.approx(plain, abs=1e-9)
+    # Nothing but ties: counts, so that a value knows itself.
+    whole = torch.arange(2000) % 4
+    assert float(mutual_information(whole, whole, method="mixed")) == pytest.approx(
+        math.log(4), abs=0.01
+    )
+    # A value of its own beside a Gaussian pair: H of the switch, and half of the pair's information.
+    off = noise(4000) > 0
+    u, v = (torch.where(off, -9, part[:, 0]) for part in gaussian_pair(4000, 0.6, seed=1))
+    exact = math.log(2) - math.log(1 - 0.36) / 4
+    found = mutual_information(u, v, method="mixed")
+    assert float(found) == pytest.approx(exact, abs=0.05)
+    assert found.tie_fraction == pytest.approx(0.5, abs=0.03)

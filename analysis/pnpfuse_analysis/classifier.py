@@ -52,7 +52,8 @@ def held_out_losses(
     *,
     kind: Kind,
     penalty: float | None,
-    generator: torch.Generator | None,
+    groups: Tensor | None = None,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Return -log p(label) of each sample (N,) by a classifier that has not seen its fold.
 
@@ -69,6 +70,8 @@ def held_out_losses(
     penalty : float or None
         Weight of |W|^2 / 2 beside the mean loss; None chooses it for each fold by a further cross
         validation on the other folds.
+    groups : Tensor of int64, shape (N,), or None
+        Kept whole in that cross validation too.
     generator : torch.Generator or None
         Source of the inner folds and of an mlp's first weights.
     """
@@ -83,7 +86,8 @@ def held_out_losses(
             rows = features[train], codes[train]
             chosen = penalty
             if chosen is None:
-                chosen = _chosen_penalty(*rows, kind, start, generator)
+                kept = None if groups is None else groups[train]
+                chosen = _chosen_penalty(*rows, kept, kind, start, generator)
             found = _fitted(start, *rows, chosen, 1e-6)
             losses[test] = _losses(found, features[test], codes[test], int(train.sum()))
     return losses
@@ -159,9 +163,9 @@ def _losses(parameters: Parameters, x: Tensor, codes: Tensor, seen: int) -> Tens
     return -mixed.gather(1, codes[:, None])[:, 0]
 
 
-def _chosen_penalty(x, codes, kind: Kind, start: Parameters, generator) -> float:
+def _chosen_penalty(x, codes, groups, kind: Kind, start: Parameters, generator) -> float:
     """The penalty of least held-out loss within the training samples."""
-    inner = dealt_folds(codes, None, _INNER_FOLDS, generator)
+    inner = dealt_folds(codes, groups, _INNER_FOLDS, generator)
     # One fold will do where a third of the samples is many, and for an mlp, whose fits cost more.
     tries = range(_INNER_FOLDS if kind == "linear" and len(codes) < _MANY else 1)
     state = [start for _ in tries]
@@ -170,6 +174,8 @@ def _chosen_penalty(x, codes, kind: Kind, start: Parameters, generator) -> float
         total = 0.0
         for i in tries:
             train, test = inner != i, inner == i
+            if not bool(train.any()):  # all one group: nothing to choose by
+                continue
             found = _fitted(state[i], x[train], codes[train], penalty, 1e-4)
             total += float(_losses(found, x[test], codes[test], int(train.sum())).sum())
             if kind == "linear":

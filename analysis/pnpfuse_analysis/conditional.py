@@ -23,7 +23,15 @@ from .problem import (
     storage_notes,
     ties_note,
 )
-from .samples import Array, as_labels, check_choice, holds_labels, rounding, standard_columns
+from .samples import (
+    Array,
+    as_labels,
+    check_choice,
+    holds_labels,
+    rounding,
+    standard_columns,
+    widest,
+)
 
 Method = Callable[[Array, Array, Array, Settings], Problem]
 
@@ -59,6 +67,7 @@ def conditional_mutual_information(
         "gaussian": from partial canonical correlations, with the exact Wishart correction.
         "ksg": Frenzel and Pompe, Phys. Rev. Lett. 99 (2007) 204101; reads low where x, y and z
         have more than a few dimensions in all. "label": "ksg" within classes; z must be labels.
+        "discrete": all three labels, from counts with the Miller-Madow correction.
     k, standardise, engine, chunk, ci, sweep, generator
         As in `mutual_information`.
     null : int
@@ -139,7 +148,17 @@ def _label(x: Array, y: Array, z: Array, settings: Settings) -> Problem:
     return _within_classes(x, y, z, settings, "ksg")
 
 
-METHODS: dict[str, Method] = {"gaussian": _gaussian, "ksg": _ksg, "label": _label}
+def _discrete(x: Array, y: Array, z: Array, settings: Settings) -> Problem:
+    as_labels(z, "z")
+    return _within_classes(x, y, z, settings, "discrete")
+
+
+METHODS: dict[str, Method] = {
+    "gaussian": _gaussian,
+    "ksg": _ksg,
+    "label": _label,
+    "discrete": _discrete,
+}
 
 
 def _within_classes(x: Array, y: Array, z: Array, settings: Settings, method: str) -> Problem:
@@ -163,7 +182,7 @@ def _within_classes(x: Array, y: Array, z: Array, settings: Settings, method: st
         )
 
     def measure(a: Tensor, b: Tensor, labels: Tensor) -> Tensor:
-        local = a.new_zeros(len(a))
+        local = torch.zeros(len(a), dtype=widest(a.device), device=a.device)
         for code in labels.unique():
             rows = (labels == code).nonzero()[:, 0]
             if len(rows) > whole.least:

@@ -152,7 +152,13 @@ class Probe:
         def loss(codes: Tensor, z: Tensor, groups: Tensor | None = None) -> Tensor:
             fold = dealt_folds(codes, groups, self.folds, generator)
             return held_out_losses(
-                codes, z, fold, kind=self.probe, penalty=penalty, generator=generator
+                codes,
+                z,
+                fold,
+                kind=self.probe,
+                penalty=penalty,
+                groups=groups,
+                generator=generator,
             )
 
         return loss

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from . import kraskov
+from .discrete import discrete_entropy, joint_codes, scarcity_note
 from .estimate import Estimate
 from .gaussian import gaussian_information, tail_notes, whitened
 from .inference import Interval, estimated
 from .neighbours import Engine
-from .problem import Problem, Settings, as_parts, storage_notes, ties_note
-from .samples import Array, check_choice, rounding, standard_columns
+from .problem import Problem, Settings, as_parts, same_rows, storage_notes, ties_note
+from .samples import Array, as_labels, check_choice, rounding, standard_columns
 
 Method = Callable[[Sequence[Array], Settings], Problem]
 
@@ -40,6 +42,7 @@ def total_correlation(
     method : str or callable
         "gaussian": sum of the informations between x_i and all before it, each with the exact
         Wishart correction. "ksg": Kraskov et al., Phys. Rev. E 69 (2004) 066138, Eq. (23).
+        "discrete": of labels, from counts with the Miller-Madow correction.
     k, standardise, engine, chunk, ci, sweep, generator
         As in `mutual_information`.
     null : int
@@ -117,7 +120,28 @@ def _ksg(xs: Sequence[Array], settings: Settings) -> Problem:
     )
 
 
-METHODS: dict[str, Method] = {"gaussian": _gaussian, "ksg": _ksg}
+def _discrete(xs: Sequence[Array], settings: Settings) -> Problem:
+    named = {name: as_labels(x, name) for name, x in _named(xs).items()}
+    parts = same_rows(named)
+
+    def measure(*rows: Tensor) -> Tensor:
+        local = -discrete_entropy(joint_codes(list(rows)))
+        for codes in rows:
+            local = local + discrete_entropy(codes)
+        return local
+
+    return Problem(
+        tuple(parts),
+        measure,
+        "discrete",
+        len(parts),
+        ceiling=(len(parts) - 1) * math.log(len(parts[0])),
+        notes=scarcity_note(joint_codes(parts), "xs together"),
+        unlink=_shuffled_apart,
+    )
+
+
+METHODS: dict[str, Method] = {"gaussian": _gaussian, "ksg": _ksg, "discrete": _discrete}
 
 
 def _named(xs):
