@@ -104,12 +104,20 @@ def test_labels_as_z(method):
     assert apart.p_value > 0.05
 
 
+@pytest.mark.parametrize("method", ["gaussian", "label"])
+def test_classes_far_apart_are_each_seen_at_their_own_scale(method):
+    labels = torch.arange(1000) % 2
+    x, y = gaussian_pair(1000, 0.8)
+    found = conditional_mutual_information(x + 1e6 * labels[:, None], y, labels, method=method)
+    assert float(found) == pytest.approx(-math.log(1 - 0.64) / 2, abs=0.08)
+
+
 def test_small_classes_count_as_nothing_and_are_named():
     labels = torch.tensor([0] * 300 + [1, 2, 2])
     x, y = gaussian_pair(303, 0.8)
     found = conditional_mutual_information(x, y, labels, method="ksg", ci="subsample")
     base = mutual_information(x[:300], y[:300])
-    assert float(found) == pytest.approx(float(base) * 300 / 303, abs=1e-3)
+    assert float(found) == pytest.approx(float(base) * 300 / 303, abs=1e-9)
     assert any("2 of 3 classes" in n and "3 of N=303" in n for n in found.warnings)
     with pytest.raises(
         ValueError, match=r"a class of more than 3 samples \(k=3\), found at most 2"

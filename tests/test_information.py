@@ -12,6 +12,7 @@ from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
 from pnpfuse_analysis import entropy, mutual_information
+from pnpfuse_analysis.problem import Problem, as_parts
 
 UNIT = math.log(2 * math.pi * math.e) / 2  # entropy of a standard normal variable
 
@@ -159,6 +160,26 @@ def test_samples_say_in_which_case_a_method_is_lost():
     assert "x came in a dtype with relative steps of 0.008" in notes(x.bfloat16(), y, "ksg")
     assert "y came in a dtype with relative steps of 0.001" in notes(x, y.half(), "ksg")
     assert "steps" not in notes(x.float(), y, "ksg")
+
+
+def test_a_method_of_ones_own_gets_intervals_and_null():
+    def spearman(x, y, settings):
+        parts = as_parts({"x": x, "y": y})
+
+        def measure(a, b):
+            ranks = [part[:, 0].argsort().argsort().double() for part in (a, b)]
+            return -torch.log1p(-(torch.corrcoef(torch.stack(ranks))[0, 1] ** 2)) / 2
+
+        return Problem(tuple(parts), measure, "spearman", 2)
+
+    x, y = gaussian_pair(500, 0.8)
+    seeded = torch.Generator().manual_seed(0)
+    found = mutual_information(x, y, method=spearman, ci="subsample", null=19, generator=seeded)
+    assert found.ci[0] < truth(0.8) < found.ci[1]
+    assert found.p_value == 0.05
+    assert found.local is None
+    with pytest.raises(ValueError, match="ci='local' needs the local values that 'spearman'"):
+        mutual_information(x, y, method=spearman, ci="local")
 
 
 def test_wishart_correction_takes_the_bias_away():

@@ -99,7 +99,7 @@ def test_mixed_variables_have_their_closed_forms():
     assert float(mutual_information(whole, whole, method="mixed")) == pytest.approx(
         math.log(4), abs=0.01
     )
-    # A value of its own beside a Gaussian pair: H of the switch, and half of the pair's information.
+    # A value of its own beside a Gaussian pair: H of the switch, and half of the information.
     off = noise(4000) > 0
     u, v = (torch.where(off, -9, part[:, 0]) for part in gaussian_pair(4000, 0.6, seed=1))
     exact = math.log(2) - math.log(1 - 0.36) / 4

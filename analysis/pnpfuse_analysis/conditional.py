@@ -185,8 +185,13 @@ def _within_classes(x: Array, y: Array, z: Array, settings: Settings, method: st
         local = torch.zeros(len(a), dtype=widest(a.device), device=a.device)
         for code in labels.unique():
             rows = (labels == code).nonzero()[:, 0]
-            if len(rows) > whole.least:
-                local[rows] = whole.measure(a[rows], b[rows])
+            if len(rows) <= whole.least:
+                continue
+            pair = a[rows], b[rows]
+            if settings.scale and method == "ksg":
+                # The classes may lie far apart: what counts is the spread within each.
+                pair = standard_columns(pair[0]), standard_columns(pair[1])
+            local[rows] = whole.measure(*pair)
         return local
 
     return replace(
