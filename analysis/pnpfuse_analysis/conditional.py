@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from . import kraskov
+from .conditional_nce import ConditionalNCE
 from .estimate import Estimate
 from .gaussian import gaussian_information, residual, tail_notes, whitened
 from .inference import Interval, estimated
@@ -68,6 +69,7 @@ def conditional_mutual_information(
         "ksg": Frenzel and Pompe, Phys. Rev. Lett. 99 (2007) 204101; reads low where x, y and z
         have more than a few dimensions in all. "label": "ksg" within classes; z must be labels.
         "discrete": all three labels, from counts with the Miller-Madow correction.
+        "cnce": from trained critics, held out; see `pnpfuse_analysis.conditional_nce`.
     k, standardise, engine, chunk, ci, sweep, generator
         As in `mutual_information`.
     null : int
@@ -158,6 +160,7 @@ METHODS: dict[str, Method] = {
     "ksg": _ksg,
     "label": _label,
     "discrete": _discrete,
+    "cnce": ConditionalNCE(),
 }
 
 

@@ -64,7 +64,7 @@ def estimated(
             "use ci='subsample'"
         )
     value = float(local.mean())
-    notes = list(problem.notes)
+    notes = [*problem.notes, *problem.remarks(local)]
     if value == math.inf:
         notes.append("The value is infinite: one variable determines a part of the other.")
     if value == -math.inf and problem.d:

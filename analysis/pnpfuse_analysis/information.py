@@ -28,6 +28,7 @@ from .problem import (
 from .reduction import reduced
 from .renyi import Renyi
 from .samples import Array, check_choice, rounding, standard_columns
+from .variational import Variational
 
 
 def mutual_information(
@@ -67,6 +68,8 @@ def mutual_information(
         "probe": the same as a lower bound, H(labels) less the held-out loss of a classifier: for
         features of many dimensions; see `Probe`. "discrete": labels in both, from counts with the
         Miller-Madow correction. "mixed": variables with ties or discrete parts: Gao et al., 2017.
+        Lower bounds from trained critics, held out:
+        "infonce", "nwj", "dv", "smile": see `pnpfuse_analysis.variational`.
         An instance such as `Histogram(bins=20)`, or a function of your own that takes (x, y,
         settings) and returns a `Problem`, stands for itself.
     reduce : {None, "pca", "cca"}
@@ -172,4 +175,8 @@ METHODS: dict[str, Method] = {
     "probe": Probe(),
     "discrete": discrete.information_problem,
     "mixed": labels.mixed_problem,
+    "infonce": Variational("infonce"),
+    "nwj": Variational("nwj"),
+    "dv": Variational("dv"),
+    "smile": Variational("smile"),
 }

@@ -88,6 +88,8 @@ class Problem:
         As in `Estimate`.
     notes : tuple of str
         What is known before any estimate.
+    remarks : callable
+        Takes the local values, returns what is known only then.
     unlink : callable
         Takes the parts and a random order (N,), returns parts without the dependence in question.
     """
@@ -102,6 +104,7 @@ class Problem:
     ceiling: float | None = None
     tie_fraction: float = 0.0
     notes: tuple[str, ...] = ()
+    remarks: Callable[[Tensor], tuple[str, ...]] = lambda local: ()
     unlink: Callable[[Sequence[Tensor], Tensor], Sequence[Tensor]] = shuffled_last
 
 
