@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -73,15 +73,7 @@ def conditional_entropy(
         unknown option.
     """
     problem = Probe(probe, folds, penalty).entropy(y, z, groups, generator)
-    found = estimated(problem, ci=ci, sweep=sweep, generator=generator, signed=True)
-    level = float(discrete_entropy(problem.parts[0]).mean())
-    if found.value <= level:
-        return found
-    note = (
-        f"The held-out loss exceeds H(Y) = {level:.4g}: the probe found nothing in the features, "
-        "and guessing by class frequency would have been better.",
-    )
-    return replace(found, warnings=found.warnings + note)
+    return estimated(problem, ci=ci, sweep=sweep, generator=generator, signed=True)
 
 
 @dataclass(frozen=True)
@@ -134,8 +126,19 @@ class Probe:
                 raise ValueError(
                     f"groups must be at least as many as folds={self.folds}, found {count}"
                 )
+        parts = tuple(same_rows(named))
+        level = float(discrete_entropy(codes).mean())
+
+        def remarks(local: Tensor) -> tuple[str, ...]:
+            if float(local.mean()) <= level:
+                return ()
+            return (
+                f"The held-out loss exceeds H(Y) = {level:.4g}: the probe found nothing in the "
+                "features, and guessing by class frequency would have been better.",
+            )
+
         return Problem(
-            tuple(same_rows(named)),
+            parts,
             self._loss(generator),
             f"{self.probe} probe",
             features.shape[1],
@@ -143,6 +146,7 @@ class Probe:
             "folds",
             kind="upper_bound",
             notes=storage_notes({"z": z}) + self._rare(codes),
+            remarks=remarks,
         )
 
     def _loss(self, generator) -> Callable[..., Tensor]:
