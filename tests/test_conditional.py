@@ -150,6 +150,20 @@ def test_exchange_within_classes_keeps_each_class():
     assert float((moved != x[:, 0]).double().mean()) > 0.9
 
 
+def test_constants_carry_nothing():
+    x, one = noise(60, 1), torch.ones(60, 2)
+    labels = torch.arange(60) % 2
+    for a, b in ((one, x), (x, one), (one, one), (labels.double(), labels.double() * 2)):
+        assert float(conditional_mutual_information(a, b, labels, method="ksg")) == 0
+    assert float(conditional_mutual_information(one, one, x, method="ksg")) == 0
+    assert float(mutual_information(labels, one, method="label")) == 0
+    assert float(total_correlation([one, x, one], method="ksg")) == 0
+    y = x + noise(60, 1, seed=1)
+    assert float(total_correlation([x, one, y], method="ksg")) == pytest.approx(
+        float(mutual_information(x, y)), abs=1e-9
+    )
+
+
 @pytest.mark.parametrize(
     ("z", "options", "message"),
     [

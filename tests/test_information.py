@@ -162,6 +162,34 @@ def test_samples_say_in_which_case_a_method_is_lost():
     assert "steps" not in notes(x.float(), y, "ksg")
 
 
+@pytest.mark.parametrize("method", ["ksg", "gaussian", "copula", "histogram", "mixed"])
+def test_neither_the_order_of_rows_nor_that_of_variables_matters(method):
+    x, y = gaussian_pair(300, 0.6, 2)
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
+    base = mutual_information(x, y, method=method)
+    again = mutual_information(y[order], x[order], method=method)
+    assert float(again) == pytest.approx(float(base), abs=1e-9)
+    torch.testing.assert_close(again.local, base.local[order], rtol=0, atol=1e-8)
+    assert again.local.dtype == torch.float64
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("method", ["ksg", "gaussian", "copula", "histogram", "mixed", "renyi"])
+@pytest.mark.parametrize("reduce", [None, "pca", "cca"])
+def test_cuda_gives_the_same_numbers(method, reduce):
+    x, y = gaussian_pair(300, 0.6, 2)
+    here, there = (
+        mutual_information(a, b, method=method, reduce=reduce, null=3, generator=generator)
+        for (a, b), generator in (
+            ((x, y), torch.Generator().manual_seed(0)),
+            ((x.cuda(), y.cuda()), torch.Generator().manual_seed(0)),
+        )
+    )
+    assert float(there) == pytest.approx(float(here), abs=1e-6)
+    assert there.null_mean == pytest.approx(here.null_mean, abs=1e-6)
+    assert there.local is None or there.local.is_cuda
+
+
 def test_a_method_of_ones_own_gets_intervals_and_null():
     def spearman(x, y, settings):
         parts = as_parts({"x": x, "y": y})
@@ -399,6 +427,7 @@ def test_constant_columns_carry_no_information(method):
     base = float(mutual_information(x, y, method=method))
     found = mutual_information(torch.cat((x, constant), 1), y, method=method)
     assert float(found) == pytest.approx(base, abs=1e-9)
+    assert float(mutual_information(constant, constant, method=method)) == 0
     nothing = mutual_information(constant, y, method=method)
     assert float(nothing) == pytest.approx(0, abs=1e-12)
     assert any("x is constant" in note for note in nothing.warnings)

@@ -23,6 +23,7 @@ from .problem import (
     same_rows,
     storage_notes,
     ties_note,
+    varies,
 )
 from .samples import (
     Array,
@@ -131,9 +132,15 @@ def _ksg(x: Array, y: Array, z: Array, settings: Settings) -> Problem:
     parts = [standard_columns(part) for part in raw] if settings.scale else raw
     k = settings.k
     share, ties = ties_note(raw)
+
+    def measure(a: Tensor, b: Tensor, given: Tensor) -> Tensor:
+        if not (varies(a) and varies(b)):
+            return a.new_zeros(len(a))
+        return kraskov.ksg_conditional(a, b, given, k, settings.engine, settings.chunk)
+
     return Problem(
         tuple(parts),
-        lambda a, b, c: kraskov.ksg_conditional(a, b, c, k, settings.engine, settings.chunk),
+        measure,
         "ksg",
         sum(part.shape[1] for part in raw),
         k,

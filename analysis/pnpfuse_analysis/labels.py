@@ -14,6 +14,7 @@ from .problem import (
     same_rows,
     storage_notes,
     ties_note,
+    varies,
 )
 from .samples import Array, as_labels, as_samples, holds_labels, standard_columns
 
@@ -54,6 +55,8 @@ def label_problem(x: Array, y: Array, settings: Settings) -> Problem:
 
     # Features last: they are what the permutation null shuffles.
     def measure(codes: Tensor, z: Tensor) -> Tensor:
+        if not (varies(codes) and varies(z)):
+            return z.new_zeros(len(z))
         found = kraskov.ross_information(codes, z, k, settings.engine, settings.chunk)
         # A label seen once has no neighbour of its kind: it counts as the mean of the others.
         local = found.mean().repeat(len(codes))

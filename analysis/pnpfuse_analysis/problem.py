@@ -138,8 +138,8 @@ def ties_note(parts: Sequence[Tensor]) -> tuple[float, tuple[str, ...]]:
         return 0.0, ()
     return share, (
         f"{share:.1%} of the samples have exact copies, which a continuous variable lacks: values "
-        "were rounded or repeated, and the estimate is biased. Drop repeated rows, or add noise "
-        "below the rounding step from a seeded generator.",
+        "were rounded or repeated, and the estimate is biased. Drop repeated rows, add noise "
+        "below the rounding step from a seeded generator, or use method='mixed' for information.",
     )
 
 
@@ -148,8 +148,13 @@ def constant_notes(named: dict[str, Tensor]) -> tuple[str, ...]:
     return tuple(
         f"{name} is constant, so the information is 0."
         for name, part in named.items()
-        if not bool((part != part[0]).any())
+        if not varies(part)
     )
+
+
+def varies(x: Tensor) -> bool:
+    """Whether the rows of x (N, ...) are not all the same."""
+    return bool((x != x[0]).any())
 
 
 def flat_note(rank: int, d: int) -> tuple[str, ...]:

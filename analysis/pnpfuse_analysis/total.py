@@ -14,7 +14,7 @@ from .estimate import Estimate
 from .gaussian import gaussian_information, tail_notes, whitened
 from .inference import Interval, estimated
 from .neighbours import Engine
-from .problem import Problem, Settings, as_parts, same_rows, storage_notes, ties_note
+from .problem import Problem, Settings, as_parts, same_rows, storage_notes, ties_note, varies
 from .samples import Array, as_labels, check_choice, rounding, standard_columns
 
 Method = Callable[[Sequence[Array], Settings], Problem]
@@ -105,10 +105,17 @@ def _ksg(xs: Sequence[Array], settings: Settings) -> Problem:
     parts = [standard_columns(part) for part in raw] if settings.scale else raw
     k = settings.k
     share, ties = ties_note(raw)
+
+    def measure(*rows: Tensor) -> Tensor:
+        moving = [part for part in rows if varies(part)]
+        if len(moving) < 2:
+            return rows[0].new_zeros(len(rows[0]))
+        return kraskov.ksg_total(moving, k, settings.engine, settings.chunk)
+
     gap = kraskov.digamma(len(raw[0])) - kraskov.digamma(k)
     return Problem(
         tuple(parts),
-        lambda *rows: kraskov.ksg_total(rows, k, settings.engine, settings.chunk),
+        measure,
         "ksg",
         sum(part.shape[1] for part in raw),
         k,
