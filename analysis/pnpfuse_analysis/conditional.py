@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import kraskov
 from .conditional_nce import ConditionalNCE
+from .copula import BLIND, whitened_scores
 from .estimate import Estimate
 from .gaussian import gaussian_information, residual, tail_notes, whitened
 from .inference import Interval, estimated
@@ -67,6 +68,7 @@ def conditional_mutual_information(
         over samples of the information within their class.
     method : str or callable
         "gaussian": from partial canonical correlations, with the exact Wishart correction.
+        "copula": the same of normal scores.
         "ksg": Frenzel and Pompe, Phys. Rev. Lett. 99 (2007) 204101; reads low where x, y and z
         have more than a few dimensions in all. "label": "ksg" within classes; z must be labels.
         "discrete": all three labels, from counts with the Miller-Madow correction.
@@ -97,29 +99,39 @@ def conditional_mutual_information(
 
 
 def _gaussian(x: Array, y: Array, z: Array, settings: Settings) -> Problem:
+    return _linear(x, y, z, settings, "gaussian", whitened)
+
+
+def _copula(x: Array, y: Array, z: Array, settings: Settings) -> Problem:
+    found = _linear(x, y, z, settings, "copula", whitened_scores)
+    return replace(found, notes=tuple(dict.fromkeys((*found.notes, BLIND))))
+
+
+def _linear(x: Array, y: Array, z: Array, settings: Settings, method: str, white) -> Problem:
+    """From partial canonical correlations of what `white` makes of x, y and z."""
     if holds_labels(z, "z"):
-        return _within_classes(x, y, z, settings, "gaussian")
+        return _within_classes(x, y, z, settings, method)
     named = {"x": x, "y": y, "z": z}
     parts = as_parts(named, continuous=False)
     steps = [rounding(one) for one in named.values()]
     d = sum(part.shape[1] for part in parts)
 
     def measure(*rows: Tensor) -> Tensor:
-        a, b, given = map(whitened, rows, steps, "xyz")
+        a, b, given = map(white, rows, steps, "xyz")
         return gaussian_information(residual(a, given), residual(b, given), given.z.shape[1])
 
     tied = dict(zip(named, parts, strict=True))
     return Problem(
         tuple(parts),
         measure,
-        "gaussian",
+        method,
         d,
         d,
         "d_x + d_y + d_z",
         tie_fraction=ties_note(parts)[0],
         notes=constant_notes({"x": tied["x"], "y": tied["y"]})
         + storage_notes(named)
-        + tail_notes(tied),
+        + (tail_notes(tied) if method == "gaussian" else ()),
         unlink=_exchange_near,
     )
 
@@ -164,6 +176,7 @@ def _discrete(x: Array, y: Array, z: Array, settings: Settings) -> Problem:
 
 METHODS: dict[str, Method] = {
     "gaussian": _gaussian,
+    "copula": _copula,
     "ksg": _ksg,
     "label": _label,
     "discrete": _discrete,

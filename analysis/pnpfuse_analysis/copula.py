@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .gaussian import gaussian_information, whitened
+from .gaussian import Whitened, gaussian_information, whitened
 from .problem import Problem, Settings, as_parts, constant_notes, storage_notes
 from .samples import Array, rounding, tie_fraction
 
-_BLIND = (
+BLIND = (
     "The Gaussian copula sees what is monotone in each pair of coordinates: dependence by the size "
     "alone (y = x^2), by rings or by a common scale adds to the truth but not to the value."
 )
@@ -35,12 +35,15 @@ def copula_information(x: Tensor, y: Tensor, steps: tuple[float, float] = (0.0, 
     (2017) 1541. Whatever strictly monotone map each column goes through, the value is the same.
     `steps` are the relative rounding steps with which x and y were stored.
     """
-    # Two columns of one variable, rounded apart, may swap a few ranks: no direction of their own.
-    swaps = len(x) ** -1.5
     return gaussian_information(
-        whitened(normal_scores(x), max(swaps, steps[0]), "x"),
-        whitened(normal_scores(y), max(swaps, steps[1]), "y"),
+        whitened_scores(x, steps[0], "x"), whitened_scores(y, steps[1], "y")
     )
+
+
+def whitened_scores(x: Tensor, rounding: float, name: str = "x") -> Whitened:
+    """Return the normal scores of x (N, d) whitened; arguments as in `whitened`."""
+    # Two columns of one variable, rounded apart, may swap a few ranks: no direction of their own.
+    return whitened(normal_scores(x), max(len(x) ** -1.5, rounding), name)
 
 
 def information_problem(x: Array, y: Array, settings: Settings) -> Problem:
@@ -59,5 +62,5 @@ def information_problem(x: Array, y: Array, settings: Settings) -> Problem:
         tie_fraction=max(tie_fraction(column[:, None]) for column in columns),
         notes=constant_notes(dict(zip("xy", parts, strict=True)))
         + storage_notes({"x": x, "y": y})
-        + (_BLIND,),
+        + (BLIND,),
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from . import kraskov
+from .copula import BLIND, whitened_scores
 from .discrete import discrete_entropy, joint_codes, scarcity_note
 from .estimate import Estimate
 from .gaussian import gaussian_information, tail_notes, whitened
@@ -41,7 +43,8 @@ def total_correlation(
         Independent samples of M variables, on one device; computed in float64.
     method : str or callable
         "gaussian": sum of the informations between x_i and all before it, each with the exact
-        Wishart correction. "ksg": Kraskov et al., Phys. Rev. E 69 (2004) 066138, Eq. (23).
+        Wishart correction. "copula": the same of normal scores.
+        "ksg": Kraskov et al., Phys. Rev. E 69 (2004) 066138, Eq. (23).
         "discrete": of labels, from counts with the Miller-Madow correction.
     k, standardise, engine, chunk, ci, sweep, generator
         As in `mutual_information`.
@@ -73,6 +76,16 @@ def total_correlation(
 
 
 def _gaussian(xs: Sequence[Array], settings: Settings) -> Problem:
+    return _linear(xs, "gaussian", whitened)
+
+
+def _copula(xs: Sequence[Array], settings: Settings) -> Problem:
+    found = _linear(xs, "copula", whitened_scores)
+    return replace(found, notes=(*found.notes, BLIND))
+
+
+def _linear(xs: Sequence[Array], method: str, white) -> Problem:
+    """From the canonical correlations between what `white` makes of each variable and those before."""
     named = _named(xs)
     parts = as_parts(named, continuous=False)
     steps = [rounding(x) for x in xs]
@@ -81,20 +94,20 @@ def _gaussian(xs: Sequence[Array], settings: Settings) -> Problem:
     def measure(*rows: Tensor) -> Tensor:
         local = rows[0].new_zeros(len(rows[0]))
         for i in range(1, len(rows)):
-            before = whitened(torch.cat(rows[:i], 1), max(steps[:i]))
-            local = local + gaussian_information(before, whitened(rows[i], steps[i]))
+            before = white(torch.cat(rows[:i], 1), max(steps[:i]))
+            local = local + gaussian_information(before, white(rows[i], steps[i]))
         return local
 
     tied = dict(zip(named, parts, strict=True))
     return Problem(
         tuple(parts),
         measure,
-        "gaussian",
+        method,
         d,
         d,
         "sum of d_i",
         tie_fraction=ties_note(parts)[0],
-        notes=storage_notes(named) + tail_notes(tied),
+        notes=storage_notes(named) + (tail_notes(tied) if method == "gaussian" else ()),
         unlink=_shuffled_apart,
     )
 
@@ -148,7 +161,12 @@ def _discrete(xs: Sequence[Array], settings: Settings) -> Problem:
     )
 
 
-METHODS: dict[str, Method] = {"gaussian": _gaussian, "ksg": _ksg, "discrete": _discrete}
+METHODS: dict[str, Method] = {
+    "gaussian": _gaussian,
+    "copula": _copula,
+    "ksg": _ksg,
+    "discrete": _discrete,
+}
 
 
 def _named(xs):
