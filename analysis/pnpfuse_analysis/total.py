@@ -85,7 +85,7 @@ def _copula(xs: Sequence[Array], settings: Settings) -> Problem:
 
 
 def _linear(xs: Sequence[Array], method: str, white) -> Problem:
-    """From the canonical correlations between what `white` makes of each variable and those before."""
+    """From canonical correlations of each variable with those before, as `white` makes them."""
     named = _named(xs)
     parts = as_parts(named, continuous=False)
     steps = [rounding(x) for x in xs]
