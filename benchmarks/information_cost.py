@@ -47,7 +47,7 @@ def kdtree(x, y):
         cKDTree(part).query_ball_point(part, radius, p=np.inf, return_length=True)
         for part in (x, y)
     ]
-    return digamma(K) + digamma(len(x)) - float(sum(digamma(n) for n in inside).mean())
+    return float(digamma(K) + digamma(len(x)) - sum(digamma(n) for n in inside).mean())
 
 
 def here(x, y, engine="auto"):

@@ -26,7 +26,7 @@ _COMPILED_WORK = 1e7
 # Its lists of neighbours are kept in order by insertion.
 _COMPILED_NEIGHBOURS = 64
 # Below that work SciPy's KD-tree beats all pairs up to about this many dimensions.
-_KDTREE_DIMENSIONS = 6
+_KDTREE_DIMENSIONS = 4
 
 # Bytes that a block of pairs may take: a CPU's cache, and enough work for an accelerator.
 _BLOCK_BYTES = {"cpu": 2 * 2**20}
@@ -52,7 +52,7 @@ def choose_engine(engine: Engine, x: Tensor, k: int = 1) -> Engine:
     """Return "kdtree", "compiled" or "brute" for the k neighbours of samples x (N, d).
 
     On a CPU "auto" takes the compiled engine where there is work enough, for less of it the KD-tree
-    up to 6 dimensions and brute force beyond. On any other device it takes brute force, which needs
+    up to 4 dimensions and brute force beyond. On any other device it takes brute force, which needs
     no copy to the CPU; where that would still pay has not been measured.
     """
     check_choice(engine, "engine", ENGINES)

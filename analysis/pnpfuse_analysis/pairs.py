@@ -14,6 +14,7 @@ from numba import njit
 
 LANES = 64  # samples to a block
 STEP = 4  # dimensions between two looks at whether any lane is still near enough
+STRIP = 32  # dimensions in which two blocks meet before the next ones, so that both stay in cache
 
 
 def jit(function: Callable) -> Any:
@@ -64,19 +65,22 @@ def partition(columns):
     """
     d, n = columns.shape
     count = (n + LANES - 1) // LANES
-    order = np.arange(n)
+    order = np.empty(n, np.int64)  # np.arange would take a second more to compile
+    for place in range(n):
+        order[place] = place
     low, high = np.empty((2 * count - 1, d)), np.empty((2 * count - 1, d))
     skip = np.empty(2 * count - 1, np.int64)
-    leaf = np.full(2 * count - 1, -1)
+    leaf = np.empty(2 * count - 1, np.int64)
     home = np.empty(count, np.int64)
-    blocks = np.full((count, (d + STEP - 1) // STEP * STEP, LANES), np.inf)
+    blocks = np.empty((count, (d + STEP - 1) // STEP * STEP, LANES))
+    leaf[:], blocks[:] = -1, np.inf
     # Right halves that wait, with their first and last places: one for each level.
     waiting = np.empty((64, 2), np.int64)
-    waiting[0] = 0, n
+    waiting[0, 0], waiting[0, 1] = 0, n
     left, node = 1, 0
     while left:
         left -= 1
-        first, last = waiting[left]
+        first, last = waiting[left, 0], waiting[left, 1]
         while True:
             widest, reach = 0, -1.0
             for t in range(d):
@@ -96,7 +100,7 @@ def partition(columns):
             middle = first + held // 2 * LANES
             if reach > 0:
                 _select(columns[widest], order, first, last, middle)
-            waiting[left] = middle, last
+            waiting[left, 0], waiting[left, 1] = middle, last
             left += 1
             last = middle
             node += 1
@@ -131,15 +135,17 @@ def _apart(low, high, one, other, bound, square):
 
 
 @jit
-def _meet(blocks, own, lane, block, gap, bound, square):
-    """Distances from a sample to the lanes of a block into gap (LANES,): how many are < bound.
+def _meet(blocks, own, lane, block, start, gap, bound, square):
+    """Take dimensions start to start + STRIP into gap (LANES, LANES): how many lanes are < bound.
 
-    Squared ones if square. If none is, gap may hold no more than lower bounds.
+    Row `lane` of gap becomes the distances of that sample to the block, squared ones if square. If
+    none is below bound, the row may hold no more than lower bounds.
     """
     near = 0
-    for other in range(LANES):
-        gap[other] = 0.0
-    for t in range(0, blocks.shape[1], STEP):
+    if start == 0:
+        for other in range(LANES):
+            gap[lane, other] = 0.0
+    for t in range(start, min(start + STRIP, blocks.shape[1]), STEP):
         a0, a1 = blocks[own, t, lane], blocks[own, t + 1, lane]
         a2, a3 = blocks[own, t + 2, lane], blocks[own, t + 3, lane]
         near = 0
@@ -147,8 +153,8 @@ def _meet(blocks, own, lane, block, gap, bound, square):
             for other in range(LANES):
                 d0, d1 = a0 - blocks[block, t, other], a1 - blocks[block, t + 1, other]
                 d2, d3 = a2 - blocks[block, t + 2, other], a3 - blocks[block, t + 3, other]
-                far = gap[other] + d0 * d0 + d1 * d1 + d2 * d2 + d3 * d3
-                gap[other] = far
+                far = gap[lane, other] + d0 * d0 + d1 * d1 + d2 * d2 + d3 * d3
+                gap[lane, other] = far
                 near += far < bound
         else:
             for other in range(LANES):
@@ -156,12 +162,12 @@ def _meet(blocks, own, lane, block, gap, bound, square):
                 d1 = abs(a1 - blocks[block, t + 1, other])
                 d2 = abs(a2 - blocks[block, t + 2, other])
                 d3 = abs(a3 - blocks[block, t + 3, other])
-                far = gap[other]
+                far = gap[lane, other]
                 far = d0 if d0 > far else far
                 far = d1 if d1 > far else far
                 far = d2 if d2 > far else far
                 far = d3 if d3 > far else far
-                gap[other] = far
+                gap[lane, other] = far
                 near += far < bound
         if near == 0:
             return 0
@@ -169,16 +175,26 @@ def _meet(blocks, own, lane, block, gap, bound, square):
 
 
 @jit
-def _keep(order, own, block, lane, gap, near, which):
-    """Put those of a block's lanes that are among the nearest k into row lane of near, which."""
-    k = near.shape[1]
+def _meet_all(blocks, own, block, gap, bound, square, near):
+    """Let all samples of a block meet another: near (n,) lanes below bound (n,) for each of n."""
+    for start in range(0, blocks.shape[1], STRIP):
+        for lane in range(len(near)):
+            if start == 0 or near[lane] > 0:
+                near[lane] = _meet(blocks, own, lane, block, start, gap, bound[lane], square)
+
+
+@jit
+def _keep(order, own, block, lane, gap, distance, index):
+    """Put lanes of a block that are among the nearest k into row lane of distance, index."""
+    k = distance.shape[1]
     for other in range(LANES):
-        if gap[other] < near[lane, k - 1] and not (block == own and other == lane):
+        far = gap[lane, other]
+        if far < distance[lane, k - 1] and not (block == own and other == lane):
             at = k - 1
-            while at > 0 and near[lane, at - 1] > gap[other]:
-                near[lane, at], which[lane, at] = near[lane, at - 1], which[lane, at - 1]
+            while at > 0 and distance[lane, at - 1] > far:
+                distance[lane, at], index[lane, at] = distance[lane, at - 1], index[lane, at - 1]
                 at -= 1
-            near[lane, at], which[lane, at] = gap[other], order[block * LANES + other]
+            distance[lane, at], index[lane, at] = far, order[block * LANES + other]
 
 
 @jit
@@ -186,29 +202,29 @@ def nearest_in(tree, first, last, square, distance, index):
     """Fill distance, index (N, k) with the k nearest of the samples in blocks first to last."""
     order, blocks, low, high, skip, leaf, home = tree
     k = distance.shape[1]
-    gap = np.empty(LANES)
-    near, which = np.empty((LANES, k)), np.empty((LANES, k), np.int64)
+    gap = np.empty((LANES, LANES))
+    own_distance, own_index = np.empty((LANES, k)), np.empty((LANES, k), np.int64)
     for own in range(first, last):
         count = min(LANES, len(order) - own * LANES)
-        near[:], which[:] = np.inf, -1
-        reach = np.inf
+        near, reach = np.zeros(count, np.int64), np.empty(count)
+        own_distance[:], own_index[:], reach[:] = np.inf, -1, np.inf
         node = -1  # its own block first
         while node < len(skip):
-            if node >= 0 and _apart(low, high, home[own], node, reach, square):
+            if node >= 0 and _apart(low, high, home[own], node, reach.max(), square):
                 node = skip[node]
                 continue
             block = own if node < 0 else leaf[node]
             if block >= 0 and (block != own or node < 0):
-                reach = 0.0
+                _meet_all(blocks, own, block, gap, reach, square, near)
                 for lane in range(count):
-                    if _meet(blocks, own, lane, block, gap, near[lane, k - 1], square):
-                        _keep(order, own, block, lane, gap, near, which)
-                    reach = max(reach, near[lane, k - 1])
+                    if near[lane] > 0:
+                        _keep(order, own, block, lane, gap, own_distance, own_index)
+                        reach[lane] = own_distance[lane, k - 1]
             node += 1
         for lane in range(count):
             for at in range(k):
-                distance[order[own * LANES + lane], at] = near[lane, at]
-                index[order[own * LANES + lane], at] = which[lane, at]
+                distance[order[own * LANES + lane], at] = own_distance[lane, at]
+                index[order[own * LANES + lane], at] = own_index[lane, at]
 
 
 @jit
@@ -226,15 +242,14 @@ def count_in(tree, first, last, radius, count):
     """Fill count (N,) with how many others lie nearer than radius (N,), for some blocks."""
     order, blocks, low, high, skip, leaf, home = tree
     n = len(order)
-    gap = np.empty(LANES)
+    gap = np.empty((LANES, LANES))
     for own in range(first, last):
         size = min(LANES, n - own * LANES)
         bound = np.empty(size)
         for lane in range(size):
             bound[lane] = radius[order[own * LANES + lane]]
         most, least = bound.max(), bound.min()
-        found = np.zeros(size, np.int64)
-        whole = 0
+        near, found = np.zeros(size, np.int64), np.zeros(size, np.int64)
         node = 0
         while node < len(skip):
             if _apart(low, high, home[own], node, most, False):
@@ -244,15 +259,13 @@ def count_in(tree, first, last, radius, count):
                 while leaf[inner] < 0:
                     inner += 1
                 start, held = leaf[inner] * LANES, (skip[node] - node + 1) // 2
-                whole += min(held * LANES, n - start)
+                found += min(held * LANES, n - start)
                 node = skip[node]
             else:
-                block = leaf[node]
-                if block >= 0:
-                    for lane in range(size):
-                        found[lane] += _meet(blocks, own, lane, block, gap, bound[lane], False)
+                if leaf[node] >= 0:
+                    _meet_all(blocks, own, leaf[node], gap, bound, False, near)
+                    found += near
                 node += 1
         for lane in range(size):
             # The sample itself was counted, unless its ball is empty.
-            others = found[lane] + whole - 1
-            count[order[own * LANES + lane]] = others if bound[lane] > 0 else 0
+            count[order[own * LANES + lane]] = found[lane] - 1 if bound[lane] > 0 else 0
