@@ -3,6 +3,7 @@
 Tensors come in on any device, NumPy arrays too; results stay on the device of their input.
 """
 
+from .bounds import nce_bound
 from .conditional import conditional_mutual_information
 from .entropies import entropy
 from .estimate import Estimate
@@ -27,6 +28,7 @@ __all__ = [
     "grad_cosine",
     "knn_graph",
     "mutual_information",
+    "nce_bound",
     "rayleigh_quotient",
     "total_correlation",
 ]

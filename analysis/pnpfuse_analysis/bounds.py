@@ -64,7 +64,7 @@ def nce_bound(
             f"pos_logits and neg_logits must be on one device, found {pos.device} and {neg.device}"
         )
     for name, weight in (("n0", n0), ("n1", n1)):
-        if isinstance(weight, bool) or not 0 < float(weight) < math.inf:
+        if isinstance(weight, bool | str) or not 0 < float(weight) < math.inf:
             raise ValueError(f"{name} must be a positive number, found {weight!r}")
     margin = math.log(n1 / n0) if paper_margin else math.log(n0 / n1)
     drawn = (n0 / n1) * logsigmoid(-neg).mean()
@@ -91,7 +91,8 @@ def nwj(scores: Tensor, log_mean: Tensor | None = None) -> Tensor:
     drawn = _drawn(scores)
     mean = (drawn.log_mean if log_mean is None else log_mean).exp()[..., None]
     true = scores.diagonal(dim1=-2, dim2=-1)
-    return true + 1 - drawn.rows.exp() - drawn.columns.exp() + mean
+    shares = drawn.rows.exp() + drawn.columns.exp() - mean
+    return true + 1 - torch.where(mean.isinf(), mean, shares)
 
 
 def dv(scores: Tensor, log_mean: Tensor | None = None) -> Tensor:

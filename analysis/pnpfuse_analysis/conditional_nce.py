@@ -15,7 +15,7 @@ from .crossfit import Folds, batches, dealt, fit_critics, own_training, source
 from .neighbours import nearest
 from .problem import Problem, Settings, as_parts
 from .samples import Array, as_tensor, check_count, tie_fraction
-from .variational import normal_scores
+from .variational import copies_note, normal_scores
 
 # Drawn pairs to a true one in a training step.
 _DRAWN = 8
@@ -78,7 +78,8 @@ class ConditionalNCE:
         if classes:
             parts[2] = torch.unique(raw[2], dim=0, return_inverse=True)[1].to(raw[2])[:, None]
         if settings.scale:
-            parts = _levelled(*parts, classes)
+            parts = _levelled(parts[0], parts[1], parts[2], classes)
+        copied = tie_fraction(torch.cat(raw, 1))
         generator = source(settings.generator)
         return Problem(
             parts=tuple(parts),
@@ -89,8 +90,8 @@ class ConditionalNCE:
             least_name="10 folds - 1",
             kind="lower_bound" if classes else "estimate",
             ceiling=math.log(self.ratio),
-            tie_fraction=tie_fraction(torch.cat(raw, 1)),
-            notes=() if classes else (_NEAR,),
+            tie_fraction=copied,
+            notes=(() if classes else (_NEAR,)) + copies_note(copied),
             remarks=_remarks,
             unlink=lambda given, order: _unlinked(given, order, classes, self.candidates),
         )

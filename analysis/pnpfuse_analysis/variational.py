@@ -25,16 +25,25 @@ def _dv_value(scores: Tensor) -> Tensor:
     return scores.diagonal(dim1=-2, dim2=-1).mean(-1) - drawn_log_mean(scores)
 
 
-# What the critics of each bound are trained and chosen by: values (F,) from scores (F, B, B). Of
-# all critics f + c, "nwj" is largest for the c that makes it equal to "dv", and with "dv" training
-# does not explode. The clipped "smile" would let the scores of true pairs grow without end.
-_OBJECTIVES: dict[str, Callable[[Tensor], Tensor]] = {
-    "infonce": lambda scores: infonce(scores).mean(-1),
-    "nwj": _dv_value,
-    "dv": _dv_value,
-    "smile": lambda scores: jensen_shannon(scores).mean(-1),
+def _jensen_shannon_value(scores: Tensor) -> Tensor:
+    """The value (F,) of `jensen_shannon`."""
+    return jensen_shannon(scores).mean(-1)
+
+
+# What the critics of each bound are trained by and chosen by: values (F,) from scores (F, B, B).
+# Gradients of the exponential bounds are noisy and biased in small batches, and the clipped "smile"
+# would let the scores of true pairs grow without end. Of all critics f + c, "nwj" is largest for
+# the c that makes it equal to "dv".
+_OBJECTIVES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "infonce": (lambda scores: infonce(scores).mean(-1),) * 2,
+    "nwj": (_jensen_shannon_value, _dv_value),
+    "dv": (_jensen_shannon_value, _dv_value),
+    "smile": (_jensen_shannon_value, _jensen_shannon_value),
 }
-_CRITICS = {"separable": SeparableCritics, "concatenated": ConcatenatedCritics}
+_CRITICS: dict[str, Callable[..., Critics]] = {
+    "separable": SeparableCritics,
+    "concatenated": ConcatenatedCritics,
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ class Variational:
         parts = [normal_scores(part) for part in raw] if settings.scale else raw
         generator = source(settings.generator)
         n = len(raw[0])
-        largest = self.bound == "infonce" and n >= 2 * self.folds
+        limited = self.bound == "infonce" and n >= 2 * self.folds
+        copied = tie_fraction(torch.cat(raw, 1))
         return Problem(
             parts=tuple(parts),
             measure=lambda a, b: self._held_out(a, b, generator),
@@ -94,8 +104,9 @@ class Variational:
             least=10 * self.folds - 1,
             least_name="10 folds - 1",
             kind="estimate" if self.bound == "smile" else "lower_bound",
-            ceiling=math.log(_block_size(n, self.folds)) if largest else None,
-            tie_fraction=max(tie_fraction(part) for part in raw),
+            ceiling=math.log(_block_size(n, self.folds)) if limited else None,
+            tie_fraction=copied,
+            notes=copies_note(copied),
             remarks=self._remarks,
         )
 
@@ -109,18 +120,18 @@ class Variational:
                 return self._judged(critics, *single, folds).to(x.dtype)
 
     def _fitted(self, x: Tensor, y: Tensor, folds: Folds, generator: torch.Generator) -> Critics:
-        objective = _OBJECTIVES[self.bound]
+        trained_by, chosen_by = _OBJECTIVES[self.bound]
         widths = x.shape[1], y.shape[1]
         critics = _CRITICS[self.critic](self.folds, *widths, self.hidden, x, generator)
 
-        def value(rows: Tensor) -> Tensor:
-            return objective(critics.scores(x[rows], y[rows]))
+        def scores(rows: Tensor) -> Tensor:
+            return critics.scores(x[rows], y[rows])
 
         fit_critics(
             critics,
             batches(folds.train, self.batch, self.steps, generator),
-            value,
-            lambda: value(folds.valid),
+            lambda rows: trained_by(scores(rows)),
+            lambda: chosen_by(scores(folds.valid)),
             folds.train.shape[1],
         )
         return critics
@@ -173,6 +184,16 @@ class Variational:
             f"off and its standard error is too small (at an information of {value:.3g} nats the "
             f"right critic has a standard error of {least:.2g} or more); compare 'infonce'.",
         )
+
+
+def copies_note(share: float) -> tuple[str, ...]:
+    """A warning if this share of the samples has exact copies."""
+    if not share:
+        return ()
+    return (
+        f"{share:.1%} of the samples have exact copies among the others. Where rows were repeated, "
+        "held-out samples have been seen in training and the value is too high: drop the copies.",
+    )
 
 
 def normal_scores(x: Tensor) -> Tensor:
