@@ -3,16 +3,20 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from pnpfuse_analysis import (
     Estimate,
+    conditional_mutual_information,
     dirichlet_energy,
     entropy,
     knn_graph,
     mutual_information,
 )
 from pnpfuse_analysis.resampling import subsample_interval
+from pnpfuse_analysis.samples import tie_fraction
 
 
 def noise(*shape, seed=0):
@@ -70,6 +74,11 @@ RING = torch.arange(20).expand(2, 20)
 TAKERS = {
     "entropy": lambda x: entropy(x).local,
     "mutual_information": lambda x: mutual_information(x, SAMPLES).local,
+    "copula": lambda x: mutual_information(x, SAMPLES, method="copula").local,
+    "histogram": lambda x: mutual_information(x, SAMPLES, method="histogram").local,
+    "mixed": lambda x: mutual_information(x, SAMPLES, method="mixed").local,
+    "cca": lambda x: mutual_information(x, SAMPLES, reduce="cca", k=2).local,
+    "conditional": lambda x: conditional_mutual_information(x, SAMPLES, SAMPLES[:, :1]).local,
     "knn_graph": lambda x: knn_graph(x, 2),
     "dirichlet_energy": lambda x: dirichlet_energy(x, RING),
 }
@@ -129,3 +138,21 @@ def test_numpy_and_torch_give_the_same_and_results_stay_on_their_device():
     assert found.local.device == x.device
     assert not found.local.requires_grad
     assert found.local.shape == (100,)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, -0.0, 1.0, 1e-300, 3.5]), st.integers(0, 3)), max_size=30
+    ),
+    st.sampled_from([torch.float64, torch.float32]),
+)
+def test_ties_are_rows_with_a_copy(rows, dtype):
+    x = torch.tensor([(0.0, 0.0), *rows], dtype=dtype)
+    expected = sum((x == row).all(1).sum() > 1 for row in x) / len(x)
+    assert tie_fraction(x) == pytest.approx(float(expected))
+
+
+def test_samples_of_rounded_numbers_share_few_hashes():
+    x = noise(20_000, 3).float().double()
+    assert tie_fraction(x) == 0
+    assert tie_fraction(torch.cat((x, x[:100]))) == pytest.approx(200 / 20_100)

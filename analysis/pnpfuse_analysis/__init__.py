@@ -13,23 +13,31 @@ from .accumulators import (
 )
 from .angles import mean_average_distance
 from .bounds import nce_bound
+from .conditional import conditional_mutual_information
 from .entropies import entropy
 from .estimate import Estimate
 from .geometry import alignment, effective_rank, modality_gap, uniformity
 from .gradients import GradReport, grad_cosine
 from .graphs import dirichlet_energy, knn_graph, rayleigh_quotient
+from .histogram import Histogram
 from .information import mutual_information
 from .kernels import KernelDistances, kernel_distance, median_bandwidth, mmd2
+from .probe import Probe, conditional_entropy
+from .renyi import Renyi
 from .reservoir import Buffered
 from .similarity import cka
 from .smoothing import SmoothingProfile, smoothing_profile, smoothing_report
+from .total import total_correlation
 from .tracking import log_scalars, scalars
 
 __all__ = [
     "Buffered",
     "Estimate",
     "GradReport",
+    "Histogram",
     "KernelDistances",
+    "Probe",
+    "Renyi",
     "RunningCKA",
     "RunningGap",
     "RunningMean",
@@ -39,6 +47,8 @@ __all__ = [
     "alignment",
     "as_torchmetric",
     "cka",
+    "conditional_entropy",
+    "conditional_mutual_information",
     "dirichlet_energy",
     "effective_rank",
     "entropy",
@@ -56,5 +66,6 @@ __all__ = [
     "scalars",
     "smoothing_profile",
     "smoothing_report",
+    "total_correlation",
     "uniformity",
 ]

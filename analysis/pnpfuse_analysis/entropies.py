@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from . import discrete
 from .estimate import Estimate
-from .gaussian import gaussian_entropy, whitened
+from .gaussian import gaussian_entropy, tail_notes, whitened
+from .histogram import Histogram
 from .inference import Interval, estimated
 from .kraskov import kl_entropy
 from .neighbours import Engine, Metric
-from .problem import Problem, Settings, ties_note
+from .problem import Problem, Settings, flat_note, storage_notes, ties_note
+from .renyi import Renyi
 from .samples import Array, as_samples, check_choice, rounding
+
+Method = Callable[[Array, Settings], Problem]
 
 
 def entropy(
     x: Array,
     *,
-    method: Literal["kl", "gaussian"] = "kl",
+    method: str | Method | Histogram | Renyi = "kl",
     k: int = 3,
     metric: Metric = "l2",
     whiten: bool = True,
@@ -30,19 +35,25 @@ def entropy(
     sweep: int = 0,
     generator: torch.Generator | None = None,
 ) -> Estimate:
-    """Return the differential entropy of samples.
+    """Return the entropy of samples: differential, unless `method` says otherwise.
 
     Parameters
     ----------
     x : Tensor or ndarray, shape (N,) or (N, d)
         Independent samples of a continuous variable, on any device; computed in float64.
-    method : {"kl", "gaussian"}
+    method : str or callable
         "kl": Kozachenko and Leonenko, Probl. Inf. Transm. 23 (1987) 95, in the form of Kraskov et
         al., Phys. Rev. E 69 (2004) 066138, Eq. (20): psi(N) - psi(k) + log c_d + d <log eps_k>.
         It reads too high where the density ends at a boundary (uniform, d = 4, N = 2000: +0.24) and
         in many dimensions (Gaussian, d = 16: +0.48).
         "gaussian": the entropy of a Gaussian of the same covariance, with the exact Wishart
         correction: an upper bound for any other distribution.
+        "histogram": binned counts, up to four columns; see `Histogram`.
+        "discrete": of labels (whole numbers, booleans, NumPy strings), from counts with the
+        Miller-Madow correction.
+        "renyi": of a kernel matrix, between 0 and log N; see `Renyi`.
+        An instance such as `Histogram(bins=20)`, or a function of your own that takes (x,
+        settings) and returns a `Problem`, stands for itself.
     k : int
         Neighbour used by "kl".
     metric : {"l2", "max"}
@@ -73,10 +84,13 @@ def entropy(
         On wrong shapes, non-finite values, k >= N, N <= d with whitening or "gaussian", integer
         dtypes for "kl", or an unknown option.
     """
-    check_choice(method, "method", tuple(METHODS))
+    if not callable(method):
+        check_choice(method, "method", tuple(METHODS))
+        method = METHODS[method]
+    if isinstance(method, Histogram | Renyi):
+        method = method.entropy
     settings = Settings(k, metric, whiten, engine, chunk, generator).checked()
-    problem = METHODS[method](x, settings)
-    return estimated(problem, ci=ci, sweep=sweep, generator=generator, signed=True)
+    return estimated(method(x, settings), ci=ci, sweep=sweep, generator=generator, signed=True)
 
 
 def _kl(x: Array, settings: Settings) -> Problem:
@@ -103,7 +117,7 @@ def _kl(x: Array, settings: Settings) -> Problem:
         k,
         "k",
         tie_fraction=share,
-        notes=_flat_notes(z, samples) + notes,
+        notes=flat_note(z.shape[1], samples.shape[1]) + storage_notes({"x": x}) + notes,
     )
 
 
@@ -123,19 +137,18 @@ def _gaussian(x: Array, settings: Settings) -> Problem:
         return gaussian_entropy(again) + log_volume
 
     share, _ = ties_note([samples])
-    notes = _flat_notes(z, samples)
+    notes = (
+        flat_note(z.shape[1], samples.shape[1])
+        + storage_notes({"x": x})
+        + tail_notes({"x": samples})
+    )
     return Problem((z,), measure, "gaussian", rank, d, "d", "upper_bound", None, share, notes)
 
 
-METHODS = {"kl": _kl, "gaussian": _gaussian}
-
-
-def _flat_notes(z, samples):
-    """A warning if z spans fewer dimensions than the samples it came from."""
-    rank, d = z.shape[1], samples.shape[1]
-    if rank == d:
-        return ()
-    return (
-        f"x fills only {rank} of its {d} dimensions, so its differential entropy is -inf"
-        + (f"; the value is that of the {rank}-dimensional subspace." if rank else "."),
-    )
+METHODS: dict[str, Method] = {
+    "kl": _kl,
+    "gaussian": _gaussian,
+    "histogram": Histogram().entropy,
+    "discrete": discrete.entropy_problem,
+    "renyi": Renyi().entropy,
+}

@@ -31,7 +31,7 @@ class Estimate:
         (n, estimate) at N, N/2, N/4 ..., if asked for: where it drifts, bias is left.
     local : Tensor of shape (N,) or None
         Contribution of each sample in nats, float64, on the device of the input; its mean is
-        `value`, but for a bias correction, which is spread evenly.
+        `value`, but for a bias correction, which is spread evenly. None for a method without.
     n, d : int
         Number of samples, and number of dimensions used (for mutual information d_x + d_y).
     units : str

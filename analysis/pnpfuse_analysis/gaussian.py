@@ -1,4 +1,4 @@
-"""Whitening, and the entropy and mutual information of Gaussian samples without bias."""
+"""Whitening, and the entropy and (conditional) information of Gaussian samples without bias."""
 
 from __future__ import annotations
 
@@ -80,27 +80,51 @@ def gaussian_entropy(white: Whitened) -> Tensor:
     """
     n, r = white.z.shape
     square = white.z.square().sum(1) * (n / (n - 1))  # its mean is exactly r
-    level = r * math.log(2 * math.pi) / 2 + white.log_volume - _wishart_bias(white.z, r) / 2
+    level = r * math.log(2 * math.pi) / 2 + white.log_volume - _wishart_bias(white.z, n, r) / 2
     return level + square / 2
 
 
-def gaussian_information(x: Whitened, y: Whitened) -> Tensor:
+def residual(x: Whitened, z: Whitened) -> Whitened:
+    """Return what a linear fit to z leaves of x, whitened again; its `log_volume` is not kept.
+
+    Directions of x that z determines, to within the noise of both, are left out.
+    """
+    n = len(x.z)
+    left = x.z - z.z @ (z.z.T @ x.z) / (n - 1)
+    u, singular, _ = torch.linalg.svd(left, full_matrices=False)
+    spread = singular / math.sqrt(n - 1)  # sines of the angles between x and z
+    floor = x.noise + z.noise
+    rank = int((spread > floor).sum())
+    noise = floor / float(spread[rank - 1]) if rank else 0.0
+    return Whitened(u[:, :rank] * math.sqrt(n - 1), 0.0, noise)
+
+
+def gaussian_information(x: Whitened, y: Whitened, spent: int = 0) -> Tensor:
     """Return the information between jointly Gaussian samples: local values (N,), nats.
 
     I = -sum_j log sin theta_j over the angles between the two sample spaces (cos theta_j are the
     canonical correlations), less its exact Wishart bias. Infinite if an angle is below the noise.
 
+    Parameters
+    ----------
+    x, y : Whitened
+        Samples; for information given z their residuals, whose angles are the partial canonical
+        correlations.
+    spent : int
+        Degrees of freedom that the residuals have lost: the rank of z.
+
     Raises
     ------
     ValueError
-        If N <= r_x + r_y, the ranks of x and y.
+        If N <= r_x + r_y + spent, where r_x and r_y are the ranks of x and y.
     """
     n, rx = x.z.shape
     ry = y.z.shape[1]
-    if n <= rx + ry:
+    free = n - spent
+    if free <= rx + ry:
         raise ValueError(
-            "x and y must have N > d_x + d_y for method='gaussian', found "
-            f"N={n} and d_x + d_y={rx + ry}; give more samples or project to fewer dimensions"
+            "a Gaussian estimate needs more samples than dimensions, found "
+            f"N={n} and {rx + ry + spent} dimensions in all; give more samples or project to fewer"
         )
     if not rx * ry:
         return x.z.new_zeros(n)
@@ -111,13 +135,35 @@ def gaussian_information(x: Whitened, y: Whitened) -> Tensor:
     sine = rest.square().mean(0).mul(n / (n - 1)).sqrt()
     if bool((sine <= max(x.noise, y.noise)).any()):
         return torch.full_like(x.z[:, 0], math.inf)
-    bias = (_wishart_bias(x.z, rx) + _wishart_bias(y.z, ry) - _wishart_bias(x.z, rx + ry)) / 2
+    bias = sum(
+        sign * _wishart_bias(x.z, free, d) / 2 for sign, d in ((1, rx), (1, ry), (-1, rx + ry))
+    )
     square = (b.square() - (rest / sine).square()).sum(1) * (n / (n - 1))  # mean exactly 0
     return square / 2 - sine.log().sum() - bias
 
 
-def _wishart_bias(like: Tensor, d: int) -> Tensor:
-    """E log|S| - log|Sigma| for a covariance S of N = len(like) samples in d dimensions; ()."""
-    n = like.shape[0]
+def tail_notes(named: dict[str, Tensor]) -> tuple[str, ...]:
+    """A sentence for each of the samples {name: (N, d)} with a column of heavy tails.
+
+    Heavy is an excess kurtosis above 3, that of a Laplace variable, by more than five standard
+    errors of a Gaussian's.
+    """
+    notes = []
+    for name, x in named.items():
+        columns = standardised(x)[0]
+        if not columns.shape[1]:
+            continue
+        excess = float(columns.pow(4).mean(0).amax()) - 3
+        if excess > 3 + 5 * math.sqrt(24 / len(x)):
+            notes.append(
+                f"{name} has heavy tails (excess kurtosis {excess:.3g}): a covariance is then set "
+                "by few samples, and the estimate and its interval are unreliable. Compare with "
+                "method='copula' or a nearest-neighbour method."
+            )
+    return tuple(notes)
+
+
+def _wishart_bias(like: Tensor, n: int, d: int) -> Tensor:
+    """E log|S| - log|Sigma| of a covariance S with n - 1 degrees of freedom in d dimensions; ()."""
     half = (n - torch.arange(1, d + 1, dtype=like.dtype, device=like.device)) / 2
     return torch.special.digamma(half).sum() - d * math.log((n - 1) / 2)

@@ -58,6 +58,11 @@ def estimated(
     check_count(sweep, "sweep", 0)
     _check_size(problem, ci, sweep)
     local = problem.measure(*problem.parts)
+    if ci == "local" and not local.ndim:
+        raise ValueError(
+            f"ci='local' needs the local values that {problem.method!r} does not have; "
+            "use ci='subsample'"
+        )
     value = float(local.mean())
     notes = [*problem.notes, *problem.remarks(local)]
     if value == math.inf:
@@ -75,7 +80,7 @@ def estimated(
     if value < 0 and not signed:
         notes.append("The value is negative by chance or bias: no dependence was found.")
     stderr, interval = local_interval(local, value)
-    if ci in ("subsample", "splits") and stderr is not None:
+    if ci in ("subsample", "splits") and math.isfinite(value):
         resampled = subsample_interval if ci == "subsample" else split_interval
         stderr, interval = resampled(problem.measure, problem.parts, value, generator)
         if stderr is None:
@@ -93,7 +98,7 @@ def estimated(
         )
     return Estimate(
         value=value,
-        n=len(local),
+        n=len(problem.parts[0]),
         d=problem.d,
         method=problem.method,
         stderr=stderr,
@@ -101,7 +106,7 @@ def estimated(
         null_mean=null_mean,
         p_value=p_value,
         n_sweep=trend,
-        local=local,
+        local=local if local.ndim else None,
         kind=problem.kind,
         ceiling=problem.ceiling,
         tie_fraction=problem.tie_fraction,

@@ -27,7 +27,7 @@ def local_interval(local: Tensor, value: float) -> Interval:
     Free, and some 15 % narrow for nearest-neighbour estimates, whose local values are not
     independent of each other.
     """
-    if len(local) < 2:
+    if local.numel() < 2:
         return None, None
     stderr = float(local.std()) / math.sqrt(len(local))
     return _interval(value, stderr, 1.959964)
@@ -62,7 +62,7 @@ def subsample_interval(
     replicates = torch.stack(
         [
             measure(*(part[rows] for part in parts)).mean()
-            for rows in (_shuffled(n, generator, parts[0])[: n // 2] for _ in range(_SUBSAMPLES))
+            for rows in (random_order(n, generator, parts[0])[: n // 2] for _ in range(_SUBSAMPLES))
         ]
     )
     # Half-samples of odd N are a little smaller than N/2.
@@ -87,7 +87,7 @@ def split_interval(
     total, freedom = 0.0, 0
     for count in SPLITS:
         for _ in range(_DEALS):
-            dealt = _shuffled(n, generator, parts[0]).tensor_split(count)
+            dealt = random_order(n, generator, parts[0]).tensor_split(count)
             found = torch.stack([measure(*(p[rows] for p in parts)).mean() for rows in dealt])
             total += (count - 1) * float(found.var()) / count
             freedom += count - 1
@@ -111,7 +111,7 @@ def size_sweep(
     n = parts[0].shape[0]
     found = [(n, value)]
     for power in range(1, halvings + 1):
-        dealt = _shuffled(n, generator, parts[0]).tensor_split(2**power)
+        dealt = random_order(n, generator, parts[0]).tensor_split(2**power)
         each = [float(measure(*(part[rows] for part in parts)).mean()) for rows in dealt]
         found.append((n // 2**power, sum(each) / len(each)))
     return tuple(found)
@@ -133,7 +133,10 @@ def permutation_null(
     """
     n = parts[0].shape[0]
     null = torch.stack(
-        [measure(*unlink(parts, _shuffled(n, generator, parts[0]))).mean() for _ in range(repeats)]
+        [
+            measure(*unlink(parts, random_order(n, generator, parts[0]))).mean()
+            for _ in range(repeats)
+        ]
     )
     return float(null.mean()), (1 + int((null >= value).sum())) / (1 + repeats)
 
@@ -145,7 +148,7 @@ def _interval(value, stderr, reach) -> Interval:
     return stderr, (value - reach * stderr, value + reach * stderr)
 
 
-def _shuffled(n: int, generator: torch.Generator | None, like: Tensor) -> Tensor:
-    """A random order of range(n), drawn where the generator lives, on the device of `like`."""
+def random_order(n: int, generator: torch.Generator | None, like: Tensor) -> Tensor:
+    """Return a random order of range(n), drawn where the generator lives, on like's device."""
     device = "cpu" if generator is None else generator.device
     return torch.randperm(n, generator=generator, device=device).to(like.device)

@@ -15,8 +15,8 @@ Array = Tensor | NDArray[Any]
 
 _DISCRETE = (
     "must be continuous for a nearest-neighbour estimate, found {dtype}; for whole numbers that "
-    "stand for measurements pass {name}.to(torch.float64) knowingly, for labels use a discrete "
-    "estimator"
+    "stand for measurements pass {name}.to(torch.float64) knowingly, for labels use "
+    "method='discrete', 'label' or 'probe'"
 )
 
 
@@ -92,6 +92,60 @@ def as_samples(x: Array, name: str, *, continuous: bool = True) -> Tensor:
     return samples[:, None] if samples.ndim == 1 else samples
 
 
+def as_labels(x: Array, name: str) -> Tensor:
+    """Return labels as codes 0 ... K - 1 of their sorted values: a detached (N,) of int64.
+
+    Parameters
+    ----------
+    x : Tensor or ndarray, shape (N,) or (N, d)
+        Whole numbers, booleans, or a NumPy array of strings; a row of several is one label.
+    name : str
+        The argument's name, for messages.
+
+    Raises
+    ------
+    ValueError
+        On another type, a wrong shape, no samples, real, complex or masked values.
+    """
+    if _holds_strings(x):
+        x = np.unique(x, return_inverse=True)[1].reshape(x.shape)
+    labels = as_tensor(x, name).detach()
+    if labels.is_floating_point() or labels.is_complex():
+        raise ValueError(
+            f"{name} must hold labels (whole numbers, booleans or strings), found {labels.dtype}; "
+            f"if its values stand for classes pass {name}.long() knowingly"
+        )
+    if labels.ndim not in (1, 2) or 0 in labels.shape:
+        raise ValueError(
+            f"{name} must have shape (N,) or (N, d) with N, d >= 1, found {tuple(labels.shape)}"
+        )
+    rows = labels.to(torch.int64).reshape(len(labels), -1)
+    return torch.unique(rows, dim=0, return_inverse=True)[1].reshape(-1)
+
+
+def holds_labels(x: Array, name: str) -> bool:
+    """Whether x holds whole numbers, booleans or strings, as labels do; `name` is for messages."""
+    if _holds_strings(x):
+        return True
+    dtype = as_tensor(x, name).dtype
+    return not (dtype.is_floating_point or dtype.is_complex)
+
+
+def _holds_strings(x):
+    """Whether x is a NumPy array of nothing but strings."""
+    if not isinstance(x, np.ndarray) or np.ma.is_masked(x):
+        return False
+    return x.dtype.kind in "US" or (
+        x.dtype.kind == "O" and x.size > 0 and all(isinstance(one, str) for one in x.flat)
+    )
+
+
+def standard_columns(x: Tensor) -> Tensor:
+    """Return the columns of x (N, d) that vary, at unit variance; one of zeros if none does."""
+    columns = standardised(x)[0]
+    return columns if columns.shape[1] else torch.zeros_like(x[:, :1])
+
+
 def standardised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the columns of x that vary, centred and with unit variance.
 
@@ -130,8 +184,29 @@ def square_scale(reach: Tensor) -> float:
 
 def tie_fraction(x: Tensor) -> float:
     """Return the share of the rows of x that have an exact copy among the other rows."""
-    _, which, copies = torch.unique(x, dim=0, return_inverse=True, return_counts=True)
-    return float((copies[which] > 1).to(x.dtype).mean())
+    candidates = x[_shares_its_hash(x)]
+    if not len(candidates):
+        return 0.0
+    _, which, copies = torch.unique(candidates, dim=0, return_inverse=True, return_counts=True)
+    return float((copies[which] > 1).sum()) / len(x)
+
+
+def _shares_its_hash(x):
+    """Which rows of x (N, d) have the hash of another; equal rows always do. Sorting rows is slow.
+
+    The hash is a sum of the bits of each value times odd numbers, in integers that wrap around.
+    """
+    # Zero has two signs in bits and none in value.
+    bits = (x + 0.0).contiguous().view(torch.int64 if x.element_size() == 8 else torch.int32)
+    half = 4 * x.element_size()
+    drawn = torch.Generator().manual_seed(0)
+    odd = 2 * torch.randint(2 ** (8 * x.element_size() - 2), (x.shape[1],), generator=drawn) + 1
+    mixed = ((bits ^ (bits >> half)) * odd.to(bits)).sum(1, dtype=bits.dtype)
+    ordered, order = mixed.sort()
+    twin = torch.zeros_like(ordered, dtype=torch.bool)
+    twin[1:] = ordered[1:] == ordered[:-1]
+    twin[:-1] |= twin[1:].clone()
+    return order[twin]
 
 
 def check_choice(value: str | None, name: str, choices: Sequence[str | None]) -> None:
