@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from .copula import normal_scores
 from .critics import SeparableCritics
 from .crossfit import Folds, batches, dealt, fit_critics, own_training, source
 from .neighbours import nearest
 from .problem import Problem, Settings, as_parts
 from .samples import Array, as_tensor, check_count, tie_fraction
-from .variational import copies_note, normal_scores
+from .variational import copies_note
 
 # Drawn pairs to a true one in a training step.
 _DRAWN = 8

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .features import as_features, as_pair, centred, order_one, unit_rows
-from .tiles import sum_over_pairs
 from .samples import Array
+from .tiles import sum_over_pairs
 
 
 def effective_rank(x: Array, *, centre: bool = False) -> Tensor:

@@ -29,7 +29,7 @@ def knn_graph(x: Array, k: int = 10, *, symmetric: bool = False, engine: Engine 
         Neighbours of each sample; a sample is not its own neighbour.
     symmetric : bool
         Add the reverse of each edge that has none (the union, not the mutual graph).
-    engine : {"auto", "kdtree", "brute"}
+    engine : {"auto", "kdtree", "compiled", "brute"}
         See `pnpfuse_analysis.neighbours.nearest`.
 
     Returns

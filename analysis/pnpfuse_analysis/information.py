@@ -84,7 +84,7 @@ def mutual_information(
     standardise : bool
         Bring each column to unit variance first. Information does not depend on scale,
         but distances do: with x in units 1e8 times those of y, the raw estimate of "ksg" is 0.
-    engine : {"auto", "kdtree", "brute"}
+    engine : {"auto", "kdtree", "compiled", "brute"}
         See `pnpfuse_analysis.neighbours.nearest`; "auto" goes by d_x + d_y.
     chunk : int or None
         Rows to a block of brute force; None fits the block to a byte budget.

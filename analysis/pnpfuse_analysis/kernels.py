@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .features import as_features, as_matrix, as_pair
-from .tiles import gaussian_less_one, sum_over_pairs
 from .samples import Array, as_tensor
+from .tiles import gaussian_less_one, sum_over_pairs
 
 # Rows that the median of distances is taken over: it is then known to 1 or 2 %.
 _MEDIAN_ROWS = 2000

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .estimate import Kind
-from .neighbours import Engine, Metric
+from .neighbours import ENGINES, Engine, Metric
 from .samples import (
     Array,
     as_samples,
@@ -50,7 +50,7 @@ class Settings(NamedTuple):
         """Return these settings; ValueError if one is out of its range."""
         check_count(self.k, "k", 1)
         check_choice(self.metric, "metric", ("l2", "max"))
-        check_choice(self.engine, "engine", ("auto", "kdtree", "brute"))
+        check_choice(self.engine, "engine", ENGINES)
         if self.chunk is not None:
             check_count(self.chunk, "chunk", 1)
         return self

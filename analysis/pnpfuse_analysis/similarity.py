@@ -9,8 +9,8 @@ from torch import Tensor
 
 from .features import as_pair, centred
 from .kernels import as_bandwidth, median_bandwidth
-from .tiles import gaussian_less_one, sum_over_pairs
 from .samples import Array, check_choice
+from .tiles import gaussian_less_one, sum_over_pairs
 
 Kernel = Literal["linear", "rbf"]
 Bandwidth = float | Tensor | tuple[float | Tensor, float | Tensor]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .angles import mean_average_distance
 from .edges import Direction, as_graph
+from .geometry import effective_rank
 from .graph_formats import GraphLike
 from .graphs import Convention, dirichlet_energy, rayleigh_quotient
 from .samples import Array, as_tensor
@@ -239,16 +240,8 @@ def _whatever_the_scale(graph, chunk):
         "mean_average_distance": mean_average_distance(
             graph.x, graph.edges[:, graph.weight > 0], chunk=chunk
         ),
-        "effective_rank": _effective_rank(graph),
+        "effective_rank": effective_rank(graph.x).to(graph.weight),
     }
-
-
-def _effective_rank(graph):
-    whole = torch.isfinite(graph.x).all()  # LAPACK refuses NaN
-    values = torch.linalg.svdvals(torch.where(whole, graph.x, 0).to(graph.weight.dtype))
-    share = values / torch.where(values[0] > 0, values.sum(), 1)
-    rank = torch.special.entr(share).sum().exp()
-    return torch.where(whole, torch.where(values[0] > 0, rank, 0), torch.nan)
 
 
 def _log_slope(energy):

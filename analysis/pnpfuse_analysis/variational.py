@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .bounds import drawn_log_mean, infonce, jensen_shannon, nwj, smile
+from .copula import normal_scores
 from .critics import ConcatenatedCritics, Critics, SeparableCritics
 from .crossfit import Folds, batches, dealt, fit_critics, own_training, source
 from .problem import Problem, Settings, as_parts
@@ -194,17 +195,6 @@ def copies_note(share: float) -> tuple[str, ...]:
         f"{share:.1%} of the samples have exact copies among the others. Where rows were repeated, "
         "held-out samples have been seen in training and the value is too high: drop the copies.",
     )
-
-
-def normal_scores(x: Tensor) -> Tensor:
-    """Return the normal quantiles of the ranks in each column of x (N, d); copies share a rank.
-
-    Strictly increasing in each column, hence without effect on information.
-    """
-    columns = x.T.contiguous()  # (d, N)
-    ordered = columns.sort(-1).values
-    below, upto = (torch.searchsorted(ordered, columns, right=right) for right in (False, True))
-    return torch.special.ndtri((below + upto).to(x.dtype) / (2 * len(x))).T
 
 
 def _block_size(n: int, folds: int) -> int:
