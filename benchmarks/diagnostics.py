@@ -3,9 +3,9 @@
     python benchmarks/diagnostics.py [--only gradients graphs information geometry] [--quick]
         [--out diagnostics.json]
 
-Calls are taken in turn, warm; medians. A row names what was measured, the seconds here, the peer's or
-the floor's, their ratio and the goal that the project set itself, if it did. A peer that is not
-installed is left out. On a machine with CUDA the information works measure the crossover too.
+Calls are taken in turn, warm; medians. A row names what was measured, the seconds here, those of
+the peer or the floor, their ratio and the goal that the project set itself, if it did. A peer that
+is not installed is left out. On a machine with CUDA the crossover is measured too.
 """
 
 import argparse
