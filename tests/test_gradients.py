@@ -272,7 +272,6 @@ PAIR = {"task": Z.square().sum(), "other": Z.exp().sum()}
         (PAIR, Z.detach().numpy(), {}, "at must be a tensor .*, found ndarray;"),
         (PAIR, np.array(1.0), {}, "at must be a tensor .*, found ndarray;"),
         (PAIR, "Z", {}, "at must be a tensor .*, found str;"),
-        (PAIR, {"z": Z}, {}, "at must be a tensor .*, found str in dict;"),
         (PAIR, [Z, None], {}, "at must be a tensor .*, found NoneType in list;"),
         (PAIR, nn.Linear(2, 2), {}, r"found Linear; for a module pass list\(module.parameters"),
         (PAIR, nn.Sequential(nn.Tanh()), {}, "found Tanh in Sequential"),

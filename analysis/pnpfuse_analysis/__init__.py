@@ -3,10 +3,12 @@
 Tensors come in on any device, NumPy arrays too; results stay on the device of their input.
 """
 
+from .conflict import GradReport
 from .estimate import Estimate
-from .gradients import GradReport, grad_cosine
+from .gradients import grad_cosine
 from .graphs import dirichlet_energy, knn_graph, rayleigh_quotient
 from .information import entropy, mutual_information
+from .splitting import split_gradients
 
 __all__ = [
     "Estimate",
@@ -17,4 +19,5 @@ __all__ = [
     "knn_graph",
     "mutual_information",
     "rayleigh_quotient",
+    "split_gradients",
 ]

@@ -1,0 +1,60 @@
+"""What couples the samples of a batch, so that a row's gradient is not a sample's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
+from torch.autograd.graph import Node
+from torch.nn import Module
+from torch.nn.modules.batchnorm import _BatchNorm
+
+_OPERATOR = (
+    "Batch normalisation in training mode lies between the point and the losses and couples the "
+    "samples: a row is the gradient of the batch's loss with respect to that sample's activation, "
+    "not of the sample's own loss."
+)
+BY_WORD = (
+    "The losses couple the samples of a batch: a row is the gradient of the batch's loss with "
+    "respect to that sample's activation, not of the sample's own loss."
+)
+
+
+def coupling(
+    losses: Iterable[Tensor], points: Sequence[Tensor], coupled: bool = False
+) -> tuple[str, ...]:
+    """Return a warning for each known coupling of samples between the points and the losses.
+
+    Batch normalisation is found in the graph of autograd; that a loss is contrastive cannot be
+    seen there, so `coupled` takes the user's word for it.
+    """
+    found = (BY_WORD,) if coupled else ()
+    ends = {point.grad_fn for point in points}
+    return found + ((_OPERATOR,) if any(map(_normalises, nodes(losses, ends))) else ())
+
+
+def nodes(losses: Iterable[Tensor], ends: Iterable[Node | None] = ()) -> Iterable[Node]:
+    """Yield the nodes of the losses' graph, each once, from the losses down to before `ends`."""
+    seen = {None, *ends}
+    waiting = [loss.grad_fn for loss in losses]
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        yield node
+        waiting += [below for below, _ in node.next_functions]
+
+
+def normalising(model: Module) -> list[str]:
+    """Return the names of the modules in `model` that normalise over the batch."""
+    return [
+        name or type(module).__name__
+        for name, module in model.named_modules()
+        if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
+    ]
+
+
+def _normalises(node):
+    name = node.name()
+    return ("BatchNorm" in name or "batch_norm" in name) and getattr(node, "_saved_training", True)
