@@ -8,13 +8,17 @@ from .estimate import Estimate
 from .gradients import grad_cosine
 from .graphs import dirichlet_energy, knn_graph, rayleigh_quotient
 from .information import entropy, mutual_information
+from .monitor import ConflictMonitor
+from .schedules import every
 from .splitting import split_gradients
 
 __all__ = [
+    "ConflictMonitor",
     "Estimate",
     "GradReport",
     "dirichlet_energy",
     "entropy",
+    "every",
     "grad_cosine",
     "knn_graph",
     "mutual_information",

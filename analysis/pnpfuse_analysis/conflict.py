@@ -155,7 +155,7 @@ def sample_gramian(gradients: Sequence[Sequence[Tensor]], batch_dim: int = 0) ->
     wide = widest(first.device)
     gram = torch.zeros(samples, count, count, dtype=wide, device=first.device)
     for parts in zip(*gradients, strict=True):
-        rows = [_dense(part).movedim(batch_dim, 0).reshape(samples, -1) for part in parts]
+        rows = [dense(part).movedim(batch_dim, 0).reshape(samples, -1) for part in parts]
         step = max(1, _block(first, count) // max(1, rows[0].shape[1]))
         for start in range(0, samples, step):
             block = torch.stack([row[start : start + step] for row in rows], 1).to(wide)
@@ -170,7 +170,7 @@ def gramian(gradients: Sequence[Sequence[Tensor]]) -> Tensor:
     gram = torch.zeros(count, count, dtype=wide, device=first.device)
     step = _block(first, count)
     for parts in zip(*gradients, strict=True):
-        flat = [_dense(part).reshape(-1) for part in parts]
+        flat = [dense(part).reshape(-1) for part in parts]
         for start in range(0, flat[0].numel(), step):
             block = torch.stack([each[start : start + step] for each in flat]).to(wide)
             gram += (block @ block.T).to(gram.device)  # block (K, step)
@@ -253,9 +253,9 @@ def inverse_square(scale: Any, device: torch.device) -> Tensor | float:
     )
 
 
-def _dense(gradient):
-    """Embeddings may have sparse gradients."""
-    return gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
+def dense(gradient: Tensor) -> Tensor:
+    """Return the gradient as it is, or densely where it is sparse, as an embedding's may be."""
+    return gradient.detach().todense() if gradient.is_sparse else gradient.detach()
 
 
 def _block(like, count):

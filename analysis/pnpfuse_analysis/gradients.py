@@ -145,12 +145,19 @@ def gradients_of(
             "at must be the very tensors that the losses were computed from, found none that any "
             "loss depends on; pass the tensor itself, not a copy, slice or view taken later"
         )
+    return filled(points, found)
+
+
+def filled(
+    points: Sequence[Tensor], gradients: Sequence[Sequence[Tensor | None]]
+) -> list[tuple[Tensor, ...]]:
+    """Return the gradients, one row of them a loss, with zeros for None."""
     return [
         tuple(
             torch.zeros_like(point) if one is None else one
-            for point, one in zip(points, each, strict=True)
+            for point, one in zip(points, row, strict=True)
         )
-        for each in found
+        for row in gradients
     ]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .conflict import GradReport, check_eps, compare, inverse_square
 from .coupling import BY_WORD
+from .gradients import filled
 from .points import as_points, check_axis
 
 
@@ -139,13 +140,8 @@ class split_gradients:
                 "z must have had a backward pass through its aliases, found none; compute the "
                 "losses from what the context hands out, and call backward() inside it"
             )
-        return {
-            name: tuple(
-                torch.zeros_like(tensor) if one is None else one
-                for tensor, one in zip(self._tensors, found, strict=True)
-            )
-            for name, found in self._found.items()
-        }
+        rows = filled(self._tensors, list(self._found.values()))
+        return dict(zip(self._found, rows, strict=True))
 
     def report(self, main: str | None = None, *, eps: float = 0.0) -> GradReport:
         """Return the report on the gradients that have arrived.
