@@ -9,6 +9,7 @@ from .gradients import grad_cosine
 from .graphs import dirichlet_energy, knn_graph, rayleigh_quotient
 from .information import entropy, mutual_information
 from .monitor import ConflictMonitor
+from .persample import sample_param_cosine, sample_param_report
 from .schedules import every
 from .splitting import split_gradients
 
@@ -23,5 +24,7 @@ __all__ = [
     "knn_graph",
     "mutual_information",
     "rayleigh_quotient",
+    "sample_param_cosine",
+    "sample_param_report",
     "split_gradients",
 ]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from torch import Tensor
 from torch.autograd.graph import Node
-from torch.nn import Module
-from torch.nn.modules.batchnorm import _BatchNorm
 
 _OPERATOR = (
     "Batch normalisation in training mode lies between the point and the losses and couples the "
@@ -21,15 +19,17 @@ BY_WORD = (
 
 
 def coupling(
-    losses: Iterable[Tensor], points: Sequence[Tensor], coupled: bool = False
+    losses: Iterable[Tensor], points: Iterable[Tensor | Node], coupled: bool = False
 ) -> tuple[str, ...]:
     """Return a warning for each known coupling of samples between the points and the losses.
+
+    A point is a tensor, or the node of the graph that makes it.
 
     Batch normalisation is found in the graph of autograd; that a loss is contrastive cannot be
     seen there, so `coupled` takes the user's word for it.
     """
     found = (BY_WORD,) if coupled else ()
-    ends = {point.grad_fn for point in points}
+    ends = {point.grad_fn if isinstance(point, Tensor) else point for point in points}
     return found + ((_OPERATOR,) if any(map(_normalises, nodes(losses, ends))) else ())
 
 
@@ -44,15 +44,6 @@ def nodes(losses: Iterable[Tensor], ends: Iterable[Node | None] = ()) -> Iterabl
         seen.add(node)
         yield node
         waiting += [below for below, _ in node.next_functions]
-
-
-def normalising(model: Module) -> list[str]:
-    """Return the names of the modules in `model` that normalise over the batch."""
-    return [
-        name or type(module).__name__
-        for name, module in model.named_modules()
-        if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
-    ]
 
 
 def _normalises(node):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 from torch.nn import functional as F
@@ -52,7 +51,8 @@ def uses(losses: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> list[Use
     Raises
     ------
     ValueError
-        If one of them is used by another operator than a linear map or a convolution.
+        If one of them is used by another operator than a linear map, a convolution or layer
+        normalisation.
     """
     above: dict[Node, list[tuple[Node, int]]] = {}
     leaves: dict[int, Node] = {}
@@ -76,8 +76,8 @@ def uses(losses: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> list[Use
                     factors = _factors(node, slot, parameter)
                     if factors is None:
                         raise ValueError(
-                            f"{name!r} must be used by linear maps and convolutions only for "
-                            f"method='ghost', found {node.name()}; leave it out with modules=, or "
+                            f"{name!r} must be used by linear maps, convolutions and layer "
+                            f"normalisation only for method='ghost', found {node.name()}; leave it out with modules=, or "
                             "pass method='vmap'"
                         )
                     found.append(Use(name, GradientEdge(node, 0), factors, _spatial(node), turned))
@@ -95,6 +95,8 @@ def _factors(node, slot, parameter):
         return _linear(node._saved_self)
     if kind == "AddBackward0" and parameter.ndim == 1 and (slot == 0 or node._saved_alpha == 1):
         return _bias
+    if kind == "NativeLayerNormBackward0" and parameter.ndim == 1:
+        return _scale(node) if slot == 1 else _bias
     if _spatial(node) and not node._saved_transposed and slot > 0:
         return _convolution(node) if slot == 1 else _channels
     return None
@@ -114,6 +116,16 @@ def _linear(activation):
 def _bias(delta, rows):
     """A bias along the last axis."""
     return None, delta[rows, None, None, :]
+
+
+def _scale(node):
+    """The scale of layer normalisation: a bias to what has been multiplied by it."""
+
+    def factors(delta, rows):
+        normal = (node._saved_input - node._saved_result1) * node._saved_result2
+        return None, (delta * normal.reshape(delta.shape))[rows, None, None, :]
+
+    return factors
 
 
 def _channels(delta, rows):
