@@ -166,14 +166,18 @@ def sample_gramian(gradients: Sequence[Sequence[Tensor]], batch_dim: int = 0) ->
 def gramian(gradients: Sequence[Sequence[Tensor]]) -> Tensor:
     """Return the inner products over all entries: (K, K) for K losses; see `sample_gramian`."""
     first, count = gradients[0][0], len(gradients)
-    wide = widest(first.device)
+    wide, size = widest(first.device), _block(first, count)
     gram = torch.zeros(count, count, dtype=wide, device=first.device)
-    step = _block(first, count)
+    size = min(size, max(part.numel() for part in gradients[0]))
+    # One buffer for all: to allocate is what takes long.
+    space = torch.empty(count, size, dtype=wide, device=first.device)
     for parts in zip(*gradients, strict=True):
         flat = [dense(part).reshape(-1) for part in parts]
-        for start in range(0, flat[0].numel(), step):
-            block = torch.stack([each[start : start + step] for each in flat]).to(wide)
-            gram += (block @ block.T).to(gram.device)  # block (K, step)
+        for start in range(0, flat[0].numel(), size):
+            block = space[:, : min(size, flat[0].numel() - start)]  # (K, <= size)
+            for row, each in zip(block, flat, strict=True):
+                row.copy_(each[start : start + size])
+            gram += block @ block.T
     return gram
 
 

@@ -12,7 +12,7 @@ from .samples import widest
 from .uses import Use
 
 # Bytes of widened activations and deltas at a time.
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 16 << 20
 # How far from proportional the gradients of independent samples may look, by machine epsilon.
 _LOOSE = 1e4
 
@@ -42,18 +42,14 @@ def ghost_gramian(
     ValueError
         If samples are coupled, or do not use a parameter alike.
     """
-    deltas = _deltas(losses, found, None)
+    deltas = _deltas(losses, found)
     each = losses[0].ndim == 1
-    count = len(losses[0]) if each else samples or min(len(d[0]) for d in deltas if d is not None)
+    count = len(losses[0]) if each else samples or min(d.shape[1] for d in deltas if d is not None)
     for use, delta in zip(found, deltas, strict=True):
         _check_rows(use.parameter, parameters[use.parameter], delta, count)
     lasts = [False] * len(found)
     if each and not coupled:
-        weights = torch.linspace(1, 2, count, device=losses[0].device)
-        lasts = [
-            _positions_first(*both, weights, use.parameter)
-            for use, *both in zip(found, deltas, _deltas(losses, found, weights), strict=True)
-        ]
+        lasts = _positions_first(losses, found, deltas)
     device, size = losses[0].device, len(losses)
     gram = torch.zeros(count, size, size, dtype=widest(device), device=device)
     for name, parameter in parameters.items():
@@ -72,13 +68,11 @@ def ghost_gramian(
     return gram
 
 
-def _deltas(losses, found, weights):
-    """For each use its deltas (K, rows, ...), weighted sample by sample; None if none arrives."""
-    scalars = [
-        loss.sum() if weights is None else (loss * weights.to(loss.dtype)).sum() for loss in losses
-    ]
+def _deltas(losses, found):
+    """For each use its deltas (K, rows, ...); None if none arrives."""
     edges = list(dict.fromkeys(use.edge for use in found))
-    columns = dict(zip(edges, zip(*reached(scalars, edges), strict=True), strict=True))
+    columns = zip(*reached([loss.sum() for loss in losses], edges), strict=True)
+    columns = dict(zip(edges, columns, strict=True))
     return [_stacked(use, columns[use.edge]) for use in found]
 
 
@@ -101,24 +95,38 @@ def _check_rows(name, parameter, delta, count):
         )
 
 
-def _positions_first(plain, weighted, weights, name):
-    """Whether rows run over the samples within positions, and not the other way round.
+def _positions_first(losses, found, deltas):
+    """For each use, whether its rows run over the samples within positions, or the other way.
 
-    Raises ValueError if neither fits, as where samples are coupled.
+    Found by a pass with a weight for each sample: deltas of independent samples scale alike.
     """
-    if plain is None:
-        return False
-    rows, count = plain.shape[1], len(weights)
+    wide, there = widest(losses[0].device), [delta for delta in deltas if delta is not None]
+    # Of one size, so that one pass will do for all losses.
+    size = sum(delta.flatten(1).norm(dim=1, dtype=wide).square() for delta in there).sqrt()
+    shares = torch.where(size > 0, 1 / size, 0)  # (K,)
+    weights = torch.linspace(1, 2, len(losses[0]), dtype=wide, device=size.device)
+    mixed = sum(
+        loss @ (share * weights).to(loss.dtype) for loss, share in zip(losses, shares, strict=True)
+    )
+    lasts = []
+    for use, plain, weighted in zip(found, deltas, _deltas([mixed], found), strict=True):
+        if plain is None or weighted is None:
+            lasts.append(False)
+            continue
+        plain = torch.tensordot(shares.to(plain.dtype), plain, 1).flatten(1)  # (rows, d)
+        lasts.append(_fitting(plain, weighted[0].flatten(1), weights, use.parameter))
+    return lasts
+
+
+def _fitting(plain, weighted, weights, name):
     tolerance = min(0.2, _LOOSE * torch.finfo(plain.dtype).eps)
-    plain, weighted = (delta.flatten(2).to(weights.dtype) for delta in (plain, weighted))
+    positions = len(plain) // len(weights)
     for last, each in (
-        (False, weights.repeat_interleave(rows // count)),
-        (True, weights.repeat(rows // count)),
+        (False, weights.repeat_interleave(positions)),
+        (True, weights.repeat(positions)),
     ):
-        if rows % count:
-            break
-        apart = (weighted - plain * each[:, None]).flatten(1).norm(dim=1)
-        if bool((apart <= tolerance * weighted.flatten(1).norm(dim=1)).all()):
+        apart = weighted - plain * each[:, None].to(plain.dtype)
+        if bool(apart.norm() <= tolerance * weighted.norm()):
             return last
     raise ValueError(
         f"losses must be each sample's own, found samples coupled on their way from {name!r}, as "
@@ -130,43 +138,47 @@ def _positions_first(plain, weighted, weights, name):
 @torch.no_grad()
 def _add(gram, parts, parameter):
     """Add the inner products of one parameter's gradients, over all of its uses."""
-    count = len(gram)
-    positions = sum(delta[0].numel() // (count * delta.shape[2]) for _, delta, _ in parts)
-    # Activations, deltas and, at worst, one gradient for each loss.
-    entries = (len(gram[0]) + 1) * (parameter.numel() + positions * sum(parameter.shape))
-    step = max(1, _BLOCK_BYTES // (8 * entries))
+    count, losses = gram.shape[:2]
+    groups, outputs = parts[0][0].groups, parts[0][1].shape[2]
+    inputs = groups * parameter.numel() // outputs
+    positions = sum(delta[0].numel() // (count * outputs) for _, delta, _ in parts)
+    # Positions against positions, or gradient against gradient, whichever is less work.
+    close = positions * (inputs + losses * outputs) * groups <= losses * inputs * outputs
+    larger = groups * positions**2 if close else losses * parameter.numel()
+    step = max(1, _BLOCK_BYTES // (8 * (positions * (inputs + losses * outputs) + larger)))
     for start in range(0, count, step):
-        chunk = slice(start, start + step)
+        chunk = range(start, min(start + step, count))
         pairs = [_of_samples(*part, count, chunk, gram.dtype) for part in parts]
         outer = torch.cat([deltas for _, deltas in pairs], 3)  # (n, K, g, T, o)
         if pairs[0][0] is None:
             flat = outer.sum(3).flatten(2)  # (n, K, o)
-            gram[chunk] += flat @ flat.mT
+            gram[start : chunk.stop] += flat @ flat.mT
         else:
-            gram[chunk] += _weight_gram(torch.cat([a for a, _ in pairs], 2), outer)
+            inner = torch.cat([activation for activation, _ in pairs], 2)
+            gram[start : chunk.stop] += _weight_gram(inner, outer, close)
 
 
 def _of_samples(use, delta, last, count, chunk, dtype):
     """Activations (n, g, T, i) or None, and deltas (n, K, g, T, o), of a chunk of samples."""
-    rows = torch.arange(delta.shape[1], device=delta.device)
-    rows = (rows.view(-1, count).T if last else rows.view(count, -1))[chunk]  # (n, T)
+    positions = delta.shape[1] // count
+    rows: slice | Tensor = slice(chunk.start * positions, chunk.stop * positions)
+    if last and positions > 1:
+        order = torch.arange(delta.shape[1], device=delta.device).view(positions, count)
+        rows = order[:, chunk.start : chunk.stop].T.reshape(-1)
 
     def joined(factor):
-        factor = factor.unflatten(0, rows.shape).to(dtype)  # (n, T, g, t, i)
+        factor = factor.to(dtype).unflatten(0, (len(chunk), positions))  # (n, T, g, t, i)
         return factor.transpose(1, 2).flatten(2, 3)
 
-    each = [use.factors(one, rows.reshape(-1)) for one in delta]
-    activation = None if each[0][0] is None else joined(each[0][0])
-    return activation, torch.stack([joined(outer) for _, outer in each], 1)
+    activation = None if use.activation is None else joined(use.activation(rows))
+    return activation, torch.stack([joined(use.outer(one, rows)) for one in delta], 1)
 
 
-def _weight_gram(activation, delta):
+def _weight_gram(activation, delta, close):
     """Gramians (n, K, K) of sum_t delta_t a_t^T, from (n, g, T, i) and (n, K, g, T, o)."""
-    losses, _, positions, outputs = delta.shape[1:]
-    inputs = activation.shape[3]
     a = activation[:, None]
-    if positions * (inputs + losses * outputs) <= losses * inputs * outputs:
-        # <d_k a^T, d_l a^T> = tr(d_k^T (a a^T) d_l): positions against positions.
+    if close:
+        # <d_k a^T, d_l a^T> = tr(d_k^T (a a^T) d_l)
         return delta.flatten(2) @ ((a @ a.mT) @ delta).flatten(2).mT
     whole = (delta.mT @ a).flatten(2)  # (n, K, g * o * i)
     return whole @ whole.mT

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
 from .conflict import GradReport, check_eps, compare, inverse_square
-from .coupling import coupling
+from .coupling import coupling, nodes
 from .points import as_points, check_axis, check_losses
 from .samples import check_choice
 
@@ -22,7 +23,7 @@ def grad_cosine(
     per_sample: bool | None = None,
     batch_dim: int = 0,
     eps: float = 0.0,
-    retain_graph: bool = True,
+    retain_graph: bool | None = None,
     accumulate: bool = False,
     reduction: Literal["as_given", "sum"] = "as_given",
     scale: Any = None,
@@ -47,8 +48,9 @@ def grad_cosine(
         The axis of samples, of the same length in every tensor.
     eps : float
         A gradient of norm <= eps has no direction: its cosines are NaN and count as undefined.
-    retain_graph : bool
-        Keep the graph for a later backward pass. If False, the last gradient frees it.
+    retain_graph : bool or None
+        Keep the graph for a later backward pass. If False, the last gradient frees it. None keeps
+        it unless `accumulate` makes that pass superfluous.
     accumulate : bool
         Add the gradients to `.grad` of every leaf, parameters outside `at` included, as
         `sum(losses.values()).backward()` would: a training step then needs no further pass.
@@ -115,8 +117,17 @@ def grad_cosine(
     names = tuple(name for name in losses if name != main)
     order = [losses[main], *(losses[name] for name in names)]
     warnings = coupling(order, points, coupled) if per_sample else ()
-    return compare(
-        gradients_of(order, points, retain_graph, accumulate),
+    leaves = list(_leaves(order)) if accumulate else []
+    retain_graph = not accumulate if retain_graph is None else retain_graph
+    found = reached(order, [*points, *leaves], retain_graph)
+    at_points = [row[: len(points)] for row in found]
+    if all(one is None for row in at_points for one in row):
+        raise ValueError(
+            "at must be the very tensors that the losses were computed from, found none that any "
+            "loss depends on; pass the tensor itself, not a copy, slice or view taken later"
+        )
+    report = compare(
+        filled(points, at_points),
         main,
         names,
         batch_dim=batch_dim if per_sample else None,
@@ -124,28 +135,8 @@ def grad_cosine(
         factor=factor,
         warnings=warnings,
     )
-
-
-def gradients_of(
-    losses: Sequence[Tensor],
-    points: Sequence[Tensor],
-    retain_graph: bool = True,
-    accumulate: bool = False,
-) -> list[tuple[Tensor, ...]]:
-    """Return for each loss its gradients at the points, zero where it does not depend on one.
-
-    Raises
-    ------
-    ValueError
-        If a graph is freed already, or no loss depends on any point.
-    """
-    found = reached(losses, points, retain_graph, accumulate)
-    if all(one is None for each in found for one in each):
-        raise ValueError(
-            "at must be the very tensors that the losses were computed from, found none that any "
-            "loss depends on; pass the tensor itself, not a copy, slice or view taken later"
-        )
-    return filled(points, found)
+    _accumulate(leaves, [row[len(points) :] for row in found])
+    return report
 
 
 def filled(
@@ -163,9 +154,8 @@ def filled(
 
 def reached(
     losses: Sequence[Tensor],
-    points: Sequence[Tensor],
+    points: Sequence[Tensor | GradientEdge],
     retain_graph: bool = True,
-    accumulate: bool = False,
 ) -> list[tuple[Tensor | None, ...]]:
     """Return for each loss its gradients at the points, None where it does not depend on one."""
     found: list[tuple[Tensor | None, ...]] = []
@@ -175,12 +165,7 @@ def reached(
             continue
         keep = retain_graph or place < len(losses) - 1
         try:
-            if accumulate:
-                found.append(_backward(loss, points, keep))
-            else:
-                found.append(
-                    torch.autograd.grad(loss, points, retain_graph=keep, allow_unused=True)
-                )
+            found.append(torch.autograd.grad(loss, points, retain_graph=keep, allow_unused=True))
         except RuntimeError as error:
             if "second time" not in str(error):
                 raise
@@ -191,20 +176,18 @@ def reached(
     return found
 
 
-def _backward(loss, points, keep):
-    """The gradients at the points, seen in passing by an ordinary backward pass."""
-    found = [None] * len(points)
+def _leaves(losses):
+    return {node.variable: None for node in nodes(losses) if hasattr(node, "variable")}
 
-    def keeper(place):
-        def keep_it(gradient):
-            found[place] = gradient
 
-        return keep_it
-
-    handles = [point.register_hook(keeper(place)) for place, point in enumerate(points)]
-    try:
-        loss.backward(retain_graph=keep)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return tuple(found)
+@torch.no_grad()
+def _accumulate(leaves, gradients):
+    """Add the gradients, one row of them a loss, to `.grad`, which may take their memory over."""
+    for leaf, *each in zip(leaves, *gradients, strict=True):
+        for gradient in each:
+            if gradient is None:
+                continue
+            if leaf.grad is None:
+                leaf.grad = gradient
+            else:
+                leaf.grad.add_(gradient)

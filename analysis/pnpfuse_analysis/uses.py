@@ -28,10 +28,13 @@ class Use(NamedTuple):
     parameter : str
     edge : GradientEdge
         Where the gradient delta with respect to the operator's output arrives.
-    factors : callable
-        Takes delta and rows of it, returns activations (m, g, T, i), or None for a bias, and deltas
-        (m, g, T, o): a row's gradient is sum_T delta activation^T for each of g groups, and that
-        of a bias sum_T delta.
+    activation : callable or None
+        Takes rows, returns activations (m, g, T, i). None for a bias.
+    outer : callable
+        Takes delta and rows, returns deltas (m, g, T, o): a row's gradient is
+        sum_T delta activation^T for each of g groups, that of a bias sum_T delta.
+    groups : int
+        g
     spatial : bool
         Whether the axes of delta are (rows, channels, ...), else (..., channels).
     turned : bool
@@ -40,7 +43,9 @@ class Use(NamedTuple):
 
     parameter: str
     edge: GradientEdge
-    factors: Callable[[Tensor, Tensor], tuple[Tensor | None, Tensor]]
+    activation: Callable[[slice | Tensor], Tensor] | None
+    outer: Callable[[Tensor, slice | Tensor], Tensor]
+    groups: int
     spatial: bool
     turned: bool
 
@@ -77,79 +82,80 @@ def uses(losses: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> list[Use
                     if factors is None:
                         raise ValueError(
                             f"{name!r} must be used by linear maps, convolutions and layer "
-                            f"normalisation only for method='ghost', found {node.name()}; leave it out with modules=, or "
-                            "pass method='vmap'"
+                            f"normalisation only for method='ghost', found {node.name()}; leave "
+                            "it out with modules=, or pass method='vmap'"
                         )
-                    found.append(Use(name, GradientEdge(node, 0), factors, _spatial(node), turned))
+                    found.append(Use(name, GradientEdge(node, 0), *factors, *_form(node), turned))
     return found
 
 
 def _factors(node, slot, parameter):
-    """The factors of a parameter in one slot of an operator, or None if that is not known."""
-    kind = node.name()
+    """(activation, outer) for a parameter in one slot of an operator, None where not known."""
+    kind, vector = node.name(), parameter.ndim == 1
     if kind == "AddmmBackward0" and node._saved_alpha == 1 and node._saved_beta == 1:
         if slot == 2:
             return _linear(node._saved_mat1)
-        return _bias if slot == 0 and parameter.ndim == 1 else None
+        return (None, _last) if slot == 0 and vector else None
     if kind == "MmBackward0" and slot == 1:
         return _linear(node._saved_self)
-    if kind == "AddBackward0" and parameter.ndim == 1 and (slot == 0 or node._saved_alpha == 1):
-        return _bias
-    if kind == "NativeLayerNormBackward0" and parameter.ndim == 1:
-        return _scale(node) if slot == 1 else _bias
-    if _spatial(node) and not node._saved_transposed and slot > 0:
-        return _convolution(node) if slot == 1 else _channels
+    if kind == "AddBackward0" and vector and (slot == 0 or node._saved_alpha == 1):
+        return None, _last
+    if kind == "NativeLayerNormBackward0" and vector:
+        return None, _scale(node) if slot == 1 else _last
+    if _convolves(node) and not node._saved_transposed and slot > 0:
+        return _convolution(node) if slot == 1 else (None, _channels)
     return None
 
 
-def _spatial(node):
+def _form(node):
+    """(groups, spatial) of an operator."""
+    return (node._saved_groups, True) if _convolves(node) else (1, False)
+
+
+def _convolves(node):
     return node.name() == "ConvolutionBackward0"
 
 
-def _linear(activation):
-    def factors(delta, rows):
-        return activation[rows, None, None, :], delta[rows, None, None, :]
-
-    return factors
-
-
-def _bias(delta, rows):
-    """A bias along the last axis."""
-    return None, delta[rows, None, None, :]
-
-
-def _scale(node):
-    """The scale of layer normalisation: a bias to what has been multiplied by it."""
-
-    def factors(delta, rows):
-        normal = (node._saved_input - node._saved_result1) * node._saved_result2
-        return None, (delta * normal.reshape(delta.shape))[rows, None, None, :]
-
-    return factors
+def _last(delta, rows):
+    """Deltas with their channels last."""
+    return delta[rows, None, None, :]
 
 
 def _channels(delta, rows):
-    """A bias along the axis of channels."""
-    return None, delta[rows].flatten(2).mT[:, None]
+    """Deltas with their channels second."""
+    return delta[rows].flatten(2).mT[:, None]
+
+
+def _linear(activation):
+    return lambda rows: activation[rows, None, None, :], _last
+
+
+def _scale(node):
+    """The scale of layer normalisation is a bias to what has been multiplied by it."""
+
+    def outer(delta, rows):
+        normal = (node._saved_input - node._saved_result1) * node._saved_result2
+        return _last(delta * normal.reshape(delta.shape), rows)
+
+    return outer
 
 
 def _convolution(node):
     groups, weight = node._saved_groups, node._saved_weight
-    size, dims = weight.shape[2:], weight.ndim - 2
+    window, dims = weight.shape[2:], weight.ndim - 2
     stride, padding, dilation = node._saved_stride, node._saved_padding, node._saved_dilation
 
-    def factors(delta, rows):
+    def patches(rows):
         around = [pad for side in reversed(padding) for pad in (side, side)]
-        patches = F.pad(node._saved_input[rows], around)  # (m, c, *space)
+        found = F.pad(node._saved_input[rows], around)  # (m, c, *space)
         for axis in range(dims):
-            reach = dilation[axis] * (size[axis] - 1) + 1
-            patches = patches.unfold(2 + axis, reach, stride[axis])
-            patches = patches[..., :: dilation[axis]]  # (m, c, *places, *window so far)
-        m, c = patches.shape[:2]
-        patches = patches.flatten(2, 1 + dims)  # (m, c, T, *window)
-        patches = patches.reshape(m, groups, c // groups, *patches.shape[2:])
-        patches = patches.transpose(2, 3).flatten(3)  # (m, g, T, c / g * window)
-        outer = delta[rows].reshape(m, groups, delta.shape[1] // groups, -1).mT
-        return patches, outer  # (m, g, T, o / g)
+            reach = dilation[axis] * (window[axis] - 1) + 1
+            found = found.unfold(2 + axis, reach, stride[axis])[..., :: dilation[axis]]
+        found = found.flatten(2, 1 + dims).flatten(3)  # (m, c, T, window)
+        found = found.unflatten(1, (groups, -1))  # (m, g, c / g, T, window)
+        return found.transpose(2, 3).flatten(3)  # (m, g, T, c / g * window)
 
-    return factors
+    def outer(delta, rows):
+        return delta[rows].flatten(2).unflatten(1, (groups, -1)).mT  # (m, g, T, o / g)
+
+    return patches, outer
