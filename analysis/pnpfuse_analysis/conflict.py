@@ -259,7 +259,7 @@ def inverse_square(scale: Any, device: torch.device) -> Tensor | float:
 
 def dense(gradient: Tensor) -> Tensor:
     """Return the gradient as it is, or densely where it is sparse, as an embedding's may be."""
-    return gradient.detach().todense() if gradient.is_sparse else gradient.detach()
+    return gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
 
 
 def _block(like, count):

@@ -11,7 +11,7 @@ from torch.autograd.graph import GradientEdge
 
 from .conflict import GradReport, check_eps, compare, inverse_square
 from .coupling import coupling, nodes
-from .points import as_points, check_axis, check_losses
+from .points import as_points, check_axis, check_losses, kept_graph
 from .samples import check_choice
 
 
@@ -164,15 +164,8 @@ def reached(
             found.append((None,) * len(points))
             continue
         keep = retain_graph or place < len(losses) - 1
-        try:
+        with kept_graph():
             found.append(torch.autograd.grad(loss, points, retain_graph=keep, allow_unused=True))
-        except RuntimeError as error:
-            if "second time" not in str(error):
-                raise
-            raise ValueError(
-                "losses must still have their graph, found one freed by an earlier backward pass; "
-                "pass retain_graph=True to that pass"
-            ) from error
     return found
 
 

@@ -12,6 +12,7 @@ from .conflict import GradReport, Tally, check_eps, cosines, gramian, sample_gra
 from .coupling import BY_WORD, coupling
 from .ghost import ghost_gramian
 from .gradients import filled, reached
+from .points import kept_graph
 from .samples import check_choice
 from .taps import resolve
 from .uses import uses
@@ -140,7 +141,8 @@ def _gramians(order, parameters, method, samples, coupled):
     found = None
     if method != "vmap":
         try:
-            found = uses(order, parameters)
+            with kept_graph():
+                found = uses(order, parameters)
         except ValueError:
             if method == "ghost":
                 raise
@@ -169,10 +171,11 @@ def _by_sample(order, parameters):
         for loss in order:
             found = (None,) * len(parameters)
             if loss.requires_grad:
-                found = torch.autograd.grad(
-                    loss, parameters, chosen.to(loss.dtype),
-                    retain_graph=True, allow_unused=True, is_grads_batched=True,
-                )  # fmt: skip
+                with kept_graph():
+                    found = torch.autograd.grad(
+                        loss, parameters, chosen.to(loss.dtype),
+                        retain_graph=True, allow_unused=True, is_grads_batched=True,
+                    )  # fmt: skip
             rows.append(
                 [
                     p.new_zeros(len(chosen), *p.shape) if one is None else one

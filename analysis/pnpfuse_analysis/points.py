@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -27,6 +28,20 @@ def check_losses(losses: Mapping[str, Tensor], main: str) -> None:
             raise ValueError(
                 f"losses[{name!r}] must be real, found {loss.dtype}; pass its .abs() or .real"
             )
+
+
+@contextmanager
+def kept_graph() -> Iterator[None]:
+    """Say what to do where the graph of a loss is needed, but freed."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "second time" not in str(error):
+            raise
+        raise ValueError(
+            "losses must still have their graph, found one freed by an earlier backward pass; "
+            "pass retain_graph=True to that pass"
+        ) from error
 
 
 def as_points(at: Any, name: str = "at") -> tuple[Tensor, ...]:
