@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -249,7 +250,7 @@ def inverse_square(scale: Any, device: torch.device) -> Tensor | float:
         scale = scale.scale(torch.ones((), device=device))
     if isinstance(scale, Tensor) and scale.numel() == 1 and scale.is_floating_point():
         return scale.detach().reshape(()).to(device, widest(device)) ** -2
-    if isinstance(scale, Real) and not isinstance(scale, bool) and 0 < scale < float("inf"):
+    if isinstance(scale, Real) and not isinstance(scale, bool) and 0 < float(scale) < math.inf:
         return float(scale) ** -2
     raise ValueError(
         "scale must be a positive number, a scalar tensor or a GradScaler, found "

@@ -35,11 +35,11 @@ def coupling(
 
 def nodes(losses: Iterable[Tensor], ends: Iterable[Node | None] = ()) -> Iterable[Node]:
     """Yield the nodes of the losses' graph, each once, from the losses down to before `ends`."""
-    seen = {None, *ends}
+    seen = set(ends)
     waiting = [loss.grad_fn for loss in losses]
     while waiting:
         node = waiting.pop()
-        if node in seen:
+        if node is None or node in seen:
             continue
         seen.add(node)
         yield node

@@ -161,7 +161,7 @@ def _add(gram, parts, parameter):
 def _of_samples(use, delta, last, count, chunk, dtype):
     """Activations (n, g, T, i) or None, and deltas (n, K, g, T, o), of a chunk of samples."""
     positions = delta.shape[1] // count
-    rows: slice | Tensor = slice(chunk.start * positions, chunk.stop * positions)
+    rows = slice(chunk.start * positions, chunk.stop * positions)
     if last and positions > 1:
         order = torch.arange(delta.shape[1], device=delta.device).view(positions, count)
         rows = order[:, chunk.start : chunk.stop].T.reshape(-1)

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge
 
 from .conflict import GradReport, check_eps, compare, inverse_square
 from .coupling import coupling, nodes
@@ -154,10 +153,13 @@ def filled(
 
 def reached(
     losses: Sequence[Tensor],
-    points: Sequence[Tensor | GradientEdge],
+    points: Sequence[Any],
     retain_graph: bool = True,
 ) -> list[tuple[Tensor | None, ...]]:
-    """Return for each loss its gradients at the points, None where it does not depend on one."""
+    """Return for each loss its gradients at the points, None where it does not depend on one.
+
+    Points are tensors, or the edges of the graph where a gradient arrives.
+    """
     found: list[tuple[Tensor | None, ...]] = []
     for place, loss in enumerate(losses):
         if not loss.requires_grad:

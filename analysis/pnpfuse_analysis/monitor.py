@@ -121,7 +121,8 @@ class ConflictMonitor:
             label: Tap(*resolve(model, point, f"points[{label!r}]"))
             for label, point in points.items()
         }
-        self._attached = False
+        self._attached, self._owed = False, False
+        self._last: int | None = None
         # The hooks know nothing of the monitor, so that they go when it does.
         weakref.finalize(self, _detach, tuple(self._taps.values()))
         self.reset()

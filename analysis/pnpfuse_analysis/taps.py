@@ -69,7 +69,7 @@ class Tap:
             self._replaces = self.open and torch.is_grad_enabled()
         if not self._replaces:
             return None
-        kept: list[Tensor] = []
+        kept = []
 
         def passed(tensor):
             if not tensor.is_floating_point():
@@ -114,7 +114,7 @@ def resolve(model: nn.Module, point: Point, name: str) -> tuple[nn.Module, Where
                 f"{name} must name a module of the model, found {module!r}; there is "
                 f"{', '.join(map(repr, near))}; model.named_modules() has them all"
             )
-        return modules.get(module, bare.get(module)), where
+        return modules[module] if module in modules else bare[module], where
     if not isinstance(module, nn.Module) or all(module is not one for one in modules.values()):
         raise ValueError(
             f"{name} must be a module of the model or its name, found {type(module).__name__}"

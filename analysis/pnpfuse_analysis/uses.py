@@ -85,7 +85,10 @@ def uses(losses: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> list[Use
                             f"normalisation only for method='ghost', found {node.name()}; leave "
                             "it out with modules=, or pass method='vmap'"
                         )
-                    found.append(Use(name, GradientEdge(node, 0), *factors, *_form(node), turned))
+                    edge = GradientEdge(node, 0)
+                    activation, outer = factors
+                    groups, spatial = _form(node)
+                    found.append(Use(name, edge, activation, outer, groups, spatial, turned))
     return found
 
 
