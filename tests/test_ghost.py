@@ -215,6 +215,27 @@ def test_what_ghost_cannot_do_it_refuses_by_name_and_auto_does_otherwise():
     agrees(model, losses, method="vmap")
 
 
+def test_parameters_without_an_axis_of_samples_are_refused_by_name():
+    model = Functional()
+    losses = losses_of(noise(6, 5) @ model.w + (model.b + torch.ones(4)))
+    with pytest.raises(ValueError, match="'b' must be used along an axis of samples"):
+        sample_param_cosine(model, losses, method="ghost")
+    agrees(model, losses, method="vmap")
+    # Five positions that happen to be as many as the samples, and shared by them all.
+    losses = losses_of(noise(5, 5, 4) + (noise(5, 5) @ model.w + model.b))
+    with pytest.raises(ValueError, match="found samples coupled"):
+        sample_param_cosine(model, losses, method="ghost")
+    agrees(model, losses, method="vmap")
+
+
+def test_parameters_hidden_in_a_reentrant_checkpoint_are_not_forgotten():
+    model = mlp(5, 6, 4)
+    x = noise(6, 5).requires_grad_()
+    losses = losses_of(checkpoint(model, x, use_reentrant=True))
+    with pytest.raises(ValueError, match="pass use_reentrant=False"):
+        sample_param_cosine(model, losses, method="ghost")
+
+
 def test_batch_normalisation_is_refused_unless_declared():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 3))

@@ -80,6 +80,12 @@ def _stacked(use, column):
     like = next((one for one in column if one is not None), None)
     if like is None:
         return None
+    if like.ndim < 2:
+        raise ValueError(
+            f"{use.parameter!r} must be used along an axis of samples for method='ghost', found "
+            f"{use.edge.node.name()} of shape {tuple(like.shape)}; leave it out with modules=, or "
+            "pass method='vmap'"
+        )
     whole = torch.stack([torch.zeros_like(like) if one is None else one for one in column])
     return whole if use.spatial else whole.flatten(1, -2)
 

@@ -57,11 +57,16 @@ def uses(losses: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> list[Use
     ------
     ValueError
         If one of them is used by another operator than a linear map, a convolution or layer
-        normalisation.
+        normalisation, or there is a checkpoint with use_reentrant=True.
     """
     above: dict[Node, list[tuple[Node, int]]] = {}
     leaves: dict[int, Node] = {}
     for node in nodes(losses):
+        if "CheckpointFunction" in node.name():
+            raise ValueError(
+                "model must show its parameters to autograd for method='ghost', found a checkpoint "
+                "that hides some; pass use_reentrant=False to it"
+            )
         if hasattr(node, "variable"):
             leaves[id(node.variable)] = node
         for slot, (below, _) in enumerate(node.next_functions):
