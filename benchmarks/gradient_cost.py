@@ -161,7 +161,7 @@ def _measure(rounds, growth):
         "plain step": task.plain,
         "each sample's parameters, vmap (no update)": lambda: task.by_sample("vmap"),
     }
-    yield from list(rows(slow, 1 + growth, samples=256, width=512))[1:]
+    yield from list(rows(slow, 1, samples=256, width=512))[1:]
     if not growth:
         return
     for samples, width in [(64, 512), (1024, 512), (256, 128), (256, 1024)]:

@@ -184,8 +184,9 @@ def test_scalar_losses_give_the_same_cosines(factor):
     torch.testing.assert_close(each, whole, rtol=1e-5, atol=1e-7)
     few = sample_param_cosine(model, scalars, method="ghost", samples=3)
     assert few.shape == (3, 2)
-    with pytest.raises(ValueError, match=r"must have shape \(N,\) for method='auto'"):
-        sample_param_cosine(model, scalars)
+    assert torch.equal(sample_param_cosine(model, scalars), whole)
+    with pytest.raises(ValueError, match=r"must have shape \(N,\) for method='vmap'"):
+        sample_param_cosine(model, scalars, method="vmap")
 
 
 def test_some_modules_only():
@@ -212,7 +213,7 @@ def test_what_ghost_cannot_do_it_refuses_by_name_and_auto_does_otherwise():
     losses = losses_of(model(noise(6, 5)).tanh() @ model.weight)
     with pytest.raises(ValueError, match="'weight' must not be used both as it is and transposed"):
         sample_param_cosine(model, losses, method="ghost")
-    agrees(model, losses, method="vmap")
+    agrees(model, losses)
 
 
 def test_parameters_without_an_axis_of_samples_are_refused_by_name():
@@ -220,7 +221,7 @@ def test_parameters_without_an_axis_of_samples_are_refused_by_name():
     losses = losses_of(noise(6, 5) @ model.w + (model.b + torch.ones(4)))
     with pytest.raises(ValueError, match="'b' must be used along an axis of samples"):
         sample_param_cosine(model, losses, method="ghost")
-    agrees(model, losses, method="vmap")
+    agrees(model, losses)
     # Five positions that happen to be as many as the samples, and shared by them all.
     losses = losses_of(noise(5, 5, 4) + (noise(5, 5) @ model.w + model.b))
     with pytest.raises(ValueError, match="found samples coupled"):

@@ -351,6 +351,15 @@ def test_accumulation_adds_to_what_is_there_and_reaches_the_heads():
         torch.testing.assert_close(p.grad, gradient)
 
 
+def test_accumulated_gradients_share_no_memory():
+    a, b = (torch.zeros(3, requires_grad=True) for _ in range(2))
+    for times in (1, 2):
+        z = a + b  # both get one tensor as their gradient, whose entries are one number
+        losses = {"sum": z.sum(), "other": (2 * z).sum(), "third": z.sum(), "apart": a.sum()}
+        grad_cosine(losses, z, main="sum", accumulate=True)
+        assert a.grad.tolist() == [5 * times] * 3 and b.grad.tolist() == [4 * times] * 3
+
+
 def test_sum_turns_rows_of_a_mean_into_gradients_of_samples():
     z = noise(8, 3).requires_grad_()
     w = noise(8, 3, seed=1)
@@ -388,6 +397,9 @@ def test_batch_normalisation_behind_the_point_is_flagged_and_before_it_is_not():
     assert "Batch normalisation" in grad_cosine(losses, x, main="a").warnings[0]
     assert grad_cosine(losses, x, main="a", per_sample=False).warnings == ()
     assert "couple the samples" in grad_cosine(losses, z, main="a", coupled=True).warnings[0]
+    y = noise(10, 4, seed=1, dtype=torch.float32).requires_grad_()
+    beside = {"a": (z + y).square().mean(), "b": y.exp().mean()}
+    assert grad_cosine(beside, y, main="a").warnings == ()  # on a way from y there is none
     norm.eval()
     z = norm(x)
     assert grad_cosine({"a": z.sum(), "b": z.exp().sum()}, x, main="a").warnings == ()

@@ -336,6 +336,16 @@ def test_tensors_without_a_common_axis_are_compared_as_a_whole():
     assert torch.isfinite(report.norms).all()
 
 
+def test_frozen_parameters_are_flagged():
+    net = Net()
+    net.encoder.requires_grad_(False)
+    with monitor_of(net, {"w": ("encoder", "parameters"), "a": ("heads", "parameters")}) as monitor:
+        report = train(net, monitor)[0]
+    assert "requires a gradient" in report["w"].warnings[0] and torch.isnan(report["w"].cosine)
+    assert report["a"].cosine.tolist() == [0]  # a head for each loss: nothing in common
+    assert math.isnan(monitor.compute()["w/task/rebuild/cosine"])
+
+
 def test_batch_normalisation_between_point_and_losses_is_flagged():
     net = Net()
     net.encoder = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 4))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from torch import Tensor
-from torch.autograd.graph import Node
+from torch.autograd.graph import Node, get_gradient_edge
+
+from .ancestry import between
 
 _OPERATOR = (
     "Batch normalisation in training mode lies between the point and the losses and couples the "
@@ -23,27 +25,13 @@ def coupling(
 ) -> tuple[str, ...]:
     """Return a warning for each known coupling of samples between the points and the losses.
 
-    A point is a tensor, or the node of the graph that makes it.
-
-    Batch normalisation is found in the graph of autograd; that a loss is contrastive cannot be
-    seen there, so `coupled` takes the user's word for it.
+    A point is a tensor, or the node of the graph that makes it. Batch normalisation is found in the
+    graph of autograd; that a loss is contrastive cannot be seen there, so `coupled` takes the
+    user's word for it.
     """
     found = (BY_WORD,) if coupled else ()
-    ends = {point.grad_fn if isinstance(point, Tensor) else point for point in points}
-    return found + ((_OPERATOR,) if any(map(_normalises, nodes(losses, ends))) else ())
-
-
-def nodes(losses: Iterable[Tensor], ends: Iterable[Node | None] = ()) -> Iterable[Node]:
-    """Yield the nodes of the losses' graph, each once, from the losses down to before `ends`."""
-    seen = set(ends)
-    waiting = [loss.grad_fn for loss in losses]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        yield node
-        waiting += [below for below, _ in node.next_functions]
+    ends = [get_gradient_edge(p).node if isinstance(p, Tensor) else p for p in points]
+    return found + ((_OPERATOR,) if any(map(_normalises, between(losses, ends))) else ())
 
 
 def _normalises(node):

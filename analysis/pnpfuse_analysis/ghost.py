@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .gradients import reached
 from .samples import widest
-from .uses import Use
+from .uses import Unfit, Use
 
 # Bytes of widened activations and deltas at a time.
 _BLOCK_BYTES = 16 << 20
@@ -39,12 +39,15 @@ def ghost_gramian(
 
     Raises
     ------
+    Unfit
+        If samples do not use a parameter alike.
     ValueError
-        If samples are coupled, or do not use a parameter alike.
+        If samples are coupled.
     """
     deltas = _deltas(losses, found)
     each = losses[0].ndim == 1
-    count = len(losses[0]) if each else samples or min(d.shape[1] for d in deltas if d is not None)
+    seen = [delta.shape[1] for delta in deltas if delta is not None]
+    count = len(losses[0]) if each else samples or min(seen, default=1)
     for use, delta in zip(found, deltas, strict=True):
         _check_rows(use.parameter, parameters[use.parameter], delta, count)
     lasts = [False] * len(found)
@@ -58,11 +61,6 @@ def ghost_gramian(
             for part in zip(found, deltas, lasts, strict=True)
             if part[0].parameter == name and part[1] is not None
         ]
-        if len({use.turned for use, _, _ in mine}) > 1:
-            raise ValueError(
-                f"{name!r} must not be used both as it is and transposed for method='ghost'; leave "
-                "it out with modules=, or pass method='vmap'"
-            )
         if mine:
             _add(gram, mine, parameter)
     return gram
@@ -81,7 +79,7 @@ def _stacked(use, column):
     if like is None:
         return None
     if like.ndim < 2:
-        raise ValueError(
+        raise Unfit(
             f"{use.parameter!r} must be used along an axis of samples for method='ghost', found "
             f"{use.edge.node.name()} of shape {tuple(like.shape)}; leave it out with modules=, or "
             "pass method='vmap'"
@@ -95,7 +93,7 @@ def _check_rows(name, parameter, delta, count):
         return
     rows, width = delta.shape[1], delta.shape[2]
     if rows % count or (parameter.ndim == 1 and width != len(parameter)):
-        raise ValueError(
+        raise Unfit(
             f"{name!r} must be used for each of the {count} samples alike for method='ghost', "
             f"found {rows} rows of {width}; leave it out with modules=, or pass method='vmap'"
         )

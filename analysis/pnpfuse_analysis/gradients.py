@@ -8,8 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from .ancestry import leaves
 from .conflict import GradReport, check_eps, compare, inverse_square
-from .coupling import coupling, nodes
+from .coupling import coupling
 from .points import as_points, check_axis, check_losses, kept_graph
 from .samples import check_choice
 
@@ -80,7 +81,8 @@ def grad_cosine(
     A loss that does not depend on `at` has the gradient zero, hence the cosine NaN. There is one
     backward pass for each loss, and no transfer to the CPU. `.grad` is left alone unless
     `accumulate` is set. DistributedDataParallel exchanges gradients in one backward pass a step, so
-    `accumulate` is not for models under it.
+    `accumulate` is not for models under it; nor for optimisers that step from hooks after a leaf
+    has accumulated.
 
     For a loss that is the mean over N samples the rows of its gradient are g_i / N: cosines do not
     mind, inner products and norms do. With batch normalisation in training mode behind `at`, or a
@@ -116,9 +118,9 @@ def grad_cosine(
     names = tuple(name for name in losses if name != main)
     order = [losses[main], *(losses[name] for name in names)]
     warnings = coupling(order, points, coupled) if per_sample else ()
-    leaves = list(_leaves(order)) if accumulate else []
+    ground = list(leaves(order)) if accumulate else []
     retain_graph = not accumulate if retain_graph is None else retain_graph
-    found = reached(order, [*points, *leaves], retain_graph)
+    found = reached(order, [*points, *ground], retain_graph)
     at_points = [row[: len(points)] for row in found]
     if all(one is None for row in at_points for one in row):
         raise ValueError(
@@ -134,7 +136,7 @@ def grad_cosine(
         factor=factor,
         warnings=warnings,
     )
-    _accumulate(leaves, [row[len(points) :] for row in found])
+    _accumulate(ground, [row[len(points) :] for row in found])
     return report
 
 
@@ -171,18 +173,18 @@ def reached(
     return found
 
 
-def _leaves(losses):
-    return {node.variable: None for node in nodes(losses) if hasattr(node, "variable")}
-
-
 @torch.no_grad()
-def _accumulate(leaves, gradients):
-    """Add the gradients, one row of them a loss, to `.grad`, which may take their memory over."""
-    for leaf, *each in zip(leaves, *gradients, strict=True):
-        for gradient in each:
-            if gradient is None:
-                continue
-            if leaf.grad is None:
-                leaf.grad = gradient
-            else:
-                leaf.grad.add_(gradient)
+def _accumulate(ground, gradients):
+    """Add the gradients at leaves, one row of them a loss, to `.grad`."""
+    for leaf, *each in zip(ground, *gradients, strict=True):
+        there = [gradient for gradient in each if gradient is not None]
+        if not there:
+            continue
+        # New memory: leaves may share a gradient, and its entries be one number expanded.
+        total = there[0] + there[1] if len(there) > 1 else there[0].clone()
+        for gradient in there[2:]:
+            total += gradient
+        if leaf.grad is None:
+            leaf.grad = total
+        else:
+            leaf.grad += total

@@ -19,6 +19,7 @@ _NOTHING = (
     "have been called, or under torch.no_grad(), with whole numbers only, inside a checkpoint with "
     "use_reentrant=True or inside a compiled region."
 )
+_FROZEN = "No parameter at this point requires a gradient."
 _UNEVEN = (
     "The tensors at this point do not share the axis of samples, so they are only compared as a "
     "whole."
@@ -45,6 +46,7 @@ class Measured(NamedTuple):
 
 
 def at_parameters(
+    losses: Sequence[Tensor],
     parameters: Sequence[Tensor],
     gradients: Sequence[Sequence[Tensor | None]],
     *,
@@ -56,6 +58,8 @@ def at_parameters(
     Over processes the gradients are averaged before they are compared: inner products of averages
     are not averages of inner products.
     """
+    if not parameters:
+        return Measured(Tally(_zeros(losses), None), warnings=(_FROZEN,))
     rows = filled(parameters, gradients)
     count = processes(group)
     if count > 1:
@@ -83,11 +87,10 @@ def at_activations(
     kept = [i for i in range(len(tensors)) if any(row[i] is not None for row in gradients)]
     points = [tensors[i] for i in kept]
     rows = filled(points, [[row[i] for i in kept] for row in gradients])
-    wide, size = widest(losses[0].device), len(losses)
-    counts = torch.zeros(3, size - 1, dtype=wide, device=losses[0].device)
+    nothing = _zeros(losses)
+    counts = nothing.new_zeros(3, len(losses) - 1)
     if not points:
-        gram = torch.zeros(size, size, dtype=wide, device=losses[0].device)
-        return Measured(_over(Tally(gram, counts), group), warnings=(_NOTHING,))
+        return Measured(_over(Tally(nothing, counts), group), warnings=(_NOTHING,))
     warnings = coupling(losses, points, coupled)
     used = {place for place, call in enumerate(calls) for t in call if any(t is p for p in points)}
     if len(used) > 1:
@@ -98,6 +101,11 @@ def at_activations(
     sample_gram = sample_gramian(rows, batch_dim) * factor / processes(group) ** 2
     each = cosines(sample_gram, eps)
     return Measured(_over(Tally.of(sample_gram.sum(0), each), group), sample_gram, each, warnings)
+
+
+def _zeros(losses):
+    size, device = len(losses), losses[0].device
+    return torch.zeros(size, size, dtype=widest(device), device=device)
 
 
 def _over(tally, group):

@@ -216,7 +216,7 @@ class ConflictMonitor:
         """The report at one point, from the gradients of each loss at its tensors."""
         options = {"factor": factor, "group": self._group}
         if tap.where == "parameters":
-            found = at_parameters(calls[0], gradients, **options)
+            found = at_parameters(order, calls[0], gradients, **options)
         else:
             options |= {"batch_dim": self._batch_dim, "eps": self._eps, "coupled": self._coupled}
             found = at_activations(order, calls, gradients, **options)

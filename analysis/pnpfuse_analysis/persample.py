@@ -15,7 +15,7 @@ from .gradients import filled, reached
 from .points import kept_graph
 from .samples import check_choice
 from .taps import resolve
-from .uses import uses
+from .uses import Unfit, uses
 
 # Bytes of single samples' gradients at a time.
 _BLOCK_BYTES = 64 << 20
@@ -45,8 +45,8 @@ def sample_param_cosine(
     ----------
     model : nn.Module
     losses : mapping of str to Tensor of shape (N,)
-        The losses of each sample, with their graphs. Scalars, means or sums over the samples, are
-        taken as well for method "ghost"; then nothing can be checked, see Notes.
+        The losses of each sample, with their graphs. "ghost" takes scalars as well, means or sums
+        over the samples; then it cannot find out whether these are coupled.
     modules : None, or sequence of str or nn.Module
         The modules whose parameters count; None takes all that require a gradient.
     main : str or None
@@ -133,30 +133,38 @@ def sample_param_report(
 def _gramians(order, parameters, method, samples, coupled):
     """Gramians (N, K, K) by the method that fits."""
     check_choice(method, "method", ("auto", "ghost", "vmap"))
-    if method != "ghost" and not order[0].ndim:
+    each = order[0].ndim == 1
+    if method == "vmap" and not each:
         raise ValueError(
-            f"losses must have shape (N,) for method={method!r}, found scalars; compute them with "
-            "reduction='none', or pass method='ghost'"
+            "losses must have shape (N,) for method='vmap', found scalars; compute them with "
+            "reduction='none'"
         )
-    found = None
     if method != "vmap":
         try:
-            with kept_graph():
-                found = uses(order, parameters)
-        except ValueError:
-            if method == "ghost":
+            return _by_ghost(order, parameters, samples, coupled)
+        except Unfit:
+            if method == "ghost" or not each:
                 raise
-    ends = [use.edge.node for use in found] if found else []
-    if not coupled and coupling(order, ends):
+    _refuse_coupling(order, parameters.values(), coupled)
+    return _by_sample(order, list(parameters.values()))
+
+
+def _by_ghost(order, parameters, samples, coupled):
+    """Gramians (N, K, K) from activations and the gradients behind them."""
+    with kept_graph():
+        found = uses(order, parameters)
+    if not found:
+        raise ValueError("losses must depend on the model's parameters, found none that does")
+    _refuse_coupling(order, [use.edge.node for use in found], coupled)
+    return ghost_gramian(order, found, parameters, samples, coupled)
+
+
+def _refuse_coupling(order, points, coupled):
+    if not coupled and coupling(order, points):
         raise ValueError(
             "model must not couple samples, found batch normalisation in training mode; call "
             "model.eval(), or pass coupled=True"
         )
-    if found is None:
-        return _by_sample(order, list(parameters.values()))
-    if not found:
-        raise ValueError("losses must depend on the model's parameters, found none that does")
-    return ghost_gramian(order, found, parameters, samples, coupled)
 
 
 def _by_sample(order, parameters):

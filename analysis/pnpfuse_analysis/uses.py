@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, Node
+from torch.autograd.graph import GradientEdge
 from torch.nn import functional as F
 
-from .coupling import nodes
+from .ancestry import leaves, nodes, users
 
 # Between a parameter and its use; True where it turns a matrix around.
 _TRANSPARENT = {
@@ -18,6 +18,10 @@ _TRANSPARENT = {
     "TBackward0": True,
     "TransposeBackward0": True,
 }
+
+
+class Unfit(ValueError):
+    """A parameter that is used in a way which cannot be taken apart."""
 
 
 class Use(NamedTuple):
@@ -37,8 +41,6 @@ class Use(NamedTuple):
         g
     spatial : bool
         Whether the axes of delta are (rows, channels, ...), else (..., channels).
-    turned : bool
-        Whether the operator takes the matrix transposed.
     """
 
     parameter: str
@@ -47,7 +49,6 @@ class Use(NamedTuple):
     outer: Callable[[Tensor, slice | Tensor], Tensor]
     groups: int
     spatial: bool
-    turned: bool
 
 
 def uses(losses: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> list[Use]:
@@ -55,28 +56,22 @@ def uses(losses: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> list[Use
 
     Raises
     ------
-    ValueError
+    Unfit
         If one of them is used by another operator than a linear map, a convolution or layer
-        normalisation, or there is a checkpoint with use_reentrant=True.
+        normalisation, used both ways round, or hidden by a checkpoint with
+        use_reentrant=True.
     """
-    above: dict[Node, list[tuple[Node, int]]] = {}
-    leaves: dict[int, Node] = {}
-    for node in nodes(losses):
-        if "CheckpointFunction" in node.name():
-            raise ValueError(
-                "model must show its parameters to autograd for method='ghost', found a checkpoint "
-                "that hides some; pass use_reentrant=False to it"
-            )
-        if hasattr(node, "variable"):
-            leaves[id(node.variable)] = node
-        for slot, (below, _) in enumerate(node.next_functions):
-            if below is not None:
-                above.setdefault(below, []).append((node, slot))
+    if any("CheckpointFunction" in node.name() for node in nodes(losses)):
+        raise Unfit(
+            "model must show its parameters to autograd for method='ghost', found a checkpoint "
+            "that hides some; pass use_reentrant=False to it"
+        )
+    above, bottom = users(losses), leaves(losses)
     found = []
     for name, parameter in parameters.items():
-        if id(parameter) not in leaves:
+        if parameter not in bottom:
             continue
-        waiting = [(leaves[id(parameter)], False)]
+        waiting, ways = [(bottom[parameter], False)], set()
         while waiting:
             below, turned = waiting.pop()
             for node, slot in above.get(below, ()):
@@ -85,7 +80,7 @@ def uses(losses: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> list[Use
                 else:
                     factors = _factors(node, slot, parameter)
                     if factors is None:
-                        raise ValueError(
+                        raise Unfit(
                             f"{name!r} must be used by linear maps, convolutions and layer "
                             f"normalisation only for method='ghost', found {node.name()}; leave "
                             "it out with modules=, or pass method='vmap'"
@@ -93,7 +88,13 @@ def uses(losses: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> list[Use
                     edge = GradientEdge(node, 0)
                     activation, outer = factors
                     groups, spatial = _form(node)
-                    found.append(Use(name, edge, activation, outer, groups, spatial, turned))
+                    ways.add(turned)
+                    found.append(Use(name, edge, activation, outer, groups, spatial))
+        if len(ways) > 1:
+            raise Unfit(
+                f"{name!r} must not be used both as it is and transposed for method='ghost'; leave "
+                "it out with modules=, or pass method='vmap'"
+            )
     return found
 
 
