@@ -323,7 +323,7 @@ def test_accumulated_gradients_are_those_of_the_sum(at):
     where = z if at == "z" else list(encoder.parameters())
     plain = grad_cosine(losses, where, main="task")
     report = grad_cosine(losses, where, main="task", accumulate=True)
-    assert torch.equal(report.gram, plain.gram)
+    torch.testing.assert_close(report.gram, plain.gram, rtol=1e-12, atol=0)
     for p, gradient in zip(others, expected, strict=True):
         torch.testing.assert_close(p.grad, gradient)
     with pytest.raises(RuntimeError, match="second time"):  # no further pass was announced
@@ -358,6 +358,33 @@ def test_accumulated_gradients_share_no_memory():
         losses = {"sum": z.sum(), "other": (2 * z).sum(), "third": z.sum(), "apart": a.sum()}
         grad_cosine(losses, z, main="sum", accumulate=True)
         assert a.grad.tolist() == [5 * times] * 3 and b.grad.tolist() == [4 * times] * 3
+
+
+def test_accumulation_keeps_what_is_there_in_its_memory_and_when_it_fails():
+    z, apart = noise(4, 2).requires_grad_(), noise(3).requires_grad_()
+    z.grad, apart.grad = torch.ones_like(z), torch.ones(3, dtype=z.dtype)
+    view = z.grad.view(-1)
+    losses = {"task": z.square().sum(), "other": z.exp().sum()}
+    report = grad_cosine(losses, [z, apart], main="task", per_sample=False, accumulate=True)
+    plain = grad_cosine({"task": z.square().sum(), "other": z.exp().sum()}, z, main="task")
+    torch.testing.assert_close(report.gram, plain.gram)  # nothing of the old `.grad` in it
+    expected = 1 + 2 * z.detach() + z.detach().exp()
+    torch.testing.assert_close(view, expected.view(-1))
+    with pytest.raises(ValueError, match="losses must still have"):
+        grad_cosine(losses, z, main="task", accumulate=True)
+    torch.testing.assert_close(z.grad, expected)
+    with pytest.raises(ValueError, match="at must be the very tensors"):
+        grad_cosine({"a": z.sum(), "b": z.exp().sum()}, apart, main="a", accumulate=True)
+
+
+@pytest.mark.parametrize("constant", ["task", "other"])
+def test_accumulation_with_a_constant_loss(constant):
+    z = noise(4, 2).requires_grad_()
+    losses = {"task": z.square().sum(), "other": z.exp().sum()} | {constant: torch.tensor(1.0)}
+    report = grad_cosine(losses, z, main="task", accumulate=True)
+    assert torch.isnan(report.cosine).all() and report.undefined.tolist() == [1]
+    expected = 2 * z if constant == "other" else z.exp()
+    torch.testing.assert_close(z.grad, expected.detach())
 
 
 def test_sum_turns_rows_of_a_mean_into_gradients_of_samples():

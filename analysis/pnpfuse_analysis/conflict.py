@@ -142,6 +142,11 @@ def cosines(gram: Tensor, eps: float = 0.0) -> Tensor:
     return torch.where(defined, cosine, torch.nan)
 
 
+def products(gradients: Sequence[Sequence[Tensor]], batch_dim: int | None) -> Tensor:
+    """Return the inner products for each sample, or over all entries where batch_dim is None."""
+    return gramian(gradients) if batch_dim is None else sample_gramian(gradients, batch_dim)
+
+
 def sample_gramian(gradients: Sequence[Sequence[Tensor]], batch_dim: int = 0) -> Tensor:
     """Return the inner products for each sample: (N, K, K) for K losses.
 
@@ -184,41 +189,33 @@ def gramian(gradients: Sequence[Sequence[Tensor]]) -> Tensor:
 
 
 def compare(
-    gradients: Sequence[Sequence[Tensor]],
+    gram: Tensor,
     main: str,
     names: tuple[str, ...],
     *,
-    batch_dim: int | None,
     eps: float = 0.0,
     factor: Tensor | float = 1.0,
     warnings: tuple[str, ...] = (),
 ) -> GradReport:
-    """Return the report on gradients, the main loss's first.
+    """Return the report on inner products, the main loss first.
 
     Parameters
     ----------
-    gradients : for each loss a sequence of Tensor, one a point
+    gram : Tensor, shape (1 + L, 1 + L), or (N, 1 + L, 1 + L) for each sample
     main, names
         As in the report.
-    batch_dim : int or None
-        The axis of samples; None leaves them together.
     eps : float
         A gradient of norm <= eps has no direction.
     factor : float or Tensor of shape ()
         Inner products are multiplied by it before anything is compared with eps.
     warnings : tuple of str
     """
-    if batch_dim is None:
-        return Tally(gramian(gradients) * factor, None).report(main, names, eps, warnings=warnings)
-    sample_gram = sample_gramian(gradients, batch_dim) * factor
-    sample_cosine = cosines(sample_gram, eps)
-    return Tally.of(sample_gram.sum(0), sample_cosine).report(
-        main,
-        names,
-        eps,
-        sample_cosine=sample_cosine,
-        sample_gram=sample_gram,
-        warnings=warnings,
+    gram = gram * factor
+    if gram.ndim == 2:
+        return Tally(gram, None).report(main, names, eps, warnings=warnings)
+    each = cosines(gram, eps)
+    return Tally.of(gram.sum(0), each).report(
+        main, names, eps, sample_cosine=each, sample_gram=gram, warnings=warnings
     )
 
 

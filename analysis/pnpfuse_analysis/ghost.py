@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .gradients import reached
+from .passes import reached
 from .samples import widest
 from .uses import Unfit, Use
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .ancestry import leaves
-from .conflict import GradReport, check_eps, compare, inverse_square
+from .accumulation import accumulated
+from .conflict import GradReport, check_eps, compare, inverse_square, products
 from .coupling import coupling
-from .points import as_points, check_axis, check_losses, kept_graph
+from .passes import filled, reached
+from .points import as_points, check_axis, check_losses
 from .samples import check_choice
 
 
@@ -118,73 +119,20 @@ def grad_cosine(
     names = tuple(name for name in losses if name != main)
     order = [losses[main], *(losses[name] for name in names)]
     warnings = coupling(order, points, coupled) if per_sample else ()
-    ground = list(leaves(order)) if accumulate else []
     retain_graph = not accumulate if retain_graph is None else retain_graph
-    found = reached(order, [*points, *ground], retain_graph)
-    at_points = [row[: len(points)] for row in found]
-    if all(one is None for row in at_points for one in row):
+    take = accumulated if accumulate else _products
+    gram = take(order, points, retain_graph, batch_dim if per_sample else None)
+    if gram is None:
         raise ValueError(
             "at must be the very tensors that the losses were computed from, found none that any "
             "loss depends on; pass the tensor itself, not a copy, slice or view taken later"
         )
-    report = compare(
-        filled(points, at_points),
-        main,
-        names,
-        batch_dim=batch_dim if per_sample else None,
-        eps=eps,
-        factor=factor,
-        warnings=warnings,
-    )
-    _accumulate(ground, [row[len(points) :] for row in found])
-    return report
+    return compare(gram, main, names, eps=eps, factor=factor, warnings=warnings)
 
 
-def filled(
-    points: Sequence[Tensor], gradients: Sequence[Sequence[Tensor | None]]
-) -> list[tuple[Tensor, ...]]:
-    """Return the gradients, one row of them a loss, with zeros for None."""
-    return [
-        tuple(
-            torch.zeros_like(point) if one is None else one
-            for point, one in zip(points, row, strict=True)
-        )
-        for row in gradients
-    ]
-
-
-def reached(
-    losses: Sequence[Tensor],
-    points: Sequence[Any],
-    retain_graph: bool = True,
-) -> list[tuple[Tensor | None, ...]]:
-    """Return for each loss its gradients at the points, None where it does not depend on one.
-
-    Points are tensors, or the edges of the graph where a gradient arrives.
-    """
-    found: list[tuple[Tensor | None, ...]] = []
-    for place, loss in enumerate(losses):
-        if not loss.requires_grad:
-            found.append((None,) * len(points))
-            continue
-        keep = retain_graph or place < len(losses) - 1
-        with kept_graph():
-            found.append(torch.autograd.grad(loss, points, retain_graph=keep, allow_unused=True))
-    return found
-
-
-@torch.no_grad()
-def _accumulate(ground, gradients):
-    """Add the gradients at leaves, one row of them a loss, to `.grad`."""
-    for leaf, *each in zip(ground, *gradients, strict=True):
-        there = [gradient for gradient in each if gradient is not None]
-        if not there:
-            continue
-        # New memory: leaves may share a gradient, and its entries be one number expanded.
-        total = there[0] + there[1] if len(there) > 1 else there[0].clone()
-        for gradient in there[2:]:
-            total += gradient
-        if leaf.grad is None:
-            leaf.grad = total
-        else:
-            leaf.grad += total
+def _products(losses, points, retain_graph, batch_dim):
+    """The inner products at the points, None if no loss depends on any."""
+    found = reached(losses, points, retain_graph)
+    if all(one is None for row in found for one in row):
+        return None
+    return products(filled(points, found), batch_dim)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .conflict import Tally, cosines, dense, gramian, sample_gramian
 from .coupling import coupling
-from .gradients import filled
+from .passes import filled
 from .processes import add_up, processes
 from .samples import widest
 

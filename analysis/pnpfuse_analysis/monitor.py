@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from .conflict import GradReport, Tally, check_eps, inverse_square
 from .course import Record, draw
-from .gradients import reached
 from .measuring import at_activations, at_parameters
+from .passes import reached
 from .points import check_losses
 from .schedules import every
 from .taps import Point, Tap, resolve

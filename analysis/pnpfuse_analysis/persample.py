@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .conflict import GradReport, Tally, check_eps, cosines, gramian, sample_gramian
 from .coupling import BY_WORD, coupling
 from .ghost import ghost_gramian
-from .gradients import filled, reached
+from .passes import filled, reached
 from .points import kept_graph
 from .samples import check_choice
 from .taps import resolve

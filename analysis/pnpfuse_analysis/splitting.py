@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .conflict import GradReport, check_eps, compare, inverse_square
+from .conflict import GradReport, check_eps, compare, inverse_square, products
 from .coupling import BY_WORD
-from .gradients import filled
+from .passes import filled
 from .points import as_points, check_axis
 
 
@@ -165,10 +165,9 @@ class split_gradients:
         gradients = self.gradients
         names = tuple(name for name in self._names if name != main)
         return compare(
-            [gradients[name] for name in (main, *names)],
+            products([gradients[name] for name in (main, *names)], self._batch_dim),
             main,
             names,
-            batch_dim=self._batch_dim,
             eps=eps,
             factor=self._factor,
             warnings=(BY_WORD,) if self._coupled else (),
