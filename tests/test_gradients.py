@@ -375,6 +375,7 @@ def test_accumulation_keeps_what_is_there_in_its_memory_and_when_it_fails():
     torch.testing.assert_close(z.grad, expected)
     with pytest.raises(ValueError, match="at must be the very tensors"):
         grad_cosine({"a": z.sum(), "b": z.exp().sum()}, apart, main="a", accumulate=True)
+    torch.testing.assert_close(z.grad, expected)
 
 
 @pytest.mark.parametrize("constant", ["task", "other"])

@@ -24,7 +24,7 @@ def accumulated(
     Returns
     -------
     Tensor, shape (K, K), or (N, K, K) along batch_dim; or None
-        None if no loss depends on any point.
+        None if no loss depends on any point; `.grad` is then as it was.
 
     Notes
     -----
@@ -45,6 +45,9 @@ def accumulated(
     except BaseException:
         _set(ground, before)
         raise
+    if gram is None:
+        _set(ground, before)
+        return None
     for leaf, *more, old in zip(ground, *at_leaves[1:], before, strict=True):
         _add(leaf, more, old)
     return gram
@@ -52,7 +55,7 @@ def accumulated(
 
 def _pass(loss, points, ground):
     """The gradients at the points; leaves keep theirs as `.grad`, which was None."""
-    found: dict[int, Tensor] = {}
+    found = {}
     inner = {place: point for place, point in enumerate(points) if not point.is_leaf}
     _backward(loss, inner, found.__setitem__, True)
     own = {leaf: leaf.grad for leaf in ground}
