@@ -274,6 +274,18 @@ def test_a_loss_apart_and_a_vanishing_one_are_undefined():
         assert torch.isnan(report.sample_cosine).all() and report.undefined.tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_sample_that_is_not_finite_spoils_no_other(bad):
+    model, x = mlp(5, 6, 4), noise(9, 5)
+    exact = sample_param_cosine(model, losses_of(model(x)))
+    losses = losses_of(model(x))
+    losses["a"] = losses["a"] * torch.ones(9).index_fill(0, torch.tensor(3), bad)
+    found = sample_param_cosine(model, losses, method="ghost")
+    assert torch.isnan(found[3]).all()
+    rest = torch.arange(9) != 3
+    torch.testing.assert_close(found[rest], exact[rest], rtol=1e-4, atol=1e-6)
+
+
 def test_under_autocast_and_checkpointing():
     model = mlp(5, 16, 4)
     x = noise(9, 5)

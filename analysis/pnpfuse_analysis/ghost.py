@@ -46,38 +46,36 @@ def ghost_gramian(
     """
     deltas = _deltas(losses, found)
     each = losses[0].ndim == 1
-    seen = [delta.shape[1] for delta in deltas if delta is not None]
+    seen = [delta.shape[1] for delta in deltas.values()]
     count = len(losses[0]) if each else samples or min(seen, default=1)
-    for use, delta in zip(found, deltas, strict=True):
-        _check_rows(use.parameter, parameters[use.parameter], delta, count)
-    lasts = [False] * len(found)
+    there = [use for use in found if use.edge in deltas]
+    for use in there:
+        _check_rows(use.parameter, parameters[use.parameter], deltas[use.edge], count)
+    lasts = dict.fromkeys(deltas, False)
     if each and not coupled:
-        lasts = _positions_first(losses, found, deltas)
+        lasts = _positions_first(losses, there, deltas)
     device, size = losses[0].device, len(losses)
     gram = torch.zeros(count, size, size, dtype=widest(device), device=device)
     for name, parameter in parameters.items():
-        mine = [
-            part
-            for part in zip(found, deltas, lasts, strict=True)
-            if part[0].parameter == name and part[1] is not None
-        ]
+        mine = [(use, deltas[use.edge], lasts[use.edge]) for use in there if use.parameter == name]
         if mine:
             _add(gram, mine, parameter)
     return gram
 
 
 def _deltas(losses, found):
-    """For each use its deltas (K, rows, ...); None if none arrives."""
-    edges = list(dict.fromkeys(use.edge for use in found))
-    columns = zip(*reached([loss.sum() for loss in losses], edges), strict=True)
-    columns = dict(zip(edges, columns, strict=True))
-    return [_stacked(use, columns[use.edge]) for use in found]
+    """{edge: its deltas (K, rows, ...)}, without those that none arrives at."""
+    operators = {use.edge: use for use in found}
+    columns = zip(*reached([loss.sum() for loss in losses], list(operators)), strict=True)
+    return {
+        edge: _stacked(use, column)
+        for (edge, use), column in zip(operators.items(), columns, strict=True)
+        if any(one is not None for one in column)
+    }
 
 
 def _stacked(use, column):
-    like = next((one for one in column if one is not None), None)
-    if like is None:
-        return None
+    like = next(one for one in column if one is not None)
     if like.ndim < 2:
         raise Unfit(
             f"{use.parameter!r} must be used along an axis of samples for method='ghost', found "
@@ -89,8 +87,6 @@ def _stacked(use, column):
 
 
 def _check_rows(name, parameter, delta, count):
-    if delta is None:
-        return
     rows, width = delta.shape[1], delta.shape[2]
     if rows % count or (parameter.ndim == 1 and width != len(parameter)):
         raise Unfit(
@@ -100,26 +96,33 @@ def _check_rows(name, parameter, delta, count):
 
 
 def _positions_first(losses, found, deltas):
-    """For each use, whether its rows run over the samples within positions, or the other way.
+    """{edge: whether its rows run over the samples within positions, not the other way}.
 
     Found by a pass with a weight for each sample: deltas of independent samples scale alike.
     """
-    wide, there = widest(losses[0].device), [delta for delta in deltas if delta is not None]
+    wide = widest(losses[0].device)
     # Of one size, so that one pass will do for all losses.
-    size = sum(delta.flatten(1).norm(dim=1, dtype=wide).square() for delta in there).sqrt()
+    norms = [
+        _finite(delta).flatten(1).norm(dim=1, dtype=wide) for delta in deltas.values()
+    ]  # each (K,)
+    size = torch.stack(norms).norm(dim=0)
     shares = torch.where(size > 0, 1 / size, 0)  # (K,)
     weights = torch.linspace(1, 2, len(losses[0]), dtype=wide, device=size.device)
     mixed = sum(
         loss @ (share * weights).to(loss.dtype) for loss, share in zip(losses, shares, strict=True)
     )
-    lasts = []
-    for use, plain, weighted in zip(found, deltas, _deltas([mixed], found), strict=True):
-        if plain is None or weighted is None:
-            lasts.append(False)
-            continue
+    weighted, lasts = _deltas([mixed], found), dict.fromkeys(deltas, False)
+    names = {use.edge: use.parameter for use in found}
+    for edge in weighted:
+        plain = deltas[edge]
         plain = torch.tensordot(shares.to(plain.dtype), plain, 1).flatten(1)  # (rows, d)
-        lasts.append(_fitting(plain, weighted[0].flatten(1), weights, use.parameter))
+        lasts[edge] = _fitting(plain, weighted[edge][0].flatten(1), weights, names[edge])
     return lasts
+
+
+def _finite(values):
+    """A sample whose gradient is not finite says nothing about the others."""
+    return values.nan_to_num(0, 0, 0)
 
 
 def _fitting(plain, weighted, weights, name):
@@ -129,8 +132,8 @@ def _fitting(plain, weighted, weights, name):
         (False, weights.repeat_interleave(positions)),
         (True, weights.repeat(positions)),
     ):
-        apart = weighted - plain * each[:, None].to(plain.dtype)
-        if bool(apart.norm() <= tolerance * weighted.norm()):
+        apart = _finite(weighted - plain * each[:, None].to(plain.dtype))
+        if bool(apart.norm() <= tolerance * _finite(weighted).norm()):
             return last
     raise ValueError(
         f"losses must be each sample's own, found samples coupled on their way from {name!r}, as "
