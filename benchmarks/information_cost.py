@@ -19,7 +19,7 @@ import torch
 from scipy.spatial import cKDTree
 from scipy.special import digamma
 
-from pnpfuse_analysis.kraskov import (
+from pnpfuse_analysis.information.kraskov import (
     kl_entropy,
     ksg_conditional,
     ksg_information,
@@ -270,7 +270,7 @@ def growth(rounds, quick):
 
 MEMORY = """
 import torch
-from pnpfuse_analysis.kraskov import ksg_information
+from pnpfuse_analysis.information.kraskov import ksg_information
 torch.set_num_threads(1)
 def work(n, engine):
     x, y = torch.randn(2, n, {d}, dtype=torch.float64)

@@ -146,8 +146,8 @@ def test_chunks_make_no_difference(monkeypatch):
     model, shape = MODELS["conv to linear"]
     losses = losses_of(model(noise(*shape)))
     whole = [sample_param_cosine(model, losses, method=m) for m in ("ghost", "vmap")]
-    monkeypatch.setattr("pnpfuse_analysis.ghost._BLOCK_BYTES", 1)
-    monkeypatch.setattr("pnpfuse_analysis.persample._BLOCK_BYTES", 1)
+    monkeypatch.setattr("pnpfuse_analysis.gradients.ghost._BLOCK_BYTES", 1)
+    monkeypatch.setattr("pnpfuse_analysis.gradients.persample._BLOCK_BYTES", 1)
     parts = [sample_param_cosine(model, losses, method=m) for m in ("ghost", "vmap")]
     for ours, theirs in zip(parts, whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pnpfuse_analysis import mutual_information
-from pnpfuse_analysis.conditional_nce import ConditionalNCE
-from pnpfuse_analysis.copula import normal_scores
-from pnpfuse_analysis.crossfit import batches, dealt, fit_critics
-from pnpfuse_analysis.inference import estimated
-from pnpfuse_analysis.problem import Settings
-from pnpfuse_analysis.variational import Variational
+from pnpfuse_analysis.information.conditional_nce import ConditionalNCE
+from pnpfuse_analysis.information.copula import normal_scores
+from pnpfuse_analysis.information.crossfit import batches, dealt, fit_critics
+from pnpfuse_analysis.information.inference import estimated
+from pnpfuse_analysis.information.problem import Settings
+from pnpfuse_analysis.information.variational import Variational
 
 METHODS = ["infonce", "nwj", "dv", "smile"]
 
