@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .ancestry import leaves
-from .conflict import products
+from .conflict import products, workspace
 from .passes import filled
 from .points import kept_graph
 
@@ -65,11 +65,12 @@ def _pass(loss, points, ground):
 def _last_pass(loss, rows, points, retain_graph, batch_dim):
     """The inner products at the points, with rows of the other losses' gradients."""
     waiting, found = dict(enumerate(points)), []
+    space = workspace(points, len(rows) + 1)
 
     def meet(place, gradient):
         point = waiting.pop(place)
         gradients = filled([point], [*([row[place]] for row in rows), [gradient]])
-        found.append(products(gradients, batch_dim))
+        found.append(products(gradients, batch_dim, space))
 
     _backward(loss, dict(waiting), meet, retain_graph)
     for place in list(waiting):

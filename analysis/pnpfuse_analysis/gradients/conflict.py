@@ -142,9 +142,13 @@ def cosines(gram: Tensor, eps: float = 0.0) -> Tensor:
     return torch.where(defined, cosine, torch.nan)
 
 
-def products(gradients: Sequence[Sequence[Tensor]], batch_dim: int | None) -> Tensor:
+def products(
+    gradients: Sequence[Sequence[Tensor]], batch_dim: int | None, space: Tensor | None = None
+) -> Tensor:
     """Return the inner products for each sample, or over all entries where batch_dim is None."""
-    return gramian(gradients) if batch_dim is None else sample_gramian(gradients, batch_dim)
+    if batch_dim is None:
+        return gramian(gradients, space)
+    return sample_gramian(gradients, batch_dim)
 
 
 def sample_gramian(gradients: Sequence[Sequence[Tensor]], batch_dim: int = 0) -> Tensor:
@@ -170,14 +174,15 @@ def sample_gramian(gradients: Sequence[Sequence[Tensor]], batch_dim: int = 0) ->
     return gram
 
 
-def gramian(gradients: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Return the inner products over all entries: (K, K) for K losses; see `sample_gramian`."""
-    first, count = gradients[0][0], len(gradients)
-    wide, size = widest(first.device), _block(first, count)
-    gram = torch.zeros(count, count, dtype=wide, device=first.device)
-    size = min(size, max(part.numel() for part in gradients[0]))
-    # One buffer for all: to allocate is what takes long.
-    space = torch.empty(count, size, dtype=wide, device=first.device)
+def gramian(gradients: Sequence[Sequence[Tensor]], space: Tensor | None = None) -> Tensor:
+    """Return the inner products over all entries: (K, K) for K losses; see `sample_gramian`.
+
+    `space` is what `workspace` has made, for many calls.
+    """
+    count = len(gradients)
+    space = workspace(gradients[0], count) if space is None else space
+    gram = torch.zeros(count, count, dtype=space.dtype, device=space.device)
+    size = space.shape[1]
     for parts in zip(*gradients, strict=True):
         flat = [dense(part).reshape(-1) for part in parts]
         for start in range(0, flat[0].numel(), size):
@@ -186,6 +191,13 @@ def gramian(gradients: Sequence[Sequence[Tensor]]) -> Tensor:
                 row.copy_(each[start : start + size])
             gram += block @ block.T
     return gram
+
+
+def workspace(points: Sequence[Tensor], count: int) -> Tensor:
+    """Return memory (K, size) for widened gradients of K losses: to allocate is what takes long."""
+    first, most = points[0], max(point.numel() for point in points)
+    size = max(1, min(_block(first, count), most))
+    return torch.empty(count, size, dtype=widest(first.device), device=first.device)
 
 
 def compare(
