@@ -9,6 +9,7 @@ from naive_analysis import cosine
 from torch import nn
 
 from pnpfuse_analysis import GradReport, grad_cosine
+from pnpfuse_analysis.gradients.conflict import gramian
 
 
 def noise(*shape, seed=0, dtype=torch.float64):
@@ -490,3 +491,17 @@ def test_on_a_gpu_numbers_are_those_of_the_cpu_and_nothing_waits():
             torch.cuda.set_sync_debug_mode("default")
     assert reports[1].gram.device.type == "cuda"
     torch.testing.assert_close(reports[1].sample_gram.cpu(), reports[0].sample_gram)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1, 2047, 2**17, 2**17 + 3])
+def test_long_gradients_have_the_same_inner_products(dtype, size):
+    generator = torch.Generator().manual_seed(size)
+    # Squares of 1e-30 do not exist in float32, but in the sums.
+    rows = [1e-30 * torch.randn(size, generator=generator, dtype=dtype) for _ in range(3)]
+    wide = torch.stack(rows).double()
+    found = gramian([[row] for row in rows])
+    torch.testing.assert_close(found, wide @ wide.T, rtol=1e-12, atol=1e-75)
+    assert torch.equal(found, found.T)
+    rows[1][-1] = torch.nan
+    assert gramian([[row] for row in rows]).isnan().sum() == 5
