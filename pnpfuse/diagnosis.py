@@ -1,211 +1,269 @@
-"""Three questions to a trained fusion model: do its losses fight, do its features collapse, and
-what do its shared and specific parts know of each other."""
+"""Three questions to a model: do its losses fight, do its features collapse, and what do they know
+of the labels and of each other."""
 
 import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import combinations
+from typing import Any, cast
 
-import numpy as np
 import torch
 import xarray as xr
-from sklearn.decomposition import PCA
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch import nn
+from tqdm.auto import tqdm
 
-from pnpfuse.data import Views
-from pnpfuse.evaluation import check_views, masks_for, rows_for
+from pnpfuse import measures
+from pnpfuse.diagnosis_dataset import MEASURES, VARIABLES, as_dataset
+from pnpfuse.evaluation import check_views
 from pnpfuse.fusion.arguments import check_count
-from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.model import FusionModel
+from pnpfuse.fusion_points import drawn, fusion_pairs, see_fusion
+from pnpfuse.loader_points import Labels, Losses, see_batches
+from pnpfuse.measures import Index, Measured, Numbers
+from pnpfuse.observation import Conflict, Features, left_as_found
+from pnpfuse.points import Spec, find_points
 from pnpfuse.provenance import provenance
-from pnpfuse_analysis import (
-    dirichlet_energy,
-    entropy,
-    grad_cosine,
-    knn_graph,
-    mutual_information,
-    rayleigh_quotient,
-)
+from pnpfuse.views import Views
 
-POINTS = ("encoder output", "bottleneck")
-STAGES = ("encoded", "fused")
-PAIRS = ("own", "received")
-PARTS = ("shared", "specific")
-
-_LONG_NAMES = {
-    "gradient_cosine": "cosine between task and preservation gradient, whole batch",
-    "conflict_rate": "share of rows whose gradients have a negative cosine",
-    "sample_cosine": "cosine between task and preservation gradient, row by row",
-    "dirichlet_energy": "mean over rows of squared distances to their nearest neighbours",
-    "rayleigh_quotient": "energy over variance: roughness that does not depend on scale",
-    "entropy": "differential entropy of the part's leading principal components",
-    "mutual_information": "between the shared and the specific part",
-    "mutual_information_low": "lower end of the 95 % interval (sampling error, not bias)",
-    "mutual_information_high": "upper end of the 95 % interval (sampling error, not bias)",
-    "mutual_information_null": "mean after shuffling one part: what the estimator calls nothing",
-}
-_UNITS = {name: "nat" for name in _LONG_NAMES if name.startswith(("entropy", "mutual"))}
+_SHOWN = 8  # places in a note
 
 
 def diagnose(
-    model: FusionModel, views: Views, *, neighbours: int = 10, components: int = 3, seed: int = 0
+    model: nn.Module,
+    data: Views | Iterable[Any],
+    *,
+    points: Mapping[str, Spec] | Iterable[str] | None = None,
+    losses: Losses | None = None,
+    labels: Labels | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    main: str | None = None,
+    only: Iterable[str] = MEASURES,
+    neighbours: int = 10,
+    components: int = 3,
+    max_rows: int = 2048,
+    seed: int = 0,
+    progress: bool = False,
 ) -> xr.Dataset:
-    """Diagnose a trained model of the PMR family.
+    """Diagnose a model at named points: conflict between losses, smoothness, geometry, information.
 
     Parameters
     ----------
-    model : FusionModel
-        With a preservation loss and shared and specific parts ("gmf", "spmr", "rpmr").
-    views : Views
-        Gradients are taken on the training rows, with dropout off; energies and information on
-        the test rows. Where samples lack modalities, the model is told so as in training, and
-        the information between two parts is that over the rows that have both.
+    model : nn.Module
+        Any torch model. It is left as it was: modes, hooks, gradients and random state.
+    data : Views or iterable of batches
+        Views, for a `FusionModel`: gradients are those on the training rows, all else is measured
+        on the test rows; where samples lack modalities, the model is told so as in training, and
+        the numbers of a point are those of the rows that have it. Or batches of any kind for any
+        model, a DataLoader for example; they are moved to the model's device.
+    points : {label: spec} or names
+        Where to look: a module's dotted name or the module itself, for its output, or a pair of it
+        and "input" or "output". None: for a plain model the input of its last Linear. A fusion
+        model on views always has the points "encoder output" and "bottleneck", of all modalities
+        together and of each ("bottleneck: image"), and "shared: ..." and "specific: ..." where its
+        block has such parts; `points` are further ones.
+    losses : function of (model, batch)
+        Runs the model and returns {name: scalar loss}, means over the batch. None: the
+        cross-entropy of a batch (x, y). A fusion model on views has its own: "task", and those of
+        its block and head, not weighted.
+    labels : function of a batch
+        Returns the classes, whole numbers (rows,). None: y of a batch (x, y), if it holds such.
+    pairs : pairs of points
+        Between which information, and in spaces of equal width alignment and gap, are measured.
+        None: all pairs of `points` for a plain model; the modalities, and the shared and specific
+        parts, for a fusion model.
+    main : str
+        The loss that the others are compared with; None, the first.
+    only : names among "gradients", "smoothness", "geometry", "information", "labels"
+        What to measure. "labels" takes most of the time: a probe is cross-validated at each point.
     neighbours : int
-        Of the kNN graph on which energies are measured.
+        Of the graph of nearest neighbours on which smoothness is measured.
     components : int
-        Principal components kept of each part for entropy and mutual information: nearest-
+        Principal components kept of each point for entropy and mutual information: nearest-
         neighbour estimators lose track in many dimensions.
+    max_rows : int
+        Rows looked at, at most, which bounds memory: drawn with the seed from views or the data
+        set of a DataLoader, else the first ones. Attribute "rows" says what was taken.
     seed : int
-        Of subsamples and permutations.
+        Of that draw, of a random forward pass, of folds, subsamples and permutations.
+    progress : bool
+        Show a bar, if the output is a terminal.
 
     Returns
     -------
     xarray.Dataset
-        gradient_cosine, conflict_rate (point), sample_cosine (point, row); dirichlet_energy,
-        rayleigh_quotient (stage); entropy (pair, modality, part), mutual_information with its
-        interval and null (pair, modality). ``pair`` "own" is a modality's own shared and specific
-        part, "received" the shared part of its source beside its specific part, as in Z.
+        Over "loss" (those beside the main one), "point" and "row": gradient_cosine, conflict_rate,
+        undefined_rate, gradient_ratio, sample_cosine. Over "point": dirichlet_energy,
+        rayleigh_quotient, mean_average_distance, effective_rank beside width, uniformity, entropy,
+        label_information with its interval beside label_entropy. Over
+        ("point", "other_point"): cka. Over "pair": alignment, modality_gap, mutual_information
+        with its interval, null and p-value. Variables that nothing here has a value for are left
+        out, single ones that are not defined are NaN; attribute "notes" says why.
 
     Raises
     ------
     ValueError
-        For a model without these parts, or views that do not fit.
+        For arguments that do not fit each other, naming the one.
 
     References
     ----------
     PMR Sec. 5.5 (gradient conflict); SCOPE App. C (Dirichlet energy); Kraskov, Stoegbauer and
     Grassberger, Phys. Rev. E 69 (2004) 066138.
     """
-    train, test = check_views(model, views, "train"), check_views(model, views, "test")
-    neighbours = check_count("neighbours", neighbours)
-    components = check_count("components", components)
-    seed = check_count("seed", seed, least=0)
-    was_training = model.training
-    model.eval()
-    try:
-        values: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-        values |= _gradients(model, train)
-        values |= _smoothness(model, test, neighbours)
-        values |= _information(model, test, components, seed)
-    finally:
-        model.train(was_training)
-    dataset = xr.Dataset(
-        {
-            name: (dims, array, {"units": _UNITS.get(name, "1"), "long_name": _LONG_NAMES[name]})
-            for name, (dims, array) in values.items()
-        },
-        coords={
-            name: (name, list(labels), {"units": "1", "long_name": name})
-            for name, labels in {
-                "point": POINTS,
-                "stage": STAGES,
-                "pair": PAIRS,
-                "modality": tuple(model.dims),
-                "part": PARTS,
-            }.items()
-        },
-    )
-    dataset.attrs = provenance(
-        "diagnostics of a trained fusion model",
-        model=model.name,
-        options=json.dumps(model.options),
-        data=views.name,
-        neighbours=neighbours,
-        components=components,
-        seed=seed,
-    )
-    return dataset
-
-
-def _gradients(model: FusionModel, rows: Views) -> dict:
-    X, labels = rows_for(model, rows)
-    present = masks_for(model, rows)
-    with torch.no_grad():
-        encoded = model.encode(X, present)
-    V = {m: v.requires_grad_(True) for m, v in encoded.items()}  # (rows, l_m)
-    fusion = model.fuse(V, present)
-    if "preservation" not in fusion.losses:
+    chosen = _chosen(only)
+    settings = {
+        "neighbours": check_count("neighbours", neighbours),
+        "components": check_count("components", components),
+        "max_rows": check_count("max_rows", max_rows),
+        "seed": check_count("seed", seed, least=0),
+    }
+    if isinstance(data, Views):
+        if losses is not None or labels is not None:
+            raise ValueError("losses and labels belong to batches; views and their model have both")
+        fusion = cast(FusionModel, model)  # which `check_views` looks at
+        train, test = (check_views(fusion, data, split) for split in ("train", "test"))
+    elif not isinstance(model, nn.Module):
+        raise ValueError(f"model must be an nn.Module; found {type(model).__name__}")
+    elif isinstance(data, str | torch.Tensor | Mapping) or not isinstance(data, Iterable):
         raise ValueError(
-            f"model: got {model.name!r}, which has no preservation loss; give a model with shared "
-            "and specific parts: gmf, spmr or rpmr"
+            f"data must be Views or an iterable of batches; found {type(data).__name__}; a batch "
+            "alone goes into a list"
         )
-    losses = {
-        "task": cross_entropy(model.classify(fusion), labels),
-        "preservation": fusion.losses["preservation"],
+    with left_as_found(model, seed):
+        if isinstance(data, Views):
+            places, how = find_points(model, points) if points is not None else ({}, "the model's")
+            train, test = drawn(train, max_rows, seed), drawn(test, max_rows, seed)
+            conflict = see_fusion(fusion, train, places, main=main)[1]
+            seen = see_fusion(fusion, test, places, main=main)[0]
+            rows = f"{len(train)} train (gradients), {len(test)} test (all else)"
+            wanted = fusion_pairs(fusion, seen.values)
+        else:
+            places, how = find_points(model, points)
+            seen, conflict, rows = see_batches(
+                model, data, places, losses=losses, labels=labels, main=main, rows=max_rows,
+                seed=seed,
+            )  # fmt: skip
+            wanted = list(combinations(seen.values, 2))
+    if pairs is not None:
+        wanted = _checked_pairs(pairs, seen)
+    with torch.no_grad():
+        measured, coords = _measured(chosen, seen, conflict, wanted, settings, progress)
+    attrs = provenance(
+        "diagnostics of a model",
+        model=model.name if isinstance(model, FusionModel) else type(model).__name__,
+        data=data.name if isinstance(data, Views) else type(data).__name__,
+        points=how,
+        rows=rows,
+        main=conflict.main,
+        **settings,
+    )
+    if isinstance(model, FusionModel):
+        attrs["options"] = json.dumps(model.options)
+    if measured.notes:
+        attrs["notes"] = "\n".join(_note(said, where) for said, where in measured.notes.items())
+    return as_dataset(measured.found(), coords, attrs)
+
+
+def _note(said: str, where: Sequence[str]) -> str:
+    more = f"; and {len(where) - _SHOWN} more" if len(where) > _SHOWN else ""
+    return f"{said} ({'; '.join(where[:_SHOWN])}{more})"
+
+
+def _chosen(only: Iterable[str]) -> list[str]:
+    chosen = [only] if isinstance(only, str) else list(only)
+    unknown = [name for name in chosen if name not in MEASURES]
+    if unknown or not chosen:
+        raise ValueError(f"only must be some of {list(MEASURES)}; found {chosen}")
+    return chosen
+
+
+def _checked_pairs(pairs: Sequence[tuple[str, str]], seen: Features) -> list[tuple[str, str]]:
+    for pair in pairs:
+        fits = isinstance(pair, tuple | list) and len(pair) == 2
+        if not fits or any(point not in seen.values for point in pair):
+            raise ValueError(f"pairs has {pair!r}; give pairs of the points {list(seen.values)}")
+    return [(first, second) for first, second in pairs]
+
+
+def _measured(
+    chosen: list[str],
+    seen: Features,
+    conflict: Conflict,
+    pairs: list[tuple[str, str]],
+    settings: Mapping[str, int],
+    progress: bool,
+) -> tuple[Measured, dict[str, list]]:
+    """All numbers, and the labels of the dimensions."""
+    points = list(seen.values)
+    cosines = {point: torch.cat(found).T.numpy() for point, found in conflict.cosines.items()}
+    coords: dict[str, list] = {
+        "point": points,
+        "other_point": points,
+        "pair": [f"{first} | {second}" for first, second in pairs],
+        "loss": list(conflict.names),
+        "row": list(range(next((c.shape[1] for c in cosines.values()), 0))),
     }
-    reports = [grad_cosine(losses, list(at.values()), main="task") for at in (V, fusion.fused)]
-    return {
-        "gradient_cosine": (("point",), np.array([_numpy(r.cosine)[0] for r in reports])),
-        "conflict_rate": (("point",), np.array([_numpy(r.conflict_rate)[0] for r in reports])),
-        "sample_cosine": (
-            ("point", "row"),
-            np.stack([_numpy(r.sample_cosine)[:, 0] for r in reports]),
-        ),
-    }
+    measured = Measured(
+        {
+            name: tuple(len(coords[dim]) for dim in variable.dims)
+            for name, variable in VARIABLES.items()
+            if variable.group in chosen
+        }
+    )
+    if "gradients" in chosen:
+        measured.notes |= conflict.notes
+        if not conflict.names:
+            measured.note(
+                "There is one loss, and no other to compare its gradient with.", "gradients"
+            )
+        for i, found in enumerate(cosines.values()):  # (L, rows), points in their order
+            measured.values["sample_cosine"][:, i] = found
+    jobs = list(_jobs(chosen, seen, conflict, pairs, settings))
+    with tqdm(jobs, "diagnose", disable=None if progress else True) as bar:
+        for index, where, measure in bar:
+            bar.set_postfix_str(where)
+            measured.put(index, where, measure)
+    return measured, coords
 
 
-@torch.no_grad()
-def _smoothness(model: FusionModel, rows: Views, neighbours: int) -> dict:
-    X, _ = rows_for(model, rows)
-    present = masks_for(model, rows)
-    V = model.encode(X, present)
-    energies, quotients = [], []
-    for parts in (V, model.fuse(V, present).fused):
-        features = torch.cat(list(parts.values()), dim=-1)  # (rows, sum of widths)
-        graph = knn_graph(features, neighbours)
-        energies.append(dirichlet_energy(features, graph).item())
-        quotients.append(rayleigh_quotient(features, graph).item())
-    return {
-        "dirichlet_energy": (("stage",), np.array(energies)),
-        "rayleigh_quotient": (("stage",), np.array(quotients)),
-    }
+def _jobs(
+    chosen: list[str],
+    seen: Features,
+    conflict: Conflict,
+    pairs: list[tuple[str, str]],
+    settings: Mapping[str, int],
+) -> Iterator[tuple[Index, str, Callable[[], Numbers]]]:
+    """(place in the arrays, where in words, what to measure) of every set of numbers."""
+    points, components = list(seen.values), settings["components"]
+    for i, point in enumerate(points):
+        (x,) = seen.rows(point)
+        if "gradients" in chosen:
+            for k, loss in enumerate(conflict.names):
+                yield (k, i), f"{loss}, {point}", partial(_conflict, conflict, point, k)
+        if "smoothness" in chosen:
+            yield i, point, partial(measures.smoothness, x, settings["neighbours"])
+        if "geometry" in chosen:
+            yield i, point, partial(measures.shape, x)
+            for k in range(i + 1):
+                yield (
+                    ([i, k], [k, i]),
+                    f"{point} | {points[k]}",
+                    partial(measures.similarity, *seen.rows(point, points[k])),
+                )
+        if "information" in chosen:
+            yield i, point, partial(measures.uncertainty, x, components)
+        labels = seen.labels_at(point)
+        if "labels" in chosen and labels is not None:
+            measure = partial(measures.label_knowledge, x, labels, settings["seed"])
+            yield i, point, measure
+    for i, pair in enumerate(pairs):
+        x, y = seen.rows(*pair)
+        where = " | ".join(pair)
+        if "geometry" in chosen and seen.one_space(*pair):
+            yield i, where, partial(measures.closeness, x, y)
+        if "information" in chosen:
+            seed = settings["seed"]
+            yield i, where, partial(measures.dependence, x, y, components, seed)
 
 
-@torch.no_grad()
-def _information(model: FusionModel, rows: Views, components: int, seed: int) -> dict:
-    X, _ = rows_for(model, rows)
-    present = masks_for(model, rows)
-    V = model.encode(X, present)
-    fusion = model.fuse(V, present)
-    common = min(v.shape[1] for v in V.values())
-    block = model.block
-    assert isinstance(block, Exchange)  # it has a preservation loss
-    own = {m: z[:, :common] for m, z in block.embed(V).items()}
-    entropies, table = [], []
-    for pair, shared_parts in zip(PAIRS, (own, fusion.shared), strict=True):
-        for m in model.dims:
-            both = [shared_parts[m], fusion.specific[m]]
-            if present is not None:
-                kept = present[m] & present[m if pair == "own" else block.source_of(m)]  # (rows,)
-                both = [part[kept] for part in both]
-            parts = [_leading(part, components) for part in both]
-            generator = torch.Generator().manual_seed(seed)
-            found = mutual_information(*parts, ci="subsample", null=20, generator=generator)
-            entropies.append([float(entropy(part)) for part in parts])
-            low, high = found.ci if found.ci is not None else (np.nan, np.nan)
-            table.append([float(found), low, high, found.null_mean])
-    shape = (len(PAIRS), len(model.dims))
-    numbers = np.array(table, dtype=float).reshape(*shape, 4)
-    names = [name for name in _LONG_NAMES if name.startswith("mutual")]
-    return {
-        "entropy": (("pair", "modality", "part"), np.array(entropies).reshape(*shape, 2)),
-        **{name: (("pair", "modality"), numbers[..., i]) for i, name in enumerate(names)},
-    }
-
-
-def _leading(part: Tensor, components: int) -> np.ndarray:
-    """The leading principal components (rows, <= components), float64."""
-    return PCA(min(components, part.shape[1]), svd_solver="full").fit_transform(_numpy(part))
-
-
-def _numpy(tensor: Tensor | None) -> np.ndarray:
-    assert tensor is not None  # reports were asked for per sample
-    return tensor.detach().cpu().double().numpy()
+def _conflict(conflict: Conflict, point: str, place: int) -> Numbers:
+    return measures.conflict(conflict.report(point), place)
