@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from pnpfuse.diagnosis_findings import diagnosis
 from pnpfuse.findings import (
     comparison_table,
     condition_label,
-    diagnosis,
     fig8_table,
     mapping_table,
     summary,
