@@ -22,16 +22,21 @@ from .graphs import dirichlet_energy, knn_graph, rayleigh_quotient
 from .histogram import Histogram
 from .information import mutual_information
 from .kernels import KernelDistances, kernel_distance, median_bandwidth, mmd2
+from .monitor import ConflictMonitor
+from .persample import sample_param_cosine, sample_param_report
 from .probe import Probe, conditional_entropy
 from .renyi import Renyi
 from .reservoir import Buffered
+from .schedules import every
 from .similarity import cka
 from .smoothing import SmoothingProfile, smoothing_profile, smoothing_report
+from .splitting import split_gradients
 from .total import total_correlation
 from .tracking import log_scalars, scalars
 
 __all__ = [
     "Buffered",
+    "ConflictMonitor",
     "Estimate",
     "GradReport",
     "Histogram",
@@ -52,6 +57,7 @@ __all__ = [
     "dirichlet_energy",
     "effective_rank",
     "entropy",
+    "every",
     "grad_cosine",
     "kernel_distance",
     "knn_graph",
@@ -63,9 +69,12 @@ __all__ = [
     "mutual_information",
     "nce_bound",
     "rayleigh_quotient",
+    "sample_param_cosine",
+    "sample_param_report",
     "scalars",
     "smoothing_profile",
     "smoothing_report",
+    "split_gradients",
     "total_correlation",
     "uniformity",
 ]
