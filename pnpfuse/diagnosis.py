@@ -123,7 +123,11 @@ def diagnose(
         train, test = (check_views(fusion, data, split) for split in ("train", "test"))
     elif not isinstance(model, nn.Module):
         raise ValueError(f"model must be an nn.Module; found {type(model).__name__}")
-    elif isinstance(data, str | torch.Tensor | Mapping) or not isinstance(data, Iterable):
+    elif (
+        isinstance(data, str | torch.Tensor | Mapping)
+        or not isinstance(data, Iterable)
+        or (isinstance(data, tuple) and all(isinstance(part, torch.Tensor) for part in data))
+    ):
         raise ValueError(
             f"data must be Views or an iterable of batches; found {type(data).__name__}; a batch "
             "alone goes into a list"

@@ -76,10 +76,12 @@ def see_batches(
         batch = _moved(batch, device)
         with watched(places) as passing:
             found = (losses or classification)(model, batch)
-        conflict = conflict or Conflict(check_losses(found, main))
-        check_losses(found, conflict.main)
+        chosen = check_losses(found, main if conflict is None else conflict.main)
         seen = {label: side_by_side(label, tensors) for label, tensors in passing.items()}
         size = _size(seen)
+        if not size:
+            continue
+        conflict = conflict or Conflict(chosen)
         if len(found) > 1:
             conflict.add(found, passing, rows - count)
         for label, features in seen.items():
@@ -91,7 +93,7 @@ def see_batches(
         if count >= rows:
             break
     if conflict is None:
-        raise ValueError("data gave no batch; give a loader or a list with at least one")
+        raise ValueError("data gave no batch with rows; give a loader or a list with at least one")
     joined = {label: torch.cat(parts) for label, parts in values.items()}
     complete = torch.cat(known) if sum(map(len, known)) == min(count, rows) else None
     return Features(joined, labels=complete), conflict, taken.format(min(count, rows))

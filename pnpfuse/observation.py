@@ -125,11 +125,17 @@ def side_by_side(point: str, tensors: Sequence[Tensor]) -> Tensor:
     """
     if not tensors:
         raise ValueError(f"points[{point!r}] was not passed by the forward pass; name another")
-    rows = {len(tensor) if tensor.ndim else 0 for tensor in tensors}
-    if len(rows) > 1 or 0 in rows:
+    rows = {len(tensor) if tensor.ndim else None for tensor in tensors}
+    if len(rows) > 1 or None in rows:
         shapes = [tuple(tensor.shape) for tensor in tensors]
         raise ValueError(f"points[{point!r}] needs tensors of the same rows; found shapes {shapes}")
-    return torch.cat([tensor.detach().reshape(len(tensor), -1) for tensor in tensors], -1)
+    return torch.cat(
+        [
+            tensor.detach().flatten(1) if tensor.ndim > 1 else tensor.detach()[:, None]
+            for tensor in tensors
+        ],
+        -1,
+    )
 
 
 def check_losses(losses: Mapping[str, Tensor], main: str | None) -> str:

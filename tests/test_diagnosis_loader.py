@@ -97,7 +97,7 @@ def test_points_on_both_sides_of_an_operation_in_place_by_hand(model, data):
 def test_batches_add_up_to_all_rows(model, data):
     points = {"code": "encoder", "hidden": "encoder.0"}
     whole = diagnose(model, [data], points=points, losses=losses)
-    parts = diagnose(model, batches(data, 50, 30, 10), points=points, losses=losses)
+    parts = diagnose(model, batches(data, 50, 30, 0, 10), points=points, losses=losses)
     assert set(whole.data_vars) == set(parts.data_vars)
     for name in whole.data_vars:
         # Losses are means: a batch of n rows counts n times.
@@ -305,6 +305,8 @@ def test_a_fusion_model_is_a_model_like_others(data):
         ({"losses": lambda model, batch: {"a": model.encoder(batch[0])}}, "must be a scalar"),
         ({"main": "nothing"}, "main must be one of"),
         ({"data": []}, "no batch"),
+        ({"data": [(torch.zeros(0, 6), torch.zeros(0, dtype=torch.int64))]}, "no batch"),
+        ({"data": (torch.zeros(3, 6), torch.arange(3))}, "a batch alone goes into a list"),
         ({"data": "digits"}, "data must be Views or an iterable"),
         ({"data": torch.zeros(3)}, "data must be Views or an iterable"),
         ({"labels": lambda batch: torch.zeros(3)}, "labels must give whole numbers"),
@@ -320,6 +322,15 @@ def test_bad_arguments_are_named(model, data, change, said):
     model, batches = given.pop("model"), given.pop("data")
     with pytest.raises(ValueError, match=said):
         diagnose(model, batches, **given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_dtypes_give_the_same(model, data, dtype):
+    points = {"hidden": "encoder.0"}
+    plain = diagnose(model, [data], points=points, losses=losses)
+    other = diagnose(model.to(dtype), [(data[0].to(dtype), data[1])], points=points, losses=losses)
+    for name in ("gradient_cosine", "rayleigh_quotient", "effective_rank", "entropy"):
+        np.testing.assert_allclose(plain[name], other[name], rtol=0.03, atol=0.03, err_msg=name)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
