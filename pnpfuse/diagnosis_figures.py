@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _LINE = 0.23  # inches for a label
 _FAINT = "0.8"
 _MOST = 4  # panels beside each other
+_LEGIBLE = 8  # points of a matrix with its numbers written in
+_DECADES = 30.0  # a range from which on it is drawn by its logarithm
 
 
 class Panel(NamedTuple):
@@ -150,8 +152,9 @@ def _draw_smoothness(canvas: Any, diagnostics: xr.Dataset) -> None:
         "mean_average_distance": "mean average distance",
     }
     axes = _draw_lines(canvas, diagnostics, titles)
-    if (diagnostics.get("dirichlet_energy", np.zeros(1)) > 0).any():
-        axes["dirichlet_energy"].set_xscale("log")
+    energy = np.asarray(diagnostics.get("dirichlet_energy", np.nan))
+    if np.nanmin(energy, initial=np.inf) * _DECADES < np.nanmax(energy, initial=0.0):
+        axes["dirichlet_energy"].set_xscale("symlog" if (energy == 0).any() else "log")
 
 
 def _draw_geometry(canvas: Any, diagnostics: xr.Dataset) -> None:
@@ -187,8 +190,13 @@ def _draw_similarity(canvas: Any, diagnostics: xr.Dataset) -> None:
     image = axis.imshow(diagnostics["cka"].values, vmin=0, vmax=1, cmap="viridis")
     axis.set_xticks(range(len(points)), points, rotation=90, fontsize=7)
     axis.set_yticks(range(len(points)), points, fontsize=7)
+    for (i, k), value in np.ndenumerate(diagnostics["cka"].values):
+        if len(points) <= _LEGIBLE and np.isfinite(value):
+            color = "black" if value > 0.5 else "white"
+            axis.text(k, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
     bar = canvas.colorbar(image, ax=axis, shrink=0.8)
     bar.set_label("CKA (1 alike, 0 unrelated)", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
 
 
 def _draw_information(canvas: Any, diagnostics: xr.Dataset) -> None:

@@ -60,7 +60,13 @@ def see_fusion(
         output = model(X, masks, labels)
     seen = _seen(model, inputs[0], output.fusion, masks)
     for label, tensors in passing.items():
-        seen[label] = Seen(tensors, side_by_side(label, tensors), None)
+        values = side_by_side(label, tensors)
+        if label in seen or len(values) != len(views):
+            raise ValueError(
+                f"points[{label!r}] must be another name than {list(seen)}, at a place with one "
+                f"row a sample; found {len(values)} rows for {len(views)} samples"
+            )
+        seen[label] = Seen(tensors, values, None)
     losses = {TASK: cross_entropy(output.logits, labels), **output.losses}
     conflict = Conflict(check_losses(losses, main))
     if len(losses) > 1:

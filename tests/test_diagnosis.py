@@ -284,6 +284,8 @@ def test_bad_arguments_are_named(model, views):
         diagnose(model, views, only="gradients", pairs=[("bottleneck", "nowhere")])
     with pytest.raises(ValueError, match="main must be one of the losses"):
         diagnose(model, views, only="gradients", main="rebuild")
+    with pytest.raises(ValueError, match="another name"):
+        diagnose(model, views, points={"bottleneck": "head"})
     with pytest.raises(ValueError, match="losses and labels belong to batches"):
         diagnose(model, views, losses=lambda model, batch: {})
     with pytest.raises(ValueError, match="widths"):
