@@ -3,9 +3,9 @@
     python benchmarks/diagnostics.py [--only gradients graphs information geometry] [--quick]
         [--out diagnostics.json]
 
-Calls are taken in turn, warm; medians. A row names what was measured, the seconds here, the peer's or
-the floor's, their ratio and the goal that the project set itself, if it did. A peer that is not
-installed is left out. On a machine with CUDA the information works measure the crossover too.
+Calls are taken in turn, warm; medians. A row names what was measured, the seconds here, those of
+the peer or the floor, their ratio and the goal that the project set itself, if it did. A peer that
+is not installed is left out. On a machine with CUDA the crossover is measured too.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import timing
 import torch
+from costs import text
 
 WORKS = {
     "gradients": "gradient_cost",
@@ -23,19 +24,6 @@ WORKS = {
     "geometry": "geometry_cost",
 }
 PEERS = ("torch", "scikit-learn", "npeet-plus", "ennemi", "infomeasure", "torch-cka")
-
-
-def line(row):
-    """One row as a line of text."""
-    text = row["line"]
-    if row.get("here") is not None:
-        text += f": {1e3 * row['here']:.3g} ms"
-    for other in ("peer", "floor"):
-        if other in row:
-            text += f", {row[other]['name']} {1e3 * row[other]['seconds']:.3g} ms"
-    if row.get("ratio") is not None:
-        text += f", ratio {row['ratio']:.3g}"
-    return text + (f" (goal {row['goal']})" if row.get("goal") else "")
 
 
 def main():
@@ -55,7 +43,7 @@ def main():
     for work in given.only:
         for row in importlib.import_module(WORKS[work]).measure(quick=given.quick):
             report["rows"].append({"work": work, **row})
-            print(line(row), flush=True)
+            print(text(row), flush=True)
             Path(given.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

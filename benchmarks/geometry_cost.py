@@ -1,22 +1,19 @@
 """Geometry of features beside matrix products, whole-matrix forms and torch-cka.
 
-    python benchmarks/geometry_cost.py [--quick]
-
 One thread, warm, in turns, medians. Features are float32, as networks give them, and every result
 is computed in float64 but for the peers', whose own precision it is. Memory is the growth of a
 fresh process at its peak during one call, copies of the input in float64 included.
 """
 
-import argparse
 import contextlib
 import io
-import json
 import math
 import subprocess
 import sys
 
 import timing
 import torch
+from costs import row
 
 from pnpfuse_analysis import RunningCKA, cka, effective_rank, mmd2, uniformity
 
@@ -32,15 +29,8 @@ def related(n, dx, dy):
 
 def line(name, times, against, kind="floor", **sizes):
     """The row of times "here" and `against`."""
-    here, other = times["here"].seconds, times[against].seconds
-    return {
-        "line": name,
-        "here": here,
-        kind: (against, other),
-        "ratio": here / other,
-        "goal": None,
-        "sizes": sizes,
-    }
+    seconds = times[against].seconds
+    return row(name, times["here"].seconds, against=(kind, against, seconds), **sizes)
 
 
 def whole_uniformity(x, t=2.0):
@@ -131,15 +121,15 @@ def similarity(quick, rounds):
     except ImportError:
         return
     times = timing.in_turn({"torch-cka": peer, "here": lambda: float(cka(x, y))}, rounds)
-    row = line("linear CKA beside torch-cka", times, "torch-cka", "peer", N=n, d=d)
-    yield row | {"value": times["here"].result, "value of torch-cka": times["torch-cka"].result}
+    found = line("linear CKA beside torch-cka", times, "torch-cka", "peer", N=n, d=d)
+    yield found | {"value": times["here"].result, "value of torch-cka": times["torch-cka"].result}
     # Few samples far from the origin: what float32 leaves of inner products that are not centred.
     x, y = related(32, 64, 64)
     calls = {"torch-cka": by_torch_cka(x + 30, y + 30), "here": lambda: float(cka(x + 30, y + 30))}
     times = timing.in_turn(calls, rounds)
-    row = line("linear CKA far from the origin", times, "torch-cka", "peer", N=32, d=64)
+    found = line("linear CKA far from the origin", times, "torch-cka", "peer", N=32, d=64)
     values = {"value": times["here"].result, "value of torch-cka": times["torch-cka"].result}
-    yield row | values | {"value without offset": float(cka(x, y))}
+    yield found | values | {"value without offset": float(cka(x, y))}
 
 
 def clouds(quick, rounds):
@@ -236,9 +226,8 @@ def memory(quick):
             "here": seconds,
             "MiB": grown,
             "MiB of all pairs": rows * rows * 8 / 2**20,
-            "ratio": None,
-            "goal": None,
-            "sizes": {"N": rows, "d": d},
+            "N": rows,
+            "d": d,
         }
 
 
@@ -252,10 +241,3 @@ def measure(quick=False):
         *growth(quick, rounds),
         *memory(quick),
     ]
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
-    for row in measure(parser.parse_args().quick):
-        print(json.dumps(row))

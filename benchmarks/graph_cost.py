@@ -1,16 +1,12 @@
 """Dirichlet energy, Rayleigh quotient and MAD beside one gather pass and SciPy's quadratic form.
 
-    python benchmarks/graph_cost.py [--quick]
-
 The floor is what anyone would write, ((x[i] - x[j])**2).sum() in float32, and beside it the same
 in blocks that stay in the cache. All in turns, one thread, warm; medians.
 """
 
-import argparse
-import json
-
 import timing
 import torch
+from costs import row
 
 import numpy as np  # isort: skip
 from scipy.sparse import csgraph, csr_array
@@ -70,14 +66,8 @@ def graphs(edges, neighbours):
 
 
 def line(name, times, here, against, sizes, goal=None, kind="floor"):
-    return {
-        "line": name,
-        "here": times[here].seconds,
-        kind: {"name": against, "seconds": times[against].seconds},
-        "ratio": times[here].seconds / times[against].seconds,
-        "goal": goal,
-        "sizes": sizes,
-    }
+    seconds = times[against].seconds
+    return row(name, times[here].seconds, against=(kind, against, seconds), goal=goal, **sizes)
 
 
 def cost(edges, features, neighbours, rounds):
@@ -145,10 +135,10 @@ def collapse(edges, features, neighbours, rounds):
     times = timing.in_turn(calls, rounds)
     exact = exact_energy(x, graph)
     sizes = {"V": count, "E": graph.shape[1], "d": features}
-    row = line("energy near collapse", times, "energy", "scipy", sizes, kind="peer")
+    near = line("energy near collapse", times, "energy", "scipy", sizes, kind="peer")
     for name, time in times.items():
-        row[f"error of {name}"] = abs(time.result / exact - 1)
-    yield row
+        near[f"error of {name}"] = abs(time.result / exact - 1)
+    yield near
     x = (side + 1e-4 * torch.randn(count, features, generator=draw)).float()
     exact, single = exact_energy(x, graph), float(plain(x, graph)) / count
     square = x.square().sum(1)
@@ -158,7 +148,7 @@ def collapse(edges, features, neighbours, rounds):
         "line": "errors in float32 near collapse",
         "error of one gather pass": abs(single / exact - 1),
         "error of the expanded squares": abs(expanded / exact - 1),
-        "sizes": sizes,
+        **sizes,
     }
 
 
@@ -171,10 +161,3 @@ def measure(quick=False):
         *growth(edges, 64, 10, rounds),
         *collapse(edges // 5, 64, 10, rounds),
     ]
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the edges")
-    for row in measure(parser.parse_args().quick):
-        print(json.dumps(row))

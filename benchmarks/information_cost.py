@@ -1,14 +1,11 @@
 """Time, value, growth and memory of the nearest-neighbour estimates, beside their peers.
 
-    python benchmarks/information_cost.py [--quick]
-
 One thread, warm, called in turn, medians of processor time; calls that take seconds are made once.
 Peers that are not installed are left out: npeet_plus, ennemi, infomeasure. Data: d independent
 pairs of correlation 1/2, so that I = d/2 log(4/3); k = 3; all estimates are given the same samples,
 and those that standardise by themselves (scikit-learn) get standard ones anyway.
 """
 
-import argparse
 import importlib.util
 import math
 
@@ -16,10 +13,11 @@ import fresh  # isort: skip
 import timing  # isort: skip  # before numpy: it sets the number of threads
 import numpy as np
 import torch
+from costs import row
 from scipy.spatial import cKDTree
 from scipy.special import digamma
 
-from pnpfuse_analysis.kraskov import (
+from pnpfuse_analysis.information.kraskov import (
     kl_entropy,
     ksg_conditional,
     ksg_information,
@@ -106,18 +104,6 @@ def timed(calls, rounds):
     quick = {name: call for name, call in calls.items() if once[name][0] < SLOW}
     turns = timing.in_turn(quick, rounds)
     return {**once, **{name: (t.busy, t.result) for name, t in turns.items()}}
-
-
-def row(line, here, /, *, against=None, goal=None, **more):
-    """A line of the report: `against` is (kind, name, seconds), goal the largest good ratio."""
-    found = {"line": line, "here": here, **more}
-    if against:
-        kind, name, other = against
-        ratio = here / other
-        found |= {kind: {"name": name, "seconds": other}, "ratio": ratio}
-        if goal is not None:
-            found |= {"goal": f"<= {goal}", "met": ratio <= goal}
-    return found
 
 
 def costs(sizes, rounds):
@@ -270,7 +256,7 @@ def growth(rounds, quick):
 
 MEMORY = """
 import torch
-from pnpfuse_analysis.kraskov import ksg_information
+from pnpfuse_analysis.information.kraskov import ksg_information
 torch.set_num_threads(1)
 def work(n, engine):
     x, y = torch.randn(2, n, {d}, dtype=torch.float64)
@@ -332,29 +318,3 @@ def measure(quick=False):
     if torch.cuda.is_available():
         found += cuda([(n, d) for n in (500, 2000, 10000, 50000) for d in (1, 4, 16)], rounds)
     return found
-
-
-def main():
-    """Print a line for each row."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="a minute's choice of sizes")
-    given = parser.parse_args()
-    for name in ("npeet_plus", "infomeasure", "ennemi"):
-        if not importlib.util.find_spec(name):
-            print(f"{name} is not installed: left out")
-    for found in measure(given.quick):
-        other = found.get("peer") or found.get("floor")
-        beside = f"{other['seconds'] * 1e3:10.2f} ms  {found['ratio']:7.3f}" if other else " " * 22
-        shown = ("goal", "met", "value", "error", "apart", "power", "mib", "seconds")
-        rest = "  ".join(
-            f"{key} {found[key]:.3g}" if isinstance(found[key], float) else f"{key} {found[key]}"
-            for key in shown
-            if key in found
-        )
-        print(f"{found['line']:62}{found['here'] * 1e3:10.2f} ms {beside}  {rest}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,16 +12,19 @@ from pnpfuse_analysis import (
     Estimate,
     GradReport,
     Probe,
+    alignment,
+    cka,
     dirichlet_energy,
+    effective_rank,
     entropy,
     knn_graph,
     mean_average_distance,
+    modality_gap,
     mutual_information,
     rayleigh_quotient,
+    uniformity,
 )
-from pnpfuse_analysis.geometry import alignment, effective_rank, modality_gap, uniformity
 from pnpfuse_analysis.samples import widest
-from pnpfuse_analysis.similarity import cka
 
 NULL = 20  # shuffles behind a null
 # Parts of the probe's cross-validation. With 5 the bound is at most some 0.03 nat higher on the

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pnpfuse_analysis import GradReport, grad_cosine
-from pnpfuse_analysis.conflict import Tally
+from pnpfuse_analysis.gradients.conflict import Tally
 
 
 @dataclasses.dataclass

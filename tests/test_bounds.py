@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from pnpfuse_analysis.bounds import (
+from pnpfuse_analysis.information.bounds import (
     drawn_log_mean,
     dv,
     infonce,

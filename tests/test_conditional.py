@@ -7,7 +7,7 @@ import torch
 from test_information import gaussian_pair, noise
 
 from pnpfuse_analysis import conditional_mutual_information, mutual_information, total_correlation
-from pnpfuse_analysis.conditional import _exchange_near, _exchange_within
+from pnpfuse_analysis.information.conditional import _exchange_near, _exchange_within
 
 
 def chain(n, seed=0, strength=0.5):

@@ -10,7 +10,7 @@ from scipy import stats
 from test_information import gaussian_pair, noise, truth
 
 from pnpfuse_analysis import mutual_information
-from pnpfuse_analysis.copula import normal_scores
+from pnpfuse_analysis.information.copula import normal_scores
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.floats(-1e9, 1e9)), min_size=1, max_size=30))

@@ -11,8 +11,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 from pnpfuse import Views, create_model, diagnose, fit, list_models, load_views
 from pnpfuse.evaluation import rows_for
-from pnpfuse_analysis import entropy, mutual_information
-from pnpfuse_analysis.similarity import cka
+from pnpfuse_analysis import cka, entropy, mutual_information
 
 QUICK = ("gradients", "smoothness", "geometry")
 MOST = (*QUICK, "information")  # the rest takes a probe at every point

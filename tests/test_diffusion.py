@@ -9,8 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pnpfuse.bounds import energy_bounds
-from pnpfuse.diffusion import (
+from pnpfuse.fusion.diffusion import (
     FORMS,
     MASKS,
     Attention,
@@ -19,6 +18,7 @@ from pnpfuse.diffusion import (
     propagate,
     with_self_loops,
 )
+from pnpfuse.oversmoothing import energy_bounds
 from pnpfuse_analysis import dirichlet_energy, knn_graph
 
 STEPS = (0, 1, 3, 5)
@@ -204,7 +204,7 @@ def test_huge_logits_neither_overflow_nor_vanish():
 def test_rows_in_blocks(monkeypatch):
     x, query, key, edges = drawn()
     whole = [attention(query, key, edges, mask=mask) @ x for mask in MASKS]
-    monkeypatch.setattr("pnpfuse.diffusion._BLOCK_NUMBERS", 17)
+    monkeypatch.setattr("pnpfuse.fusion.diffusion._BLOCK_NUMBERS", 17)
     for mask, expected in zip(MASKS, whole, strict=True):
         torch.testing.assert_close(attention(query, key, edges, mask=mask) @ x, expected)
 

@@ -15,7 +15,7 @@ from pnpfuse_analysis import (
     knn_graph,
     mutual_information,
 )
-from pnpfuse_analysis.resampling import subsample_interval
+from pnpfuse_analysis.information.resampling import subsample_interval
 from pnpfuse_analysis.samples import tie_fraction
 
 

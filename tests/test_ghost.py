@@ -146,8 +146,8 @@ def test_chunks_make_no_difference(monkeypatch):
     model, shape = MODELS["conv to linear"]
     losses = losses_of(model(noise(*shape)))
     whole = [sample_param_cosine(model, losses, method=m) for m in ("ghost", "vmap")]
-    monkeypatch.setattr("pnpfuse_analysis.ghost._BLOCK_BYTES", 1)
-    monkeypatch.setattr("pnpfuse_analysis.persample._BLOCK_BYTES", 1)
+    monkeypatch.setattr("pnpfuse_analysis.gradients.ghost._BLOCK_BYTES", 1)
+    monkeypatch.setattr("pnpfuse_analysis.gradients.persample._BLOCK_BYTES", 1)
     parts = [sample_param_cosine(model, losses, method=m) for m in ("ghost", "vmap")]
     for ours, theirs in zip(parts, whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
@@ -272,6 +272,18 @@ def test_a_loss_apart_and_a_vanishing_one_are_undefined():
     for method in ("ghost", "vmap"):
         report = sample_param_report(model, losses, method=method)
         assert torch.isnan(report.sample_cosine).all() and report.undefined.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_sample_that_is_not_finite_spoils_no_other(bad):
+    model, x = mlp(5, 6, 4), noise(9, 5)
+    exact = sample_param_cosine(model, losses_of(model(x)))
+    losses = losses_of(model(x))
+    losses["a"] = losses["a"] * torch.ones(9).index_fill(0, torch.tensor(3), bad)
+    found = sample_param_cosine(model, losses, method="ghost")
+    assert torch.isnan(found[3]).all()
+    rest = torch.arange(9) != 3
+    torch.testing.assert_close(found[rest], exact[rest], rtol=1e-4, atol=1e-6)
 
 
 def test_under_autocast_and_checkpointing():

@@ -460,7 +460,7 @@ def test_blocks_of_gradients_make_no_difference(entries, monkeypatch):
     encoder, z, losses = network()
     weights = list(encoder.parameters())
     reports = [grad_cosine(losses, at, main="task") for at in (z, weights)]
-    monkeypatch.setattr("pnpfuse_analysis.conflict._BLOCK_BYTES", {"cpu": 16 * entries})
+    monkeypatch.setattr("pnpfuse_analysis.gradients.conflict._BLOCK_BYTES", {"cpu": 16 * entries})
     for at, report in zip((z, weights), reports, strict=True):
         torch.testing.assert_close(grad_cosine(losses, at, main="task").gram, report.gram)
 

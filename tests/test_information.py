@@ -12,7 +12,7 @@ from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
 from pnpfuse_analysis import entropy, mutual_information
-from pnpfuse_analysis.problem import Problem, as_parts
+from pnpfuse_analysis.information.problem import Problem, as_parts
 
 UNIT = math.log(2 * math.pi * math.e) / 2  # entropy of a standard normal variable
 

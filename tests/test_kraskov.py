@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
-from pnpfuse_analysis.kraskov import (
+from pnpfuse_analysis.information.kraskov import (
     kl_entropy,
     ksg_conditional,
     ksg_information,

@@ -22,7 +22,10 @@ def loaded(package, among):
     "package, banned",
     [
         ("pnpfuse_solvers", OURS - {"pnpfuse_solvers"} | {"torch", "matplotlib", "sklearn"}),
-        ("pnpfuse_analysis", OURS - {"pnpfuse_analysis"} | {"matplotlib", "sklearn", "numba", "torchmetrics"}),
+        (
+            "pnpfuse_analysis",
+            OURS - {"pnpfuse_analysis"} | {"matplotlib", "sklearn", "numba", "torchmetrics"},
+        ),
         ("pnpfuse", {"torch", "matplotlib", "sklearn", "pnpfuse_analysis"}),
         ("pnpfuse.cli", {"torch", "matplotlib", "sklearn", "numba"}),
     ],

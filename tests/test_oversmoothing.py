@@ -10,8 +10,8 @@ import torch
 import xarray as xr
 
 from pnpfuse import load_views
-from pnpfuse.oversmoothing import OPERATORS, smoothing_study
-from pnpfuse.smoothing_figures import smoothing_figure
+from pnpfuse.oversmoothing import smoothing_figure, smoothing_study
+from pnpfuse.oversmoothing.study import OPERATORS
 from pnpfuse_analysis import dirichlet_energy, knn_graph, rayleigh_quotient
 
 STEPS = (0, 1, 3, 5)

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from test_information import noise
 
 from pnpfuse_analysis import Probe, conditional_entropy, entropy, mutual_information
-from pnpfuse_analysis.classifier import dealt_folds, held_out_losses
+from pnpfuse_analysis.information.classifier import dealt_folds, held_out_losses
 
 
 def logistic(n, seed=0, slope=3.0):

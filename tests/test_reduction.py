@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from test_information import gaussian_pair, noise, truth
 
 from pnpfuse_analysis import mutual_information
-from pnpfuse_analysis.reduction import canonical_maps, shrunk_whitening
+from pnpfuse_analysis.information.reduction import canonical_maps, shrunk_whitening
 
 
 def hidden_pair(n, rho, d, seed=0):

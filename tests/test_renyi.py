@@ -7,7 +7,7 @@ import torch
 from test_information import gaussian_pair, noise
 
 from pnpfuse_analysis import Renyi, entropy, mutual_information
-from pnpfuse_analysis.renyi import gaussian_kernel, median_distance, renyi_entropy
+from pnpfuse_analysis.information.renyi import gaussian_kernel, median_distance, renyi_entropy
 
 
 @pytest.mark.parametrize("alpha", [1.01, 2.0, 0.5])

@@ -6,8 +6,8 @@ import torch
 import xarray as xr
 
 from pnpfuse import Views, load_views
-from pnpfuse.retraining import NETWORKS, Propagated, retrained_study
-from pnpfuse.smoothing_figures import smoothing_figure
+from pnpfuse.oversmoothing import smoothing_figure
+from pnpfuse.oversmoothing.retrained import NETWORKS, Propagated, retrained_study
 from pnpfuse_analysis import dirichlet_energy, knn_graph
 
 

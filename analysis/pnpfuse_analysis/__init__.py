@@ -3,36 +3,59 @@
 Tensors come in on any device, NumPy arrays too; results stay on the device of their input.
 """
 
-from .accumulators import (
+from .geometry import (
+    KernelDistances,
+    alignment,
+    cka,
+    effective_rank,
+    kernel_distance,
+    median_bandwidth,
+    mmd2,
+    modality_gap,
+    uniformity,
+)
+from .gradients import (
+    ConflictMonitor,
+    GradReport,
+    every,
+    grad_cosine,
+    sample_param_cosine,
+    sample_param_report,
+    split_gradients,
+)
+from .graphs import (
+    SmoothingProfile,
+    dirichlet_energy,
+    knn_graph,
+    mean_average_distance,
+    rayleigh_quotient,
+    smoothing_profile,
+    smoothing_report,
+)
+from .information import (
+    Estimate,
+    Histogram,
+    Probe,
+    Renyi,
+    Variational,
+    conditional_entropy,
+    conditional_mutual_information,
+    entropy,
+    mutual_information,
+    nce_bound,
+    total_correlation,
+)
+from .running import (
+    Buffered,
     RunningCKA,
     RunningGap,
     RunningMean,
     RunningRank,
     RunningUniformity,
     as_torchmetric,
+    log_scalars,
+    scalars,
 )
-from .angles import mean_average_distance
-from .bounds import nce_bound
-from .conditional import conditional_mutual_information
-from .entropies import entropy
-from .estimate import Estimate
-from .geometry import alignment, effective_rank, modality_gap, uniformity
-from .gradients import GradReport, grad_cosine
-from .graphs import dirichlet_energy, knn_graph, rayleigh_quotient
-from .histogram import Histogram
-from .information import mutual_information
-from .kernels import KernelDistances, kernel_distance, median_bandwidth, mmd2
-from .monitor import ConflictMonitor
-from .persample import sample_param_cosine, sample_param_report
-from .probe import Probe, conditional_entropy
-from .renyi import Renyi
-from .reservoir import Buffered
-from .schedules import every
-from .similarity import cka
-from .smoothing import SmoothingProfile, smoothing_profile, smoothing_report
-from .splitting import split_gradients
-from .total import total_correlation
-from .tracking import log_scalars, scalars
 
 __all__ = [
     "Buffered",
@@ -49,6 +72,7 @@ __all__ = [
     "RunningRank",
     "RunningUniformity",
     "SmoothingProfile",
+    "Variational",
     "alignment",
     "as_torchmetric",
     "cka",

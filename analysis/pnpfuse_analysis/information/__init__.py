@@ -1,0 +1,26 @@
+"""What features carry: entropy and information, with what it takes to trust them."""
+
+from .bounds import nce_bound
+from .conditional import conditional_mutual_information
+from .entropies import entropy
+from .estimate import Estimate
+from .histogram import Histogram
+from .mutual import mutual_information
+from .probe import Probe, conditional_entropy
+from .renyi import Renyi
+from .total import total_correlation
+from .variational import Variational
+
+__all__ = [
+    "Estimate",
+    "Histogram",
+    "Probe",
+    "Renyi",
+    "Variational",
+    "conditional_entropy",
+    "conditional_mutual_information",
+    "entropy",
+    "mutual_information",
+    "nce_bound",
+    "total_correlation",
+]

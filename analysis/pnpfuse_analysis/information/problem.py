@@ -1,0 +1,198 @@
+"""An estimation problem: samples made ready, and the estimator to be run on them or on parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pnpfuse_analysis.neighbours import ENGINES, Engine, Metric
+from pnpfuse_analysis.samples import (
+    Array,
+    as_samples,
+    check_choice,
+    check_count,
+    holds_labels,
+    rounding,
+    tie_fraction,
+)
+
+from .estimate import Kind
+
+
+class Settings(NamedTuple):
+    """Options that several estimators share; one that has no use for an option ignores it.
+
+    Attributes
+    ----------
+    k : int
+        Neighbour of nearest-neighbour estimators.
+    metric : {"l2", "max"}
+        Distance of the Kozachenko-Leonenko entropy.
+    scale : bool
+        Bring the samples to unit spread first.
+    engine, chunk
+        See `pnpfuse_analysis.neighbours.nearest`.
+    generator : torch.Generator or None
+        Source of whatever the estimator draws.
+    """
+
+    k: int = 3
+    metric: Metric = "l2"
+    scale: bool = True
+    engine: Engine = "auto"
+    chunk: int | None = None
+    generator: torch.Generator | None = None
+
+    def checked(self) -> Settings:
+        """Return these settings; ValueError if one is out of its range."""
+        check_count(self.k, "k", 1)
+        check_choice(self.metric, "metric", ("l2", "max"))
+        check_choice(self.engine, "engine", ENGINES)
+        if self.chunk is not None:
+            check_count(self.chunk, "chunk", 1)
+        return self
+
+
+# Dimensions in all up to which nearest-neighbour information of some hundreds of samples is good.
+_MOST_FILLED = 6
+
+
+def shuffled_last(parts: Sequence[Tensor], order: Tensor) -> tuple[Tensor, ...]:
+    """The parts with the rows of the last one in another order: no dependence is left."""
+    return (*parts[:-1], parts[-1][order])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Samples and an estimator, which resampling may run on any part of them.
+
+    Attributes
+    ----------
+    parts : tuple of Tensor, each of shape (N, ...)
+        Checked samples that belong together row by row.
+    measure : callable
+        Takes rows of the parts, returns local values (n,) whose mean is the estimate; or the
+        estimate () of a method that has no local values.
+    method : str
+        The estimator's name.
+    d : int
+        Dimensions used.
+    least : int
+        The estimator needs more samples than this, ...
+    least_name : str
+        ... because of this argument.
+    kind, ceiling, tie_fraction
+        As in `Estimate`.
+    notes : tuple of str
+        What is known before any estimate.
+    remarks : callable
+        Takes the local values, returns what is known only then.
+    unlink : callable
+        Takes the parts and a random order (N,), returns parts without the dependence in question.
+    """
+
+    parts: tuple[Tensor, ...]
+    measure: Callable[..., Tensor]
+    method: str
+    d: int
+    least: int = 1
+    least_name: str = "N"
+    kind: Kind = "estimate"
+    ceiling: float | None = None
+    tie_fraction: float = 0.0
+    notes: tuple[str, ...] = ()
+    remarks: Callable[[Tensor], tuple[str, ...]] = lambda local: ()
+    unlink: Callable[[Sequence[Tensor], Tensor], Sequence[Tensor]] = shuffled_last
+
+
+Method = Callable[[Array, Array, Settings], Problem]
+
+
+def as_parts(named: dict[str, Array], *, continuous: bool = True) -> list[Tensor]:
+    """Return samples {name: (N,) or (N, d)} as float64 (N, d); ValueError unless they match."""
+    return same_rows(
+        {name: as_samples(x, name, continuous=continuous) for name, x in named.items()}
+    )
+
+
+def same_rows(named: dict[str, Tensor]) -> list[Tensor]:
+    """Return the samples {name: (N, ...)}; ValueError unless as many, and on one device."""
+    parts = list(named.values())
+    if len({(len(part), part.device) for part in parts}) > 1:
+        names = list(named)
+        found = " and ".join(f"N={len(part)} on {part.device}" for part in parts)
+        raise ValueError(
+            f"{', '.join(names[:-1])} and {names[-1]} must be samples of the same rows on one "
+            f"device, found {found}"
+        )
+    return parts
+
+
+def ties_note(parts: Sequence[Tensor]) -> tuple[float, tuple[str, ...]]:
+    """Return the largest tie fraction among parts (N, d), and a warning if it is not 0."""
+    share = max(tie_fraction(part) for part in parts)
+    if not share:
+        return 0.0, ()
+    return share, (
+        f"{share:.1%} of the samples have exact copies, which a continuous variable lacks: values "
+        "were rounded or repeated, and the estimate is biased. Drop repeated rows, add noise "
+        "below the rounding step from a seeded generator, or use method='mixed' for information.",
+    )
+
+
+def constant_notes(named: dict[str, Tensor]) -> tuple[str, ...]:
+    """A sentence for each of the samples {name: (N, d)} that never changes."""
+    return tuple(
+        f"{name} is constant, so the information is 0."
+        for name, part in named.items()
+        if not varies(part)
+    )
+
+
+def varies(x: Tensor) -> bool:
+    """Whether the rows of x (N, ...) are not all the same."""
+    return bool((x != x[0]).any())
+
+
+def flat_note(rank: int, d: int) -> tuple[str, ...]:
+    """A warning if samples in d dimensions fill only `rank` of them."""
+    if rank == d:
+        return ()
+    return (
+        f"x fills only {rank} of its {d} dimensions, so its differential entropy is -inf"
+        + (f"; the value is that of the {rank}-dimensional subspace." if rank else "."),
+    )
+
+
+def storage_notes(named: dict[str, Array]) -> tuple[str, ...]:
+    """A sentence for each of the samples {name: x} that came in half precision."""
+    return tuple(
+        f"{name} came in a dtype with relative steps of {rounding(x):.1g}; what differs by less "
+        "was lost before the estimate began."
+        for name, x in named.items()
+        if not holds_labels(x, name) and rounding(x) > 1e-4
+    )
+
+
+def dimension_note(parts: Sequence[Tensor]) -> tuple[str, ...]:
+    """A warning if parts (N, d) at unit spread fill more dimensions than neighbours can resolve."""
+    filled = [_filled_dimensions(part) for part in parts]
+    if sum(filled) <= _MOST_FILLED:
+        return ()
+    return (
+        f"The variables fill about {' + '.join(f'{one:.0f}' for one in filled)} dimensions, in "
+        "which neighbours are far apart: the value reads low, the more so the more information "
+        "there is. Compare with reduce='cca', method='gaussian' or method='copula'.",
+    )
+
+
+def _filled_dimensions(x, rows=1000):
+    """(sum of variances)^2 / sum of their squares over principal directions of x (N, d)."""
+    some = x[:rows]
+    some = some - some.mean(0)
+    gram = some @ some.T if len(some) < some.shape[1] else some.T @ some
+    return float(gram.trace().square() / gram.square().sum().clamp(min=torch.finfo(x.dtype).tiny))

@@ -1,0 +1,24 @@
+"""The same over batches and processes, and into any logger."""
+
+from .accumulators import (
+    RunningCKA,
+    RunningGap,
+    RunningMean,
+    RunningRank,
+    RunningUniformity,
+    as_torchmetric,
+)
+from .reservoir import Buffered
+from .tracking import log_scalars, scalars
+
+__all__ = [
+    "Buffered",
+    "RunningCKA",
+    "RunningGap",
+    "RunningMean",
+    "RunningRank",
+    "RunningUniformity",
+    "as_torchmetric",
+    "log_scalars",
+    "scalars",
+]
