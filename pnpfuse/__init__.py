@@ -18,7 +18,7 @@ _HOMES = {
     "compare": "comparison",
     "create_model": "fusion",
     "diagnose": "diagnosis",
-    "diagnosis_figure": "diagnosis_figures",
+    "diagnosis_figure": "diagnosis",
     "evaluate": "evaluation",
     "fit": "training",
     "hyperparameters": "mapping",

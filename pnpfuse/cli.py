@@ -370,7 +370,7 @@ def _diagnose(given: argparse.Namespace) -> Iterator[str]:
 
     from pnpfuse.data import load_views
     from pnpfuse.diagnosis import diagnose
-    from pnpfuse.diagnosis_findings import diagnosis
+    from pnpfuse.diagnosis.findings import diagnosis
     from pnpfuse.storage import save_dataset, save_text
     from pnpfuse.threads import cpu_threads
     from pnpfuse.trained import open_trained
@@ -383,7 +383,7 @@ def _diagnose(given: argparse.Namespace) -> Iterator[str]:
     yield from diagnosis(found)
     yield f"written: {save_dataset(found, Path(given.out) / 'diagnostics.nc')}"
     if given.html:
-        from pnpfuse.diagnosis_page import diagnosis_page
+        from pnpfuse.diagnosis.page import diagnosis_page
 
         page = diagnosis_page(found, given.line)
         yield f"written: {save_text(page, Path(given.out) / 'diagnosis.html')}"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from pnpfuse.diagnosis_findings import diagnosis
 from pnpfuse.findings import (
     comparison_table,
     condition_label,
@@ -148,6 +147,8 @@ def retrieval_lines(found: xr.Dataset) -> list[str]:
 
 def summary_lines(results: Results) -> list[str]:
     """The demo in at most 24 lines."""
+    from pnpfuse.diagnosis.findings import diagnosis  # which comes with torch
+
     comparison = results.comparison.sel(condition=["none", "each"])
     first = results.diagnostics.isel(model=[0])
     said = [sentence.split(": ", 1)[1] for sentence in diagnosis(first)]

@@ -17,8 +17,9 @@ from pnpfuse.comparison import compare
 from pnpfuse.console import summary_lines
 from pnpfuse.data import Views, load_views
 from pnpfuse.diagnosis import MEASURES, diagnose
-from pnpfuse.diagnosis_figures import diagnosis_figure
-from pnpfuse.diagnosis_findings import chief_points, diagnosis, diagnostics_table
+from pnpfuse.diagnosis.figures import diagnosis_figure
+from pnpfuse.diagnosis.findings import chief_points, diagnosis, diagnostics_table
+from pnpfuse.diagnosis.fusion_points import part_pairs
 from pnpfuse.figures import (
     cell_figure,
     comparison_figure,
@@ -28,7 +29,6 @@ from pnpfuse.figures import (
 from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.encoders import default_width
 from pnpfuse.fusion.model import FusionModel
-from pnpfuse.fusion_points import part_pairs
 from pnpfuse.mapping import Hyperparameters, hyperparameters, mapping_dataset
 from pnpfuse.provenance import provenance
 from pnpfuse.report import Section, render

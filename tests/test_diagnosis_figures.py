@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pnpfuse import diagnose
-from pnpfuse.diagnosis_figures import (
+from pnpfuse.diagnosis.figures import (
     PANELS,
     conflict_figure,
     diagnosis_figure,
@@ -18,7 +18,7 @@ from pnpfuse.diagnosis_figures import (
     similarity_figure,
     smoothness_figure,
 )
-from pnpfuse.diagnosis_page import diagnosis_page
+from pnpfuse.diagnosis.page import diagnosis_page
 from pnpfuse.figures import png
 
 FIGURES = {

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from pnpfuse.diagnosis_findings import diagnosis, diagnostics_table, tables
+from pnpfuse.diagnosis.findings import diagnosis, diagnostics_table, tables
 from pnpfuse.findings import condition_label, fusion, mapping, physics
 from pnpfuse.mapping import Hyperparameters
 from pnpfuse.threads import cpu_threads

@@ -12,16 +12,16 @@ import xarray as xr
 from torch import nn
 from tqdm.auto import tqdm
 
-from pnpfuse import measures
-from pnpfuse.diagnosis_dataset import MEASURES, VARIABLES, as_dataset
+from pnpfuse.diagnosis import measures
+from pnpfuse.diagnosis.dataset import MEASURES, VARIABLES, as_dataset
+from pnpfuse.diagnosis.fusion_points import drawn, fusion_pairs, see_fusion
+from pnpfuse.diagnosis.loader_points import Labels, Losses, see_batches
+from pnpfuse.diagnosis.measures import Index, Measured, Numbers
+from pnpfuse.diagnosis.observation import Conflict, Features, left_as_found
+from pnpfuse.diagnosis.points import Spec, find_points
 from pnpfuse.evaluation import check_views
 from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.model import FusionModel
-from pnpfuse.fusion_points import drawn, fusion_pairs, see_fusion
-from pnpfuse.loader_points import Labels, Losses, see_batches
-from pnpfuse.measures import Index, Measured, Numbers
-from pnpfuse.observation import Conflict, Features, left_as_found
-from pnpfuse.points import Spec, find_points
 from pnpfuse.provenance import provenance
 from pnpfuse.views import Views
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import xarray as xr
 
-from pnpfuse.diagnosis_dataset import VARIABLES
-from pnpfuse.diagnosis_figures import PANELS, caption
-from pnpfuse.diagnosis_findings import diagnosis, tables
+from pnpfuse.diagnosis.dataset import VARIABLES
+from pnpfuse.diagnosis.figures import PANELS, caption
+from pnpfuse.diagnosis.findings import diagnosis, tables
 from pnpfuse.figures import png
 from pnpfuse.report import Section, render
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from pnpfuse.diagnosis_findings import chief_points
+from pnpfuse.diagnosis.findings import chief_points
 from pnpfuse.figures import CYCLE, GREY, MARK, blank_figure
 
 if TYPE_CHECKING:

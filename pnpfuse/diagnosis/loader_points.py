@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, Subset
 
-from pnpfuse.observation import Conflict, Features, check_losses, side_by_side
-from pnpfuse.points import Place, watched
+from pnpfuse.diagnosis.observation import Conflict, Features, check_losses, side_by_side
+from pnpfuse.diagnosis.points import Place, watched
 
 Losses = Callable[[nn.Module, Any], Mapping[str, Tensor]]
 Labels = Callable[[Any], Tensor]

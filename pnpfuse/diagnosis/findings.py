@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
-from pnpfuse.diagnosis_dataset import LOSS, PAIR, POINT, VARIABLES
+from pnpfuse.diagnosis.dataset import LOSS, PAIR, POINT, VARIABLES
 from pnpfuse.findings import spread
 from pnpfuse.report import Table
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from pnpfuse.diagnosis.observation import Conflict, Features, check_losses, side_by_side
+from pnpfuse.diagnosis.points import Place, watched
 from pnpfuse.evaluation import masks_for, rows_for
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.outputs import FusionOutput
-from pnpfuse.observation import Conflict, Features, check_losses, side_by_side
-from pnpfuse.points import Place, watched
 from pnpfuse.views import Views
 
 TASK = "task"
