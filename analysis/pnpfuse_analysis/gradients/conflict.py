@@ -32,8 +32,8 @@ class GradReport:
     names : tuple of str, length L
         The other losses, in the order given.
     cosine : Tensor, shape (L,)
-        Cosine between the gradients over all entries; NaN where one of them vanishes, has a norm
-        below 1e-160 (its square leaves float64) or is not finite.
+        Cosine between the gradients over all entries; NaN where one of them vanishes or is not
+        finite. Squares of norms have to fit into float64: 1e-150 to 1e150 are fine.
     gram : Tensor, shape (1 + L, 1 + L)
         Inner products of the gradients, the main loss first. They carry the losses' scale.
     norms : Tensor, shape (1 + L,)
