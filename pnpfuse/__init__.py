@@ -18,6 +18,7 @@ _HOMES = {
     "compare": "comparison",
     "create_model": "fusion",
     "diagnose": "diagnosis",
+    "diagnosis_figure": "diagnosis",
     "evaluate": "evaluation",
     "fit": "training",
     "hyperparameters": "mapping",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
 from pnpfuse.cell_options import add_cell_options, cell_given
+from pnpfuse.diagnosis_options import add_diagnosis_options, diagnosis_settings
 from pnpfuse.model_options import (
     add_model_options,
     model_given,
@@ -25,7 +27,11 @@ labels (rows,) of 0..K-1 or of strings; if known also split (rows,), 0 or "train
 (else a stratified quarter is the test set), class_names, view_names (their order) and
 present_<name> (rows,), false where a row lacks the modality"""
 # What the library calls its arguments, and what they are called here.
-SPELLED = {"resume=False": "--restart", "weighting='fixed'": "--weighting fixed"}
+SPELLED = {
+    "resume=False": "--restart",
+    "weighting='fixed'": "--weighting fixed",
+    "max_rows": "--rows",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,6 +44,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: 0 done, 1 failed, 2 bad arguments."""
     given = _parser().parse_args(arguments)
+    given.line = shlex.join(["pnpfuse", *(sys.argv[1:] if arguments is None else arguments)])
     try:
         for line in given.run(given):
             print(line, flush=True)
@@ -73,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pnpfuse {version('pnpfuse')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
-        _add_demo, _add_simulate, _add_map, _add_models, _add_train, _add_compare, _add_retrieve
+        _add_demo, _add_simulate, _add_map, _add_models, _add_train, _add_compare, _add_retrieve,
+        _add_diagnose,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -341,6 +349,44 @@ def _retrieve(given: argparse.Namespace) -> Iterator[str]:
     yield from retrieval_lines(found)
     if given.out:
         yield f"written: {save_dataset(found, given.out)}"
+
+
+def _add_diagnose(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands, "diagnose", _diagnose,
+        "say whether a trained model's losses fight, its features collapse, and what they know",
+        "pnpfuse diagnose out/train digits --out out/diagnosis --html\n\n"
+        + DATA,
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=_path, default="out/diagnosis",
+        help="folder for diagnostics.nc and the page (%(default)s)",
+    )  # fmt: skip
+    add_diagnosis_options(parser)
+
+
+def _diagnose(given: argparse.Namespace) -> Iterator[str]:
+    from pathlib import Path
+
+    from pnpfuse.data import load_views
+    from pnpfuse.diagnosis import diagnose
+    from pnpfuse.diagnosis.findings import diagnosis
+    from pnpfuse.storage import save_dataset, save_text
+    from pnpfuse.threads import cpu_threads
+    from pnpfuse.trained import open_trained
+    from pnpfuse.training import choose_device
+
+    device, views = choose_device(given.device), load_views(given.data)
+    model = open_trained(given.model, views).to(device)
+    with cpu_threads(given.threads):
+        found = diagnose(model, views, progress=True, **diagnosis_settings(given))
+    yield from diagnosis(found)
+    yield f"written: {save_dataset(found, Path(given.out) / 'diagnostics.nc')}"
+    if given.html:
+        from pnpfuse.diagnosis.page import diagnosis_page
+
+        page = diagnosis_page(found, given.line)
+        yield f"written: {save_text(page, Path(given.out) / 'diagnosis.html')}"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import xarray as xr
 from pnpfuse.findings import (
     comparison_table,
     condition_label,
-    diagnosis,
     fig8_table,
     mapping_table,
     summary,
@@ -148,6 +147,8 @@ def retrieval_lines(found: xr.Dataset) -> list[str]:
 
 def summary_lines(results: Results) -> list[str]:
     """The demo in at most 24 lines."""
+    from pnpfuse.diagnosis.findings import diagnosis  # which comes with torch
+
     comparison = results.comparison.sel(condition=["none", "each"])
     first = results.diagnostics.isel(model=[0])
     said = [sentence.split(": ", 1)[1] for sentence in diagnosis(first)]

@@ -16,11 +16,13 @@ from pnpfuse import findings
 from pnpfuse.comparison import compare
 from pnpfuse.console import summary_lines
 from pnpfuse.data import Views, load_views
-from pnpfuse.diagnosis import diagnose
+from pnpfuse.diagnosis import MEASURES, diagnose
+from pnpfuse.diagnosis.figures import diagnosis_figure
+from pnpfuse.diagnosis.findings import chief_points, diagnosis, diagnostics_table
+from pnpfuse.diagnosis.fusion_points import part_pairs
 from pnpfuse.figures import (
     cell_figure,
     comparison_figure,
-    diagnostics_figure,
     png,
     separation_figure,
 )
@@ -108,7 +110,7 @@ def run_demo(
         "fig8": png(cell_figure(*solutions)),
         "lengths": png(separation_figure(results.lengths)),
         "comparison": png(comparison_figure(results.comparison)),
-        "diagnostics": png(diagnostics_figure(results.diagnostics.isel(seed=0).sel(model=PAPER))),
+        "diagnostics": png(diagnosis_figure(_drawn(results.diagnostics))),
     }
     for name, drawn in figures.items():
         save_bytes(drawn, folder / f"{name}.png")
@@ -142,7 +144,9 @@ def measure(
 
     def inspect(label: str, seed: int, model: FusionModel) -> None:
         if label in (PAPER, MAPPED):
-            reports[label, seed] = diagnose(model, views)
+            reports[label, seed] = diagnose(
+                model, views, pairs=part_pairs(model), only=MEASURES[:4]
+            )
 
     comparison = compare(
         {
@@ -221,6 +225,12 @@ def separation_dataset() -> xr.Dataset:
     )
 
 
+def _drawn(diagnostics: xr.Dataset) -> xr.Dataset:
+    """The part of the diagnostics that the figure shows."""
+    points = chief_points(diagnostics)
+    return diagnostics.isel(seed=0).sel(model=PAPER, point=points, other_point=points)
+
+
 def _sections(results: Results, figures: Mapping[str, bytes]) -> list[Section]:
     return [
         Section(
@@ -245,8 +255,8 @@ def _sections(results: Results, figures: Mapping[str, bytes]) -> list[Section]:
         ),
         Section(
             "Diagnostics of the trained rPMR",
-            findings.diagnosis(results.diagnostics),
-            [findings.diagnostics_table(results.diagnostics)],
+            diagnosis(results.diagnostics),
+            [diagnostics_table(results.diagnostics)],
             [(f"{PAPER}, first seed.", figures["diagnostics"])],
         ),
     ]

@@ -23,11 +23,16 @@ CYCLE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 METERS_TO_NM = 1e9
 
 
-def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+def blank_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches."""
     # The class, not pyplot: no display, no global state, nothing to close.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
+    return Figure(figsize=(width, height), layout="constrained", dpi=130)
+
+
+def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    figure = blank_figure(width, height)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
@@ -180,53 +185,6 @@ def spread_figure(comparison: xr.Dataset) -> Figure:
     for axis in axes[:, 0]:
         axis.set_yticks(lines, list(map(str, models)), fontsize=8)
     figure.supxlabel("test accuracy / %", fontsize=8)
-    return figure
-
-
-def diagnostics_figure(diagnostics: xr.Dataset) -> Figure:
-    """Gradient cosines row by row, energies, and information between shared and specific parts.
-
-    Parameters
-    ----------
-    diagnostics : xarray.Dataset
-        From `diagnose`.
-    """
-    figure, axes = _figure(1, 3, 11.0, 3.4)
-    left, middle, right = axes[0]
-    reach = float(np.nanmax(np.abs(diagnostics["sample_cosine"].values), initial=0.05))
-    for color, point in zip(CYCLE, diagnostics["point"].values, strict=False):
-        cosines = diagnostics["sample_cosine"].sel(point=point).values
-        conflict = float(diagnostics["conflict_rate"].sel(point=point))
-        left.hist(
-            cosines[np.isfinite(cosines)], bins=np.linspace(-reach, reach, 61), histtype="step",
-            color=color, label=f"{point}: {conflict:.0%} below 0",
-        )  # fmt: skip
-    left.axvline(0.0, color="0.7", lw=0.8)
-    left.set(xlabel="cosine of task and preservation gradient", ylabel="rows")
-    left.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(0, 1.15))
-    stages = list(diagnostics["stage"].values)
-    middle.bar(stages, diagnostics["rayleigh_quotient"], color=CYCLE[: len(stages)], width=0.5)
-    middle.set(ylabel="Rayleigh quotient (kNN graph)")
-    modalities = list(diagnostics["modality"].values)
-    for i, pair in enumerate(diagnostics["pair"].values):
-        one = diagnostics.sel(pair=pair)
-        value = one["mutual_information"].values
-        interval = np.abs(
-            [
-                value - one["mutual_information_low"].values,
-                one["mutual_information_high"].values - value,
-            ]
-        )
-        right.errorbar(
-            np.arange(len(modalities)) + 0.12 * i, value, yerr=interval, fmt="o", ms=4, capsize=3,
-            color=CYCLE[i], label=f"{pair} shared part",
-        )  # fmt: skip
-        null = one["mutual_information_null"].values
-        right.plot(np.arange(len(modalities)) + 0.12 * i, null, "_", color=CYCLE[i], ms=12)
-    right.axhline(0.0, color="0.7", lw=0.8)
-    right.set_xticks(range(len(modalities)), modalities)
-    right.set(ylabel="I(shared; specific) / nat")
-    right.legend(frameon=False, fontsize=7, title="dash: shuffled", title_fontsize=7)
     return figure
 
 
