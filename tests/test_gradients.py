@@ -502,6 +502,5 @@ def test_long_gradients_have_the_same_inner_products(dtype, size):
     wide = torch.stack(rows).double()
     found = gramian([[row] for row in rows])
     torch.testing.assert_close(found, wide @ wide.T, rtol=1e-12, atol=1e-75)
-    assert torch.equal(found, found.T)
     rows[1][-1] = torch.nan
     assert gramian([[row] for row in rows]).isnan().sum() == 5

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pnpfuse_analysis.samples import widest
 
-# Numbers in a gradient from which on a compiled pass is worth loading the compiler, which takes half
-# a second in a process, and some more once in an installation.
+# Numbers in a gradient from which on a compiled pass is worth loading the compiler: half a second
+# in a process, and some more once in an installation.
 _COMPILED_NUMBERS = 2**17
 
 # Bytes of widened gradients at a time: on a CPU what fits into the cache of a core.
