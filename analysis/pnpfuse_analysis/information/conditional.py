@@ -73,7 +73,7 @@ def conditional_mutual_information(
         "ksg": Frenzel and Pompe, Phys. Rev. Lett. 99 (2007) 204101; reads low where x, y and z
         have more than a few dimensions in all. "label": "ksg" within classes; z must be labels.
         "discrete": all three labels, from counts with the Miller-Madow correction.
-        "cnce": from trained critics, held out; see `pnpfuse_analysis.conditional_nce`.
+        "cnce": from trained critics, held out; see `pnpfuse_analysis.information.conditional_nce`.
     k, standardise, engine, chunk, ci, sweep, generator
         As in `mutual_information`.
     null : int

@@ -71,13 +71,13 @@ def mutual_information(
         features of many dimensions; see `Probe`. "discrete": labels in both, from counts with the
         Miller-Madow correction. "mixed": variables with ties or discrete parts: Gao et al., 2017.
         Lower bounds from trained critics, held out:
-        "infonce", "nwj", "dv", "smile": see `pnpfuse_analysis.variational`.
+        "infonce", "nwj", "dv", "smile": see `pnpfuse_analysis.information.variational`.
         An instance such as `Histogram(bins=20)`, or a function of your own that takes (x, y,
         settings) and returns a `Problem`, stands for itself.
     reduce : {None, "pca", "cca"}
         Estimate after a linear reduction of both: to leading principal components (information
         can only be lost), or to canonical pairs fitted on one half of the samples and measured on
-        the other, and the reverse, summed over pairs. See `pnpfuse_analysis.reduction`.
+        the other, and the reverse, summed over pairs. See `pnpfuse_analysis.information.reduction`.
     components : int or None
         How many; None takes 2 for "pca", and as many as there are, but 16 at most, for "cca".
     k : int
