@@ -24,7 +24,7 @@ def share_out(blocks: int, work: Callable[[int, int], Any]) -> None:
     # Threads of our own: kernels give the GIL back, and not every threading layer of Numba bears
     # callers in several threads.
     threads = min(torch.get_num_threads(), blocks)
-    if threads == 1:
+    if threads <= 1:
         work(0, blocks)
         return
     cuts = np.linspace(0, blocks, min(blocks, 4 * threads) + 1).astype(int).tolist()

@@ -24,7 +24,7 @@ def squared_differences(x: Tensor, edges: Tensor, chunk: int | None = None) -> T
     Nodes are gathered in their own dtype and widened before they are subtracted, which is exact.
     Memory is O(E + chunk d), with a gradient O(E + V d + chunk d), as backward gathers again. On a
     CPU much work is done by a compiled pass instead, in `torch.get_num_threads()` threads, which
-    has no blocks: nodes that are not contiguous, or in half precision, are copied first, to float32.
+    has no blocks: nodes in half precision are copied to float32 first, and views are laid out.
 
     Parameters
     ----------
