@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -256,32 +254,21 @@ def _count_by_tree(x, radius):
 
 
 def _nearest_compiled(x, k, metric):
+    from .compiled import share_out
     from .pairs import nearest_in, partition
 
     tree = partition(np.ascontiguousarray(x.T))
     distance, index = np.empty((len(x), k)), np.empty((len(x), k), np.int64)
     square = metric == "l2"
-    _share_out(len(tree[1]), lambda a, b: nearest_in(tree, a, b, square, distance, index))
+    share_out(len(tree[1]), lambda a, b: nearest_in(tree, a, b, square, distance, index))
     return np.sqrt(distance) if square else distance, index
 
 
 def _count_compiled(x, radius):
+    from .compiled import share_out
     from .pairs import count_in, partition
 
     tree = partition(np.ascontiguousarray(x.T))
     count = np.empty(len(x), np.int64)
-    _share_out(len(tree[1]), lambda a, b: count_in(tree, a, b, radius, count))
+    share_out(len(tree[1]), lambda a, b: count_in(tree, a, b, radius, count))
     return count
-
-
-def _share_out(blocks: int, work: Callable[[int, int], Any]) -> None:
-    """Run work(first, last) over all blocks, in as many threads as torch uses."""
-    # Threads of our own: kernels give the GIL back, and not every threading layer of Numba bears
-    # callers in several threads.
-    threads = min(torch.get_num_threads(), blocks)
-    if threads == 1:
-        work(0, blocks)
-        return
-    cuts = np.linspace(0, blocks, min(blocks, 4 * threads) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, cuts[:-1], cuts[1:]))

@@ -6,23 +6,13 @@ near enough; blocks whose bounding boxes are too far apart never meet. In few di
 save most pairs, in many dimensions what is left is all pairs at the speed of the arithmetic.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
+
+from .compiled import jit
 
 LANES = 64  # samples to a block
 STEP = 4  # dimensions between two looks at whether any lane is still near enough
 STRIP = 32  # dimensions in which two blocks meet before the next ones, so that both stay in cache
-
-
-def jit(function: Callable) -> Any:
-    """Compile for threads that run at once; kept on disk, where there is a place for that."""
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither the installation nor a home folder can be written
-        return njit(nogil=True)(function)
 
 
 @jit

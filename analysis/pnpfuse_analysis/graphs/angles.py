@@ -73,11 +73,10 @@ def mean_average_distance(
 
 def _directions(graph):
     """Unit vectors (V, d), 0 for the vector 0, and which nodes have one (V,)."""
-    nodes = graph.x.to(graph.weight.dtype)
     # Scaled before squaring, so that rows of 1e200 or 1e-200 have a norm.
-    reach = nodes.detach().abs().amax(1, keepdim=True)
+    reach = graph.x.detach().abs().amax(1, keepdim=True).to(graph.weight.dtype)
     aimed = reach > 0
-    near = nodes / torch.where(aimed, reach, 1)
+    near = graph.x / torch.where(aimed, reach, 1)
     norm = torch.where(aimed, near.square().sum(1, keepdim=True), 1).sqrt()
     return near / norm, aimed[:, 0]
 

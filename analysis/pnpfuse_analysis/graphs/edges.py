@@ -69,7 +69,8 @@ class Graph:
 
     def flaw(self) -> Tensor:
         """Return 0 for each graph, NaN where a feature is not finite: (graphs,)."""
-        return self.by_graph((self.x.detach() * 0).sum(1).to(self.weight.dtype))
+        x = self.x.detach()
+        return self.by_graph((x.amin(1) * 0 + x.amax(1) * 0).to(self.weight.dtype))
 
     def result(self, values: Tensor) -> Tensor:
         """Return values (graphs,) in the shape that the caller expects."""
@@ -159,7 +160,7 @@ def _whole(value, name, shape, size, device):
 def _as_weight(edge_weight, count, device):
     """Weights (E,) in the widest dtype; 1 for None."""
     if edge_weight is None:
-        return torch.ones(count, dtype=widest(device), device=device)
+        return torch.ones((), dtype=widest(device), device=device).expand(count)
     found = as_tensor(edge_weight, "edge_weight")
     if found.is_complex():
         raise ValueError(f"edge_weight must be real, found {found.dtype}; pass its .abs() or .real")

@@ -119,7 +119,8 @@ def dirichlet_energy(
     chunk : int, optional
         Edges to a block; None fits the block to a byte budget. Memory is O(E + chunk d), also
         where a gradient is recorded, beyond the gradient itself; O(B E) for x of three axes; and
-        O(V d) for a copy of x for sym.
+        O(V d) for a copy of x for sym. From 10^6 differences (E d) on, a CPU takes them in a
+        compiled pass without blocks, and x in half precision is copied.
 
     Returns
     -------
@@ -213,26 +214,33 @@ def rayleigh_quotient(
     """
     check_choice(laplacian, "laplacian", ("comb", "sym"))
     graph = as_graph(x, edge_index, edge_weight, direction=direction, batch=batch, mask=mask)
-    nodes = graph.x.to(graph.weight.dtype)
     # The quotient does not change, but squares of 1e200 would overflow.
-    nodes = nodes * graph.to_nodes(_square_scales(graph))[:, None]
-    kernel, scaled = torch.ones_like(nodes[:, :1]), nodes
+    nodes = graph.x * graph.to_nodes(_square_scales(graph))[:, None]
+    root, scaled = None, nodes
     if laplacian == "sym":
         degree = degrees(graph)
-        kernel, scaled = degree.sqrt()[:, None], nodes * inverse_root(degree)[:, None]
-    rest = nodes
+        root, scaled = degree.sqrt()[:, None], nodes * inverse_root(degree)[:, None]
+    rest = _without_kernel(graph, nodes, root) if centre else nodes
+    size = graph.by_graph(rest.square())
     if centre:
-        size = graph.by_graph(kernel.square())
-        size = torch.where(size > 0, size, 1)
-        # Twice: the first pass leaves the rounding of a large offset behind.
-        for _ in range(2):
-            rest = rest - kernel * graph.to_nodes(graph.by_graph(kernel * rest) / size)
         # What is below the rounding of a column is nothing: 0/0 must not come out as a number.
-        floor = (8 * torch.finfo(rest.dtype).eps) ** 2 * graph.by_graph(nodes.square())
-        kept = graph.to_nodes(graph.by_graph(rest.square()) > floor)
-        rest, scaled = torch.where(kept, rest, 0), torch.where(kept, scaled, 0)
+        kept = size > (8 * torch.finfo(size.dtype).eps) ** 2 * graph.by_graph(nodes.square())
+        size, scaled = torch.where(kept, size, 0), torch.where(graph.to_nodes(kept), scaled, 0)
     squares = squared_differences(scaled, graph.edges, chunk) * graph.weight
-    return graph.result(graph.by_edges(squares) / 2 / graph.by_graph(rest.square().sum(1)))
+    return graph.result(graph.by_edges(squares) / 2 / size.sum(1))
+
+
+def _without_kernel(graph, nodes, root):
+    """Nodes less their part along root (V, 1), where the Laplacian is 0; None for ones: (V, d)."""
+    ones = nodes.new_ones(graph.count, 1) if root is None else root
+    total = graph.by_graph(ones.square())
+    total = torch.where(total > 0, total, 1)
+    # Twice: the first pass leaves the rounding of a large offset behind.
+    for _ in range(2):
+        along = nodes if root is None else root * nodes
+        part = graph.to_nodes(graph.by_graph(along) / total)
+        nodes = nodes - (part if root is None else root * part)
+    return nodes
 
 
 def _square_scales(graph):
