@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from pnpfuse_analysis.compiled import jit
 
 # Numbers of each row that are looked at together: all rows of a block stay in a core's cache.
 _BLOCK = 2048
@@ -11,7 +12,7 @@ _BLOCK = 2048
 
 # Sums may be taken in any order, and so in vector registers: the order is no better in one than in
 # another, and every product of two float32 numbers is exact in float64.
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@jit(fastmath={"reassoc", "contract"})
 def _dot(a, b):
     """Inner product in float64 of a and b [size]."""
     total = 0.0
@@ -20,7 +21,7 @@ def _dot(a, b):
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def inner_products(rows):
     """Inner products (K, K) in float64 of a tuple of K arrays [size]."""
     count, size = len(rows), rows[0].size
