@@ -14,6 +14,7 @@ from pnpfuse_analysis import (
     log_scalars,
     mutual_information,
     scalars,
+    smoothing_profile,
 )
 
 
@@ -85,6 +86,14 @@ def test_a_gradient_report_is_named_by_its_losses():
     assert found["grad/task/other/conflict_rate"] == float(expected.conflict_rate[1])
     assert found["grad/task/norm"] == float(expected.norms[0])
     assert not any("sample" in name for name in found)
+
+
+def test_a_profile_is_named_by_its_layers():
+    layers = {"first": noise(4, 2), "second": noise(4, 2, seed=1)}
+    profile = smoothing_profile(layers, torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]]))
+    found = scalars(profile, "graph")
+    assert found["graph/energy/second"] == float(profile.energy[1])
+    assert found["graph/log_slope"] == float(profile.log_slope)
 
 
 def test_records_of_any_make():

@@ -157,7 +157,7 @@ class Accumulator:
             for name, value in vars(self).items()
             if name not in ("state", "left_out") and not name.startswith("_")
         }
-        return f"{type(self).__name__}({described(own)})"
+        return f"{type(self).__name__}({described(own)[1:-1]})"
 
     def _take(self, found: State) -> None:
         if self.state is not None:

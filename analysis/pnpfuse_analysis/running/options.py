@@ -21,7 +21,7 @@ def described(value: Any) -> str:
     if isinstance(value, Tensor | np.ndarray):
         return repr(value.tolist())
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={described(part)}" for name, part in value.items())
+        return f"{{{', '.join(f'{name}={described(part)}' for name, part in value.items())}}}"
     if isinstance(value, tuple | list):
         return f"({', '.join(map(described, value))})"
     if isinstance(value, partial):

@@ -27,8 +27,8 @@ def scalars(result: Any, prefix: str = "", *, most: int = 64) -> dict[str, float
     prefix : str
         Put before every name. A lone number has the prefix for its name, or "value".
     most : int
-        Arrays of more entries are left out. The others are named by place, by the names of the
-        losses in a report, or by coordinate in xarray.
+        Arrays of more entries are left out. The others are named by place, by the layers of a
+        profile, or by coordinate in xarray.
 
     Returns
     -------
@@ -142,7 +142,6 @@ def _walk(value, name, most) -> Iterator[tuple[str, float]]:
 def _fields(record, name, most):
     """The entries of a dataclass; axes as long as its names are labelled by them."""
     names = getattr(record, "names", ())
-    labels = {len(names): names, 1 + len(names): (getattr(record, "main", "0"), *names)}
     for field in dataclasses.fields(record):
         value, key = getattr(record, field.name), _joined(name, field.name)
         if field.name.startswith(_PER_SAMPLE):
@@ -150,7 +149,7 @@ def _fields(record, name, most):
         if field.name == "ci" and value is not None:
             value = dict(zip(("low", "high"), value, strict=True))
         if names and isinstance(value, torch.Tensor | np.ndarray):
-            axes = [labels.get(length) for length in value.shape]
+            axes = [names if length == len(names) else None for length in value.shape]
             yield from _entries(value, key, axes, most)
         else:
             yield from _walk(value, key, most)
