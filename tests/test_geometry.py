@@ -75,6 +75,33 @@ def test_effective_rank_is_the_definition(n, d, seed):
     assert float(effective_rank(x.T)) == pytest.approx(found, rel=1e-10)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 5e307, 1.7e308])
+def test_the_largest_numbers_have_a_shape_too(scale):
+    """Differences and sums over samples would overflow; they are taken of smaller numbers."""
+    x, y = (a / a.abs().amax() for a in (noise(50, 4), noise(50, 4, seed=1)))
+    x[0], x[1] = 1, -1
+    for function in (
+        lambda x, y: effective_rank(x, centre=True),
+        lambda x, y: effective_rank(x),
+        alignment,
+        modality_gap,
+        lambda x, y: uniformity(x),
+    ):
+        expected = float(function(x, y))
+        assert float(function(x * scale, y * scale)) == pytest.approx(expected, rel=1e-12)
+    slope = (x * scale).requires_grad_()
+    effective_rank(slope, centre=True).backward()
+    assert torch.isfinite(slope.grad).all()
+
+
+def test_sparse_features_are_refused():
+    x = noise(6, 3)
+    for sparse in (x.to_sparse(), x.to_sparse_csr()):
+        for function in (effective_rank, uniformity, lambda s: modality_gap(x, s)):
+            with pytest.raises(ValueError, match="must be dense, found torch.sparse"):
+                function(sparse)
+
+
 def test_alignment_is_the_definition():
     x, y = 1e4 * noise(20, 3), 1e-4 * noise(20, 3, seed=1)
     for alpha in (0.5, 1, 2, 3.0):

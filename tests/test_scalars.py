@@ -1,5 +1,7 @@
+import logging
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from pnpfuse_analysis import (
     log_scalars,
     mutual_information,
     scalars,
+    smoothing_profile,
 )
 
 
@@ -55,6 +58,18 @@ def test_nan_stays_and_long_arrays_go():
     assert len(scalars(long, most=65)) == 64 + 65 + 65
 
 
+def test_numbers_of_every_storage():
+    masked = np.ma.array([1.0, 99.0, 3], mask=[False, True, False])
+    for values in (masked, masked.astype(int), {"0": 1, "1": np.ma.masked, "2": np.int8(3)}):
+        found = scalars(values)
+        assert math.isnan(found.pop("1")) and found == {"0": 1.0, "2": 3.0}
+    assert scalars(np.ma.array([1, 2])) == {"0": 1.0, "1": 2.0}
+    sparse = torch.eye(2)
+    for values in (sparse.to_sparse(), sparse.to_sparse_csr(), sparse.to(torch.float8_e4m3fn)):
+        assert scalars(values, "m") == {"m/0/0": 1.0, "m/0/1": 0.0, "m/1/0": 0.0, "m/1/1": 1.0}
+    assert scalars({"big": torch.eye(200).to_sparse()}) == {}
+
+
 def test_an_estimate():
     x, y = noise(40), noise(40, seed=1)
     estimate = mutual_information(x, y, ci="local", null=3)
@@ -66,12 +81,19 @@ def test_an_estimate():
 
 
 def test_a_gradient_report_is_named_by_its_losses():
-    found, expected = scalars(report()), report()
-    assert found["cosine/recon"] == float(expected.cosine[0])
-    assert found["conflict_rate/other"] == float(expected.conflict_rate[1])
-    assert found["norms/task"] == float(expected.norms[0])
-    assert found["gram/recon/other"] == float(expected.gram[1, 2])
-    assert not any(name.startswith("sample") for name in found)
+    found, expected = scalars(report(), "grad"), report()
+    assert found["grad/task/recon/cosine"] == float(expected.cosine[0])
+    assert found["grad/task/other/conflict_rate"] == float(expected.conflict_rate[1])
+    assert found["grad/task/norm"] == float(expected.norms[0])
+    assert not any("sample" in name for name in found)
+
+
+def test_a_profile_is_named_by_its_layers():
+    layers = {"first": noise(4, 2), "second": noise(4, 2, seed=1)}
+    profile = smoothing_profile(layers, torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]]))
+    found = scalars(profile, "graph")
+    assert found["graph/energy/second"] == float(profile.energy[1])
+    assert found["graph/log_slope"] == float(profile.log_slope)
 
 
 def test_records_of_any_make():
@@ -161,8 +183,24 @@ def test_arguments_that_do_not_fit():
     for result in ("text", None, object()):
         with pytest.raises(ValueError, match="give it a method scalars"):
             scalars(result)
-    with pytest.raises(ValueError, match="z must be real, found complex64"):
-        scalars({"z": torch.zeros(2, dtype=torch.complex64)})
+    for z in (torch.zeros(2, dtype=torch.complex64), np.zeros(99, complex), 1j, np.complex64(1)):
+        with pytest.raises(ValueError, match="z must be real, found .*complex"):
+            scalars({"z": z})
+    with pytest.raises(ValueError, match="result must be real, found complex"):
+        scalars(1j)
+    for huge in (10**400, -(10**400), Fraction(10**400, 3)):
+        with pytest.raises(ValueError, match="a/b must fit a float"):
+            scalars({"a": {"b": huge}})
+    for twice, name in [
+        ({"a/b": 1, "a": {"b": 2}}, "a/b"),
+        ({1: 1, "1": 2}, "1"),
+        ({"": 1, "value": 2}, "value"),
+    ]:
+        with pytest.raises(ValueError, match=f"one value to a name, found two of '{name}'"):
+            scalars(twice)
+    for text in (logging.getLogger("x"), logging.LoggerAdapter(logging.getLogger("x"), {})):
+        with pytest.raises(ValueError, match=r"takes str\(scalars\(result\)\)"):
+            log_scalars(text, {"a": 1}, 0)
     with pytest.raises(ValueError, match="writer must have add_scalar"):
         log_scalars(object(), {"a": 1}, 0)
 

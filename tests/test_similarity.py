@@ -261,6 +261,39 @@ def test_kernel_distance_by_class():
     assert torch.isnan(kernel_distance(x, y, np.zeros(12), bandwidth=1.0).between)
 
 
+def test_labels_may_be_words():
+    x, y = noise(6, 2), noise(6, 2, seed=1)
+    codes = torch.tensor([0, 2, 1, 1, 2, 0])
+    expected = kernel_distance(x, y, codes, bandwidth=1.0)
+    for words in (np.array(["cat", "dog", "owl"])[codes], np.array([*"abc"], object)[codes]):
+        found = kernel_distance(x, y, words, bandwidth=1.0)
+        assert torch.equal(found.matrix, expected.matrix)
+        assert list(found.classes) == sorted(set(words))
+        assert f"class/{words[0]}" in found.scalars()
+
+
+def test_whatever_the_default_device():
+    """Above 2000 samples rows are drawn: on the CPU, wherever new tensors go."""
+    x = noise(2100, 2)
+    expected = median_bandwidth(x)
+    with torch.device("meta"):
+        assert torch.equal(median_bandwidth(x), expected)
+        for kernel in ("linear", "rbf"):
+            assert cka(x[:50], x[:50], kernel=kernel).device.type == "cpu"
+        assert kernel_distance(x[:9], x[:9], x[:9, 0] > 0, bandwidth=1.0).matrix.shape == (2, 2)
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_cka_of_the_largest_numbers(kernel, unbiased):
+    x, y = (a / a.abs().amax() for a in (noise(30, 3), noise(30, 3)[:, :2]))
+    x[0], x[1] = 1, -1
+    expected = float(cka(x, y, kernel=kernel, unbiased=unbiased))
+    for scale in (5e307, 1.7e308):
+        found = cka(x * scale, y * scale, kernel=kernel, unbiased=unbiased)
+        assert float(found) == pytest.approx(expected, rel=1e-9)
+
+
 def test_kernel_distance_orders_what_infobridge_draws():
     """Aligning the modalities of each class lowers the distance, within classes most."""
     labels = torch.arange(90) % 3
@@ -293,6 +326,10 @@ def test_arguments_that_do_not_fit():
         (lambda: cka(x, y, bandwidth=1.0), "bandwidth must be None for kernel='linear'"),
         (lambda: cka(x, y, kernel="rbf", bandwidth=0.0), "bandwidth must be a number > 0"),
         (lambda: cka(x, y, kernel="rbf", chunk=0), "chunk must be a whole number >= 1"),
+        (lambda: cka(x, y, chunk=0), "chunk must be a whole number >= 1"),
+        (lambda: cka(x, y, kernel="rbf", bandwidth=(1.0,) * 3), "one width, or a pair for x and y"),
+        (lambda: cka(x.to_sparse(), y), "x must be dense"),
+        (lambda: mmd2(x, x.to_sparse_csr(), 1.0), "y must be dense"),
         (lambda: cka(x.tolist(), y), "x must be a torch tensor or a NumPy array, found list"),
         (lambda: cka(x.to(torch.complex128), y), "x must be real"),
         (lambda: cka(x[None], y), r"both \(N, d\) or both \(B, N, d\)"),
@@ -304,6 +341,10 @@ def test_arguments_that_do_not_fit():
         (lambda: kernel_distance(x, x, bandwidth="median"), "bandwidth must be a number > 0"),
         (lambda: kernel_distance(x, x), "found None; median_bandwidth"),
         (lambda: kernel_distance(x, x, torch.zeros(5), bandwidth=1.0), r"labels must .*\(8,\)"),
+        (lambda: kernel_distance(x, x, x[:, 0] * math.nan, 1.0), "labels must not be NaN"),
+        (lambda: kernel_distance(x, x, np.array(["a"]), 1.0), r"labels must .*\(8,\)"),
+        (lambda: kernel_distance(x, x, np.full((8, 2), "a"), 1.0), r"labels must .*\(8, 2\)"),
+        (lambda: kernel_distance(x, x, np.array([None] * 8), 1.0), "labels must hold"),
         (lambda: kernel_distance(x[None], x[None], bandwidth=1.0), r"\(N,\) or \(N, d\)"),
         (lambda: median_bandwidth(x[None]), r"\(N,\) or \(N, d\)"),
     ]:  # fmt: skip

@@ -65,6 +65,11 @@ def test_distance_without_a_graph_is_over_all_pairs():
     assert float(mean_average_distance(x)) == pytest.approx(apart.sum() / 39 / 38, rel=1e-12)
 
 
+def test_a_chunk_is_checked_where_none_is_needed():
+    with pytest.raises(ValueError, match="chunk must be a whole number >= 1, found 0"):
+        mean_average_distance(torch.ones(3, 2), chunk=0)
+
+
 def test_distances_with_a_known_angle():
     pair = torch.tensor([[0, 1], [1, 0]])
     for angle in (0.0, 1e-6, 0.3, math.pi / 2, 3.0, math.pi):
@@ -227,6 +232,7 @@ def test_a_profile_is_drawn(monkeypatch):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
+        ({1: torch.ones(3, 2), "1": torch.ones(3, 2)}, "names that differ as text, found .1, '1'."),
         ([], "layers must hold features of at least one layer"),
         ([torch.ones(4, 2), torch.ones(5, 2)], r"the same V, found \[\(4, 2\), \(5, 2\)\]"),
         ([torch.ones(4, 2), torch.ones(2, 4, 2)], r"shape \(V, d\) with the same V"),

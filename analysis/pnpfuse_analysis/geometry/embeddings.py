@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import torch
 from torch import Tensor
 
 from pnpfuse_analysis.samples import Array
 
-from .features import as_features, as_pair, centred, order_one, unit_rows
+from .features import as_features, as_pair, centred, check_positive, order_one, unit_rows
 from .tiles import sum_over_pairs
 
 
@@ -84,7 +83,7 @@ def alignment(x: Array, y: Array, alpha: float = 2.0) -> Tensor:
     ValueError
         On wrong types or different shapes, or alpha <= 0.
     """
-    _check_positive(alpha, "alpha")
+    check_positive(alpha, "alpha")
     a, b = as_pair(x, y, rows=True, columns=True)
     square = (unit_rows(a) - unit_rows(b)).square().sum(-1)
     if alpha != 2:
@@ -122,7 +121,7 @@ def uniformity(x: Array, t: float = 2.0, *, chunk: int | None = None) -> Tensor:
     ValueError
         On a wrong type or shape, N < 2, or t <= 0.
     """
-    _check_positive(t, "t")
+    check_positive(t, "t")
     features = as_features(x, "x", least=2)
     pairs = features.shape[-2] * (features.shape[-2] - 1) / 2
     if features.ndim == 3:
@@ -182,8 +181,3 @@ def modality_gap(x: Array, y: Array) -> Tensor:
     """
     a, b = as_pair(x, y, columns=True)
     return torch.linalg.vector_norm(unit_rows(a).mean(-2) - unit_rows(b).mean(-2), dim=-1)
-
-
-def _check_positive(value, name):
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a number > 0, found {value!r}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 import torch
 from torch import Tensor
 
@@ -26,9 +29,10 @@ def as_features(x: Array, name: str, *, least: int = 1) -> Tensor:
     Raises
     ------
     ValueError
-        On another type or shape, complex values, or fewer than `least` samples.
+        On another type or shape, complex values, sparse storage, or fewer than `least` samples.
     """
     found = as_tensor(x, name)
+    check_dense(found, name)
     if found.ndim not in (1, 2, 3) or 0 in found.shape:
         raise ValueError(
             f"{name} must have shape (N,), (N, d) or (B, N, d) with B, N, d >= 1, found "
@@ -98,8 +102,16 @@ def centred(x: Tensor, *, rescale: bool = False) -> Tensor:
 
     Constant columns come out as exact zeros.
     """
+    first = x[..., :1, :]
     # In place from the first difference on: on large matrices a copy costs more than the sums.
-    apart = x - x[..., :1, :]
+    if rescale:
+        # Differences and sums of the largest numbers must be finite. A power of two loses nothing.
+        top = torch.finfo(x.dtype).max
+        shrink = torch.where(_reach(x) > top * 2.0**-64, 2.0**-64, 1.0).to(x.dtype)
+        apart = x * shrink
+        apart -= first * shrink
+    else:
+        apart = x - first
     apart -= apart.mean(-2, keepdim=True)
     if rescale:
         apart /= _reach(apart)
@@ -118,3 +130,15 @@ def unit_rows(x: Tensor) -> Tensor:
     # Lengths of 1e-200 and 1e200 must survive squaring.
     rows = x / x.detach().abs().amax(-1, keepdim=True)
     return rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+
+
+def check_dense(x: Tensor, name: str) -> None:
+    """Raise ValueError unless a tensor stores all its entries in one block."""
+    if x.layout != torch.strided or x.is_nested:
+        raise ValueError(f"{name} must be dense, found {x.layout}; convert it by {name}.to_dense()")
+
+
+def check_positive(value: float, name: str) -> None:
+    """Raise ValueError unless value is a finite number > 0."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a number > 0, found {value!r}")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pnpfuse_analysis.samples import Array, as_tensor
+from pnpfuse_analysis.samples import Array, as_labels, as_tensor
 
 from .features import as_features, as_matrix, as_pair
 from .tiles import gaussian_less_one, sum_over_pairs
@@ -51,7 +52,9 @@ def median_bandwidth(x: Array, y: Array | None = None) -> Tensor:
     parts = (as_features(x, "x"),) if y is None else as_pair(x, y, columns=True)
     pool = torch.cat([part.detach() for part in parts])
     if len(pool) > _MEDIAN_ROWS:
-        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(0))
+        # On the CPU, whatever the default device: the same draw for every device.
+        drawn = torch.Generator("cpu").manual_seed(0)
+        order = torch.randperm(len(pool), generator=drawn, device="cpu")
         pool = pool[order[:_MEDIAN_ROWS].to(pool.device)]
     # Distances of 1e-200 and 1e200 must survive squaring.
     reach = pool.abs().amax()
@@ -134,7 +137,7 @@ class KernelDistances:
     within, between : Tensor, shape (), or None
         Over the pairs of one class, and of two different classes; None without labels.
     classes : Tensor, shape (C,), or None
-        The labels, sorted.
+        The labels, sorted; a NumPy array if they are strings.
     matrix : Tensor, shape (C, C), or None
         Over the pairs of class a in x and class b in y; its diagonal is the distance of each class.
     bandwidth : Tensor, shape ()
@@ -145,7 +148,7 @@ class KernelDistances:
     bandwidth: Tensor
     within: Tensor | None = None
     between: Tensor | None = None
-    classes: Tensor | None = None
+    classes: Tensor | NDArray[Any] | None = None
     matrix: Tensor | None = None
 
     def __float__(self) -> float:
@@ -185,7 +188,7 @@ def kernel_distance(
     x, y : Tensor or ndarray, shapes (N, d) and (M, d), or (N,) and (M,)
         The two modalities in one space, of any real dtype. The result is differentiable in both.
     labels : Tensor or ndarray, shape (N,), optional
-        Class of each sample; x and y are then two views of the same samples.
+        Class of each sample, numbers or strings; x and y are then two views of the same samples.
     bandwidth : float or Tensor of shape ()
         Width of the kernel, to be given: from `median_bandwidth` once, of the first epoch or a
         baseline. Values are comparable at one bandwidth only.
@@ -257,11 +260,19 @@ def _classes(labels, like):
     """The classes (C,) and who belongs to them, 0 or 1 (N, C); None, None without labels."""
     if labels is None:
         return None, None
-    found = as_tensor(labels, "labels").to(like.device)
-    if found.shape != like.shape[:1]:
+    names = None
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "USO":
+        found = as_labels(labels, "labels")  # codes of strings in their order
+        names = np.unique(labels)
+    else:
+        found = as_tensor(labels, "labels")
+    if tuple(labels.shape) != like.shape[:1]:
         raise ValueError(
             f"labels must have shape ({len(like)},), one for each sample, found "
-            f"{tuple(found.shape)}"
+            f"{tuple(labels.shape)}"
         )
-    classes, which = torch.unique(found, return_inverse=True)
-    return classes, torch.nn.functional.one_hot(which, len(classes)).to(like)
+    classes, which = torch.unique(found.to(like.device), return_inverse=True)
+    if classes.is_floating_point() and classes.isnan().any():
+        raise ValueError("labels must not be NaN; drop those samples, or give them a class")
+    member = torch.nn.functional.one_hot(which, len(classes)).to(like)
+    return classes if names is None else names, member

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pnpfuse_analysis.samples import Array, check_choice
+from pnpfuse_analysis.samples import Array, check_choice, check_count
 
 from .features import as_pair, centred
 from .kernels import as_bandwidth, median_bandwidth
@@ -66,6 +66,8 @@ def cka(
     check_choice(kernel, "kernel", ("linear", "rbf"))
     if kernel == "linear" and bandwidth is not None:
         raise ValueError(f"bandwidth must be None for kernel='linear', found {bandwidth!r}")
+    if chunk is not None:
+        check_count(chunk, "chunk", 1)  # where no pairs are formed, too
     a, b = as_pair(x, y, rows=True, least=4 if unbiased else 2)
     if a.ndim == 3:
         both = zip(a, b, strict=True)
@@ -109,14 +111,21 @@ def linear_hsic(x: Tensor, y: Tensor, unbiased: bool, chunk: int | None = None) 
     return _hsic(rest, -norm_x, -norm_y, n, unbiased, products)
 
 
+def as_bandwidths(bandwidth: Bandwidth, like: tuple[Tensor, Tensor]) -> list[Tensor]:
+    """Return the widths of two kernels, of one or a pair, as tensors () beside `like`."""
+    pair = bandwidth if isinstance(bandwidth, tuple) else (bandwidth, bandwidth)
+    if len(pair) != 2:
+        raise ValueError(f"bandwidth must be one width, or a pair for x and y, found {bandwidth!r}")
+    return [as_bandwidth(width, part) for width, part in zip(pair, like, strict=True)]
+
+
 def gaussian_hsic(
     x: Tensor, y: Tensor, bandwidth: Bandwidth, unbiased: bool, chunk: int | None = None
 ) -> Tensor:
     """Return HSIC with Gaussian kernels of (x, y), (x, x) and (y, y): (3,)."""
-    pair = bandwidth if isinstance(bandwidth, tuple) else (bandwidth, bandwidth)
+    widths = as_bandwidths(bandwidth, (x, y))
     x, y = (
-        (part - part.detach().mean(0)) / as_bandwidth(width, part)
-        for part, width in zip((x, y), pair, strict=True)
+        (part - part.detach().mean(0)) / width for part, width in zip((x, y), widths, strict=True)
     )
 
     def measure(x, y, other_x, other_y, alike):

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pnpfuse_analysis.samples import Array
+from pnpfuse_analysis.samples import Array, check_count
 
 from .differences import squared_differences
 from .edges import Direction, as_graph
@@ -61,6 +61,8 @@ def mean_average_distance(
     the topological view", arXiv:1909.03211, Eq. 1-4. There distances of exactly 0 are left out of
     both means; here two equal neighbours count, as the more smoothing the more of them there are.
     """
+    if chunk is not None:
+        check_count(chunk, "chunk", 1)
     edges = torch.empty(2, 0, dtype=torch.int64) if edge_index is None else edge_index
     graph = as_graph(x, edges, direction=direction, batch=batch, mask=mask)
     unit, aimed = _directions(graph)

@@ -147,10 +147,12 @@ def smoothing_profile(
 
 def _named(layers):
     """Features by the name of their layer, or its number: {name: (V, d)}."""
-    pairs = layers.items() if isinstance(layers, Mapping) else enumerate(layers)
+    pairs = list(layers.items() if isinstance(layers, Mapping) else enumerate(layers))
     found = {str(name): as_tensor(x, f"layers[{name!r}]") for name, x in pairs}
     if not found:
         raise ValueError("layers must hold features of at least one layer, found none")
+    if len(found) < len(pairs):
+        raise ValueError(f"layers must have names that differ as text, found {list(layers)}")
     shapes = [tuple(x.shape) for x in found.values()]
     if any(len(shape) not in (1, 2) or shape[0] != shapes[0][0] for shape in shapes):
         raise ValueError(f"layers must all have shape (V, d) with the same V, found {shapes}")

@@ -1,13 +1,7 @@
 """The same over batches and processes, and into any logger."""
 
-from .accumulators import (
-    RunningCKA,
-    RunningGap,
-    RunningMean,
-    RunningRank,
-    RunningUniformity,
-    as_torchmetric,
-)
+from .accumulators import RunningMean, as_torchmetric
+from .representations import RunningCKA, RunningGap, RunningRank, RunningUniformity
 from .reservoir import Buffered
 from .tracking import log_scalars, scalars
 

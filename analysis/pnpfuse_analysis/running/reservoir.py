@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import multiprocessing
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +16,10 @@ import torch
 from pnpfuse_analysis.samples import check_count, widest
 
 from .accumulators import Accumulator
+from .options import check_function
 
-_numbers = itertools.count()
+_numbers = itertools.count(1)
+_loaded_in = os.getpid()
 
 
 class Buffered(Accumulator):
@@ -26,17 +30,22 @@ class Buffered(Accumulator):
     Each sample that comes in is given a random key, and those with the smallest keys are kept: at
     any time a draw without replacement from all samples so far, whatever their order, and so is
     what `merge` and `sync` keep of two such draws. Memory is that of `cap` samples from the first
-    batch on. Rows of several parts (two views, labels) stay together.
+    batch on. Rows of several parts (two views, labels) stay together. Batches of another dtype than
+    the first widen what is kept, to float64 where whole numbers meet real ones.
 
     Parameters
     ----------
     function : callable
-        Takes the kept samples, one tensor (M, ...) for each part given to `update`, with its dtype.
+        Takes the kept samples, one tensor (M, ...) for each part given to `update`, with its dtype
+        if that was always the same.
     cap : int
         Samples to keep.
     generator : torch.Generator, optional
-        Source of the keys. None takes one of its own, the same in every run but another in every
-        process and for every buffer: the draws of a training loop are left alone.
+        Gives one number, which the keys are made from. None takes another for every buffer: the
+        draws of a training loop are left alone. Keys are the same in every run, but others in every
+        rank, every copy and every process of a pool (there not the same in every run). Programs
+        started apart draw the same ones: give them generators of different seeds if the buffers
+        they save will be merged.
     **options
         Further arguments of the function, such as k=5.
 
@@ -55,10 +64,24 @@ class Buffered(Accumulator):
         **options: Any,
     ) -> None:
         super().__init__()
+        check_function(function)
         check_count(cap, "cap", 1)
+        if not isinstance(generator, torch.Generator | None):
+            raise ValueError(f"generator must be a torch.Generator or None, found {generator!r}")
         self.function, self.cap, self.options = function, cap, options
-        self.generator = generator
-        self._number, self._updates = next(_numbers), 0
+        self._updates = 0
+        if generator is None:
+            self._origin = 0, next(_numbers)
+        else:
+            drawn = torch.randint(2**31, (), generator=generator, device=generator.device)
+            self._origin = 1 + int(drawn), 0
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Fill a copy or what was pickled: with keys to come and slots of its own."""
+        vars(self).update(state)
+        self._origin = self._origin[0], next(_numbers)
+        if self.state is not None:
+            self.state = tuple(part.clone() for part in self.state)
 
     @property
     def seen(self) -> int:
@@ -67,15 +90,6 @@ class Buffered(Accumulator):
     @property
     def kept(self) -> int:
         return min(self.seen, self.cap)
-
-    def merge(self, other: Buffered) -> None:
-        """Draw from what both have seen; ValueError unless both have the same cap."""
-        if other.cap != self.cap:
-            raise ValueError(
-                "other must have the cap of this buffer for a draw that is alike for all samples, "
-                f"found {other.cap} and {self.cap}"
-            )
-        super().merge(other)
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__name__", type(self.function).__name__)
@@ -92,18 +106,16 @@ class Buffered(Accumulator):
         return (seen, self._keys(rows, device), *(part.detach() for part in batch))
 
     def _keys(self, rows, device):
-        generator = self.generator
-        if generator is None:
-            ready = torch.distributed.is_available() and torch.distributed.is_initialized()
-            rank = torch.distributed.get_rank() if ready else 0
-            # A seed for each batch: nothing that a copy or a pickle could lose. On the CPU only its
-            # low 32 bits count, hence the hash.
-            entropy = np.random.SeedSequence((rank, self._number, self._updates))
-            seed = int(entropy.generate_state(1)[0])
-            generator = torch.Generator(device).manual_seed(seed)
+        shared = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank = torch.distributed.get_rank() if shared else 0
+        # Forked, or started as a worker: its buffers may have the numbers of another's.
+        worker = multiprocessing.parent_process() is not None and not shared
+        process = os.getpid() if worker or os.getpid() != _loaded_in else 0
+        # On the CPU only the low 32 bits of a seed count, hence the hash.
+        entropy = np.random.SeedSequence((rank, process, *self._origin, self._updates))
         self._updates += 1
-        keys = torch.rand(rows, generator=generator, device=generator.device, dtype=widest(device))
-        return keys.to(device, non_blocking=True)
+        generator = torch.Generator(device).manual_seed(int(entropy.generate_state(1)[0]))
+        return torch.rand(rows, generator=generator, device=device, dtype=widest(device))
 
     def _take(self, found):
         seen, keys, *parts = found
@@ -119,6 +131,7 @@ class Buffered(Accumulator):
                 f"{[tuple(part.shape[1:]) for part in parts]} after "
                 f"{[tuple(slot.shape[1:]) for slot in slots]}"
             )
+        slots = [_wider(slot, part.dtype) for slot, part in zip(slots, parts, strict=True)]
         if len(keys) > self.cap:
             keys, best = keys.topk(self.cap, largest=False)
             parts = [part[best] for part in parts]
@@ -141,3 +154,13 @@ class Buffered(Accumulator):
             return result
         note = f"Computed on {self.kept} of {self.seen} samples, drawn at random."
         return dataclasses.replace(result, warnings=(*notes, note))
+
+
+def _wider(slot, dtype):
+    """A slot that can hold its own dtype and another."""
+    if slot.dtype == dtype:
+        return slot
+    both = torch.promote_types(slot.dtype, dtype)
+    # To torch, half precision is wide enough for whole numbers.
+    mixed = slot.is_floating_point() != dtype.is_floating_point and both.is_floating_point
+    return slot.to(widest(slot.device) if mixed else both)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence, Sequence
-from numbers import Real
+from numbers import Complex, Real
 from typing import Any
 
 import numpy as np
@@ -26,32 +27,39 @@ def scalars(result: Any, prefix: str = "", *, most: int = 64) -> dict[str, float
     prefix : str
         Put before every name. A lone number has the prefix for its name, or "value".
     most : int
-        Arrays of more entries are left out. The others are named by place, by the names of the
-        losses in a report, or by coordinate in xarray.
+        Arrays of more entries are left out. The others are named by place, by the layers of a
+        profile, or by coordinate in xarray.
 
     Returns
     -------
     dict of str to float
-        NaN stays: it says that a value is not defined, which a gap in a curve does not. None,
-        text, and the per-sample fields of records (`local`, `sample_...`) are left out.
+        NaN stays: it says that a value is not defined, which a gap in a curve does not. Masked
+        entries are NaN. None, text, and the per-sample fields of records (`local`, `sample_...`)
+        are left out.
 
     Raises
     ------
     ValueError
-        If the result is none of the above, or holds complex numbers.
+        If the result is none of the above, holds complex numbers or such as no float can hold, or
+        two of its values have one name, as in {"a/b": 1, "a": {"b": 2}}.
 
     Examples
     --------
     >>> scalars({"mi": 0.5, "gap": torch.tensor([0.25, 0.5])}, "val")
     {'val/mi': 0.5, 'val/gap/0': 0.25, 'val/gap/1': 0.5}
     """
-    found = dict(_walk(result, prefix, most))
+    found: dict[str, float] = {}
+    for name, value in _walk(result, prefix, most):
+        name = name or "value"
+        if name in found:
+            raise ValueError(f"result must have one value to a name, found two of {name!r}")
+        found[name] = value
     if not found and not _holds(result):
         raise ValueError(
             "result must be a number, array, record, mapping or sequence, found "
             f"{type(result).__name__}; give it a method scalars() that returns a dict"
         )
-    return {name or "value": value for name, value in found.items()}
+    return found
 
 
 def log_scalars(writer: Any, result: Any, step: int, prefix: str = "") -> dict[str, float]:
@@ -82,7 +90,7 @@ def log_scalars(writer: Any, result: Any, step: int, prefix: str = "") -> dict[s
         writer.log_metrics(values, step=step)
     elif hasattr(writer, "log_dict"):
         writer.log_dict(values)
-    elif hasattr(writer, "log"):
+    elif hasattr(writer, "log") and not isinstance(writer, logging.Logger | logging.LoggerAdapter):
         writer.log(values, step=step)
     elif isinstance(writer, MutableMapping):
         for name, value in values.items():
@@ -92,7 +100,7 @@ def log_scalars(writer: Any, result: Any, step: int, prefix: str = "") -> dict[s
     else:
         raise ValueError(
             "writer must have add_scalar, log_metrics, log_dict or log, or be a list or dict, "
-            f"found {type(writer).__name__}"
+            f"found {type(writer).__name__}; a logger of text takes str(scalars(result))"
         )
     return values
 
@@ -108,7 +116,9 @@ def _holds(value):
 def _walk(value, name, most) -> Iterator[tuple[str, float]]:
     """The (name, float) pairs of a value, depth first."""
     if isinstance(value, Real | np.bool_):
-        yield name, float(value)
+        yield name, _number(value, name)
+    elif isinstance(value, Complex):
+        raise _not_real(name, type(value).__name__)
     elif callable(getattr(value, "scalars", None)):
         yield from _walk(value.scalars(), name, most)
     elif hasattr(value, "data_vars"):
@@ -116,9 +126,9 @@ def _walk(value, name, most) -> Iterator[tuple[str, float]]:
             yield from _walk(variable, _joined(name, key), most)
     elif hasattr(value, "coords") and hasattr(value, "dims"):
         labels = [value.coords[d].values if d in value.coords else None for d in value.dims]
-        yield from _entries(np.asarray(value.values), name, labels, most)
+        yield from _entries(np.asanyarray(value.values), name, labels, most)
     elif isinstance(value, torch.Tensor | np.ndarray | np.generic):
-        yield from _entries(_array(value), name, [None] * value.ndim, most)
+        yield from _entries(value, name, [None] * value.ndim, most)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _walk(item, _joined(name, key), most)
@@ -132,7 +142,6 @@ def _walk(value, name, most) -> Iterator[tuple[str, float]]:
 def _fields(record, name, most):
     """The entries of a dataclass; axes as long as its names are labelled by them."""
     names = getattr(record, "names", ())
-    labels = {len(names): names, 1 + len(names): (getattr(record, "main", "0"), *names)}
     for field in dataclasses.fields(record):
         value, key = getattr(record, field.name), _joined(name, field.name)
         if field.name.startswith(_PER_SAMPLE):
@@ -140,20 +149,24 @@ def _fields(record, name, most):
         if field.name == "ci" and value is not None:
             value = dict(zip(("low", "high"), value, strict=True))
         if names and isinstance(value, torch.Tensor | np.ndarray):
-            axes = [labels.get(length) for length in value.shape]
-            yield from _entries(_array(value), key, axes, most)
+            axes = [names if length == len(names) else None for length in value.shape]
+            yield from _entries(value, key, axes, most)
         else:
             yield from _walk(value, key, most)
 
 
-def _entries(array, name, labels, most):
+def _entries(values, name, labels, most):
     """The entries of an array, named by the labels of each axis, or by place where there is none.
 
     Empty or large arrays, and such as hold no numbers, have none.
     """
-    if array.size > most or array.dtype.kind not in "biuf":
-        if array.dtype.kind == "c":
-            raise ValueError(f"{name or 'result'} must be real, found {array.dtype}")
+    tensor = isinstance(values, torch.Tensor)
+    if values.is_complex() if tensor else values.dtype.kind == "c":
+        raise _not_real(name, values.dtype)
+    if (values.numel() if tensor else values.size) > most:
+        return
+    array = _array(values)
+    if array.dtype.kind not in "biuf":
         return
     for place, value in np.ndenumerate(array):
         parts = (
@@ -166,12 +179,26 @@ def _entries(array, name, labels, most):
         yield key, float(value)
 
 
-def _array(value):
-    if isinstance(value, torch.Tensor):
-        value = value.detach()
-        value = value.double().cpu() if value.dtype == torch.bfloat16 else value.cpu()
-        return value.numpy()
-    return np.asarray(value)
+def _array(values):
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        # NumPy has neither the short floats nor sparse tensors.
+        values = values.double() if values.is_floating_point() else values
+        return values.to_dense().numpy()
+    if np.ma.is_masked(values) and values.dtype.kind in "biuf":
+        return values.astype(float).filled(np.nan)
+    return np.asarray(values)
+
+
+def _number(value, name):
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name or 'result'} must fit a float, found more than 1e308") from None
+
+
+def _not_real(name, found):
+    return ValueError(f"{name or 'result'} must be real, found {found}")
 
 
 def _joined(name, key):
