@@ -614,3 +614,40 @@ def test_passes_without_a_step_do_not_pile_up():
 def test_every_can_be_pickled():
     due = pickle.loads(pickle.dumps(every(3)))
     assert [step for step in range(8) if due(step)] == [0, 3, 6]
+
+
+def test_two_points_at_one_place_pass_on_what_is_done_in_place():
+    net, plain = InPlace("plain"), InPlace("plain")
+    with monitor_of(net, {"one": ("act", "input"), "two": ("act", "input")}) as monitor:
+        one, two = train(net, monitor)[0].values()
+        assert hooks(net) == 2
+    torch.testing.assert_close(one.sample_gram, two.sample_gram)
+    sum(losses_of(plain(X)).values()).backward()
+    with torch.no_grad():
+        for ours, theirs in zip(net.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad)
+
+
+def test_a_pass_that_fails_leaves_the_next_one_alone():
+    net = InPlace("plain")
+    with monitor_of(net, {"in": ("act", "input")}) as monitor:
+        net.act.forward = lambda x: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            net(X)
+        del net.act.forward
+        assert train(net, monitor)[0]["in"].warnings == ()
+    assert hooks(net) == 0
+
+
+def test_in_place_effects_inside_a_checkpoint():
+    net, plain = InPlace("plain"), InPlace("plain")
+
+    def forward(x):
+        return checkpoint(net, x, use_reentrant=False)
+
+    with monitor_of(net, {"in": ("act", "input")}) as monitor:
+        assert train(net, monitor, forward=forward)[0]["in"].warnings == ()
+    sum(losses_of(plain(X)).values()).backward()
+    with torch.no_grad():
+        for ours, theirs in zip(net.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad)

@@ -54,7 +54,7 @@ def between(losses: Iterable[Tensor], ends: Iterable[Node]) -> set[Node]:
 
 def leaves(losses: Iterable[Tensor]) -> dict[Tensor, Node]:
     """Return the leaves that the losses depend on, with the nodes that collect their gradients."""
-    return {node.variable: node for node in nodes(losses) if _collects(node)}
+    return {node.variable: node for node in nodes(losses) if hasattr(node, "variable")}
 
 
 def in_backward_call(point: Tensor) -> bool:
@@ -68,14 +68,10 @@ def in_backward_call(point: Tensor) -> bool:
         if node in seen:
             continue
         seen.add(node)
-        if _collects(node) and _runs(node):
+        if hasattr(node, "variable") and _runs(node):
             return True
         waiting += [below for below, _ in node.next_functions if below is not None]
     return False
-
-
-def _collects(node):
-    return hasattr(node, "variable")
 
 
 def _runs(node):

@@ -243,17 +243,17 @@ def compare(
     warnings : tuple of str
     """
     sizes = gram.new_ones(1 + len(names)) * sizes
-    whole, samples = gram, {}
+    whole, each = gram, None
     if gram.ndim == 3:
-        each, whole = cosines(gram, eps, sizes), gram.sum(0)
-        samples = {"sample_cosine": each, "sample_gram": gram * sizes[:, None] * sizes}
-    return Tally.of(whole * sizes[:, None] * sizes, samples.get("sample_cosine")).report(
+        whole, each = gram.sum(0), cosines(gram, eps, sizes)
+    return Tally.of(whole * sizes[:, None] * sizes, each).report(
         main,
         names,
         cosine=cosines(whole, eps, sizes),
         norms=whole.diagonal().sqrt() * sizes,
+        sample_cosine=each,
+        sample_gram=None if each is None else gram * sizes[:, None] * sizes,
         warnings=warnings,
-        **samples,
     )
 
 

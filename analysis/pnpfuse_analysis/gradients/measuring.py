@@ -95,7 +95,7 @@ def at_activations(
     rows = filled(points, [[row[i] for i in kept] for row in gradients])
     nothing = _zeros(losses)
     counts = nothing.new_zeros(3, len(losses) - 1)
-    warnings = (_OVERRUN.format(most=len(calls)),) if overrun else ()
+    warnings: tuple[str, ...] = (_OVERRUN.format(most=len(calls)),) if overrun else ()
     if not points:
         return Measured(_over(Tally(nothing, counts), group), warnings=(*warnings, _NOTHING))
     warnings += coupling(losses, points, coupled)

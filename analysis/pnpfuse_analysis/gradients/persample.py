@@ -14,7 +14,7 @@ from .conflict import GradReport, Tally, check_eps, cosines, gramian, sample_gra
 from .coupling import BY_WORD, coupling
 from .ghost import ghost_gramian
 from .passes import filled, reached
-from .points import check_model, kept_graph
+from .points import check_flag, check_model, kept_graph
 from .taps import resolve
 from .uses import Unfit, uses
 
@@ -134,6 +134,7 @@ def sample_param_report(
 def _gramians(order, parameters, method, samples, coupled):
     """Gramians (N, K, K) by the method that fits."""
     check_choice(method, "method", ("auto", "ghost", "vmap"))
+    check_flag(coupled, "coupled")
     each = order[0].ndim == 1
     if method == "vmap" and not each:
         raise ValueError(

@@ -58,7 +58,7 @@ class Tap:
         self.open, self.overrun = False, False
         self._calls: list[tuple[Tensor, ...]] = []
         self._replaces = False
-        self._copies: list[tuple[Tensor, Tensor]] = []
+        self._given: list[list[tuple[Tensor, Tensor]]] = []
         self._handle: Any = None
         self._passing: Any = None
 
@@ -79,13 +79,13 @@ class Tap:
                 handle.remove()
         self._handle, self._passing = None, None
         _forget_inert(self.module)
-        self.open, self.overrun, self._calls, self._copies = False, False, [], []
+        self.open, self.overrun, self._calls, self._given = False, False, [], []
 
     def take(self) -> list[tuple[Tensor, ...]]:
         """Return the tensors of each call since the last time, and forget them."""
         if self.where == "parameters":
             return [tuple(p for p in self.module.parameters() if p.requires_grad)]
-        calls, self._calls, self._copies, self.overrun = self._calls, [], [], False
+        calls, self._calls, self._given, self.overrun = self._calls, [], [], False
         return calls
 
     def _keep(self, tensors):
@@ -105,7 +105,7 @@ class Tap:
             self._replaces = self.open and torch.is_grad_enabled()
         if not self._replaces:
             return None
-        kept = []
+        kept, pairs = [], []
 
         def passed(tensor):
             if not tensor.is_floating_point():
@@ -115,24 +115,22 @@ class Tap:
             # changes.
             source = tensor if tensor.requires_grad else tensor.detach().requires_grad_()
             kept.append(source.clone())
-            copy = kept[-1].clone()
-            self._copies.append((copy, tensor))
-            return copy
+            pairs.append((kept[-1].clone(), tensor))
+            return pairs[-1][0]
 
         replaced = _replaced((given, named), passed)
+        self._given.append(pairs)
         if self._passing is None:
-            after = _Hook(self._return)
-            self._passing = self.module.register_forward_hook(after, with_kwargs=True)
+            # First of all hooks, so that taps at one place undo in turn what they have done.
+            self._passing = self.module.register_forward_hook(_Hook(self._return), prepend=True)
         if not again:
             self._keep(kept)
         return replaced
 
-    def _return(self, module, given, named, output):
+    def _return(self, module, given, output):
         """Do to the caller's tensors what the module has done to its copies in place."""
-        mine = {id(tensor) for tensor in tensors_in([given, named])}
-        pairs = [pair for pair in self._copies if id(pair[0]) in mine]
-        self._copies = [pair for pair in self._copies if id(pair[0]) not in mine]
-        if not self._copies and self._passing is not None:
+        pairs = self._given.pop() if self._given else []
+        if not self._given and self._passing is not None:
             self._passing.remove()
             self._passing = None
         changed = {id(copy): tensor for copy, tensor in pairs if copy._version}
