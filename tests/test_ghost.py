@@ -336,9 +336,15 @@ PAIR = {"a": Y.sum(1), "b": Y.square().sum(1)}
         (PAIR, {"modules": ["x"]}, r"modules\[0\] must name a module"),
         (PAIR, {"modules": ["1"]}, "modules must hold parameters that require a gradient"),
         (PAIR, {"eps": -1}, "eps must be a number"),
+        (PAIR, {"coupled": "no"}, "coupled must be True or False, found 'no'"),
         ({"a": Y.detach().sum(1), "b": Y.detach().sum(1)}, {}, "depend on the model's parameters"),
     ],
 )
 def test_wrong_input_is_refused(losses, options, message):
     with pytest.raises(ValueError, match=message):
         sample_param_cosine(MODEL, losses, **options)
+
+
+def test_a_model_is_a_module():
+    with pytest.raises(ValueError, match="model must be a torch.nn.Module, found NoneType"):
+        sample_param_cosine(None, PAIR)

@@ -504,3 +504,59 @@ def test_long_gradients_have_the_same_inner_products(dtype, size):
     torch.testing.assert_close(found, wide @ wide.T, rtol=1e-12, atol=1e-75)
     rows[1][-1] = torch.nan
     assert gramian([[row] for row in rows]).isnan().sum() == 5
+
+
+@pytest.mark.parametrize("size", [1e160, 1e-170, 1e300, 1e-300])
+@pytest.mark.parametrize("at", ["leaf", "layer"])
+def test_sizes_whose_squares_do_not_fit_keep_their_angle(size, at):
+    z, w = noise(6, 3).requires_grad_(), noise(3, 3, seed=1)
+    x = z if at == "leaf" else z * 1
+    u = x @ w
+    losses = {"a": size * u.square().sum(), "b": -u.square().sum(), "c": u.exp().sum()}
+    report = grad_cosine(losses, x, main="a")
+    plain = grad_cosine(losses | {"a": u.square().sum()}, x, main="a")
+    assert float(report.cosine[0]) == pytest.approx(-1, abs=1e-14)
+    torch.testing.assert_close(report.cosine, plain.cosine, rtol=1e-13, atol=0)
+    torch.testing.assert_close(report.sample_cosine, plain.sample_cosine, rtol=1e-12, atol=1e-14)
+    assert report.conflict_rate[0] == 1 and report.undefined.tolist() == [0, 0]
+    assert float(report.norms[0] / size) == pytest.approx(float(plain.norms[0]), rel=1e-13)
+    scaled = grad_cosine(losses, x, main="a", scale=size)
+    torch.testing.assert_close(scaled.cosine, plain.cosine, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("size", [1e160, 1e-170])
+def test_where_squares_do_not_fit_a_cosine_is_undefined_not_wrong(size):
+    z = noise(6, 3).requires_grad_()
+    losses = {"a": size * z.square().sum(), "b": -z.square().sum()}
+    report = grad_cosine(losses, z, main="a", accumulate=True)
+    assert torch.isnan(report.cosine).all() and report.undefined.tolist() == [1]
+    assert torch.isnan(report.conflict_rate).all()
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_in_inference_mode_a_leaf_is_a_point(accumulate):
+    z = noise(6, 3).requires_grad_()
+    losses, _ = quadratics(z)
+    expected = grad_cosine(losses, z, main="task")
+    with torch.inference_mode():
+        found = grad_cosine(losses, z, main="task", accumulate=accumulate)
+    torch.testing.assert_close(found.sample_gram, expected.sample_gram)
+    if accumulate:
+        z.grad.add_(1)  # an ordinary tensor, as an optimiser needs it
+
+
+@pytest.mark.parametrize("scale", [torch.tensor(0.0), torch.tensor(-1.0), torch.tensor(math.nan)])
+def test_a_scale_that_is_not_positive_is_refused(scale):
+    with pytest.raises(ValueError, match="scale must be a positive number"):
+        grad_cosine(PAIR, Z, main="task", scale=scale)
+
+
+@pytest.mark.parametrize("name", ["per_sample", "accumulate", "retain_graph", "coupled"])
+def test_flags_are_true_or_false(name):
+    with pytest.raises(ValueError, match=f"{name} must be True or False, found 'no'"):
+        grad_cosine(PAIR, Z, main="task", **{name: "no"})
+
+
+def test_an_axis_is_looked_at_even_where_it_is_not_used():
+    with pytest.raises(ValueError, match="batch_dim must be a whole number, found '0'"):
+        grad_cosine(PAIR, Z, main="task", per_sample=False, batch_dim="0")

@@ -442,6 +442,8 @@ def test_scalars_are_plain_numbers_by_name():
         ({"z": "encoder"}, {"main": "other"}, "with main among them"),
         ({"z": "encoder"}, {"schedule": 10}, "schedule must be a function"),
         ({"z": "encoder"}, {"eps": -1}, "eps must be a number"),
+        ({"z": "encoder"}, {"batch_dim": "0"}, "batch_dim must be a whole number, found '0'"),
+        ({"z": "encoder"}, {"coupled": "no"}, "coupled must be True or False, found 'no'"),
     ],
 )
 def test_wrong_arguments_are_refused(points, options, message):
@@ -457,9 +459,195 @@ def test_wrong_use_is_refused():
     with monitor:
         with pytest.raises(ValueError, match="losses must have the names"):
             monitor.step({"task": net(X)["task"].sum()}, 0)
+        for step in ("x", 2.7, True, [1]):
+            with pytest.raises(ValueError, match="step must be a whole number or None, found"):
+                monitor.step(losses_of(net(X)), step)
         losses = losses_of(net(X))
         sum(losses.values()).backward()
         with pytest.raises(ValueError, match="graph"):
             monitor.step(losses, 10)
+    with pytest.raises(ValueError, match="model must be a torch.nn.Module, found NoneType"):
+        monitor_of(None)
+    for losses in (3, "task", ["task"], ["task", "task"], ["task", 1]):
+        with pytest.raises(ValueError, match="losses must be at least two different strings"):
+            ConflictMonitor(net, {"z": "encoder"}, losses, main="task")
     with pytest.raises(ValueError, match="n must be a whole number >= 1"):
         every(0)
+
+
+class InPlace(nn.Module):
+    """Works in place on what others use as well, in one of several ways."""
+
+    def __init__(self, way):
+        super().__init__()
+        torch.manual_seed(3)
+        self.way, self.first, self.last = way, nn.Linear(6, 9), nn.Linear(9, 9)
+        self.act = Scale() if way.startswith("scaled") else nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        h = x.repeat(1, 2)[:, :9] if self.way.endswith("data") else self.first(x)
+        out = self.act(h)
+        if self.way == "scaled again":
+            out.add_(2)
+        found = self.last(h)
+        return {"task": found[:, :3], "rebuild": found[:, 3:] + out[:, :6]}
+
+
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((9,), 0.7))
+
+    def forward(self, x):
+        return x.mul_(self.weight)
+
+
+@pytest.mark.parametrize("way", ["plain", "scaled", "scaled again", "data", "scaled data"])
+def test_what_a_module_does_in_place_reaches_the_caller(way):
+    net, plain = InPlace(way), InPlace(way)
+    with monitor_of(net, {"in": ("act", "input")}, schedule=every(2)) as monitor:
+        reports = train(net, monitor, range(4))
+        assert hooks(net) == 1
+    expected = []
+    optimizer = torch.optim.SGD(plain.parameters(), 0.1)
+    for step in range(4):
+        h = X.repeat(1, 2)[:, :9].requires_grad_() if way.endswith("data") else plain.first(X)
+        out = h * plain.act.weight if way.startswith("scaled") else h.relu()
+        out = out + 2 if way == "scaled again" else out
+        found = plain.last(out)
+        losses = losses_of({"task": found[:, :3], "rebuild": found[:, 3:] + out[:, :6]})
+        if step % 2 == 0:
+            expected.append(grad_cosine(losses, h, main="task"))
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    for ours, theirs in zip(net.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    for ours, theirs in zip(reports, expected, strict=True):
+        if way != "data":  # that stays data, and what else is made of it cannot be seen
+            torch.testing.assert_close(ours["in"].sample_gram, theirs.sample_gram)
+        assert ours["in"].warnings == ()
+
+
+def test_data_changed_in_place_stay_data():
+    net = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 4))
+    x = X.clone()
+    with ConflictMonitor(net, {"in": ("0", "input")}, ["a", "b"], main="a") as monitor:
+        for step in range(2):
+            z = net(x)
+            report = monitor.step({"a": z.sum(), "b": z.square().sum()}, step)
+        assert report is None
+    assert torch.equal(x, X.relu()) and not x.requires_grad
+
+
+@pytest.mark.parametrize("point", ["encoder", ("encoder", "input")])
+@pytest.mark.parametrize("through", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copied_monitor_is_one_of_its_own(point, through):
+    net = Net()
+    with monitor_of(net, {"z": point}, schedule=every(2)) as monitor:
+        train(net, monitor, range(3))
+        net(X)
+        other, twin = through((net, monitor))
+        assert twin.compute() == monitor.compute() and len(twin.history) == 2
+        with pytest.raises(ValueError, match="while the monitor is attached"):
+            twin.step(losses_of(other(X)), 0)
+        with twin:
+            assert len(train(other, twin, range(3))) == 2
+            assert [len(one.history) for one in (monitor, twin)] == [2, 4]
+        assert hooks(other) == 0 and hooks(net) == 1
+        alone = through(monitor)
+        alone.attach()
+        alone.detach()
+        assert hooks(alone._taps["z"].module) == 0 and hooks(net) == 1
+        shallow = copy.copy(monitor)
+        del shallow
+        gc.collect()
+        assert hooks(net) == 1
+        monitor.step(losses_of(net(X)), 3)
+        assert len(train(net, monitor, [4])) == 1
+    twin.attach()
+    del twin
+    gc.collect()
+    assert hooks(other) == 0
+
+
+def test_a_model_saved_inside_needs_nothing_of_this_package():
+    net = Net()
+    points = {"z": "encoder", "in": ("encoder", "input"), "head": ("heads.task", "input")}
+    with monitor_of(net, points):
+        net(X)
+        for saved in (pickle.dumps(net.encoder), pickle.dumps(copy.deepcopy(net.encoder))):
+            assert b"pnpfuse" not in saved
+            assert torch.equal(pickle.loads(saved)(X), net.encoder(X))
+
+
+def test_a_schedule_is_asked_once_for_a_number():
+    asked = []
+
+    def drawn(step):
+        asked.append(step)
+        return step % 3 == 0
+
+    net = Net()
+    with monitor_of(net, schedule=drawn) as monitor:
+        train(net, monitor, range(7))
+    assert asked == list(range(8))
+    assert [record.step for record in monitor.history] == [0, 3, 6]
+    answers = iter([True, False, True, True, False, False])
+    with monitor_of(net, schedule=lambda step: next(answers)) as monitor:
+        train(net, monitor, range(5))
+    assert [record.step for record in monitor.history] == [0, 2, 3]
+
+
+def test_passes_without_a_step_do_not_pile_up():
+    net = Net()
+    with monitor_of(net) as monitor:
+        for _ in range(300):
+            net(X)
+        assert len(monitor._taps["z"]._calls) == 256
+        report = monitor.step(losses_of(net(X)), 0)["z"]
+        assert "More than 256 calls" in report.warnings[0] and report.sample_cosine.shape == (12, 1)
+        found = train(net, monitor, range(1, 11))[0]["z"]
+        assert found.warnings == ()
+
+
+def test_every_can_be_pickled():
+    due = pickle.loads(pickle.dumps(every(3)))
+    assert [step for step in range(8) if due(step)] == [0, 3, 6]
+
+
+def test_two_points_at_one_place_pass_on_what_is_done_in_place():
+    net, plain = InPlace("plain"), InPlace("plain")
+    with monitor_of(net, {"one": ("act", "input"), "two": ("act", "input")}) as monitor:
+        one, two = train(net, monitor)[0].values()
+        assert hooks(net) == 2
+    torch.testing.assert_close(one.sample_gram, two.sample_gram)
+    sum(losses_of(plain(X)).values()).backward()
+    with torch.no_grad():
+        for ours, theirs in zip(net.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad)
+
+
+def test_a_pass_that_fails_leaves_the_next_one_alone():
+    net = InPlace("plain")
+    with monitor_of(net, {"in": ("act", "input")}) as monitor:
+        net.act.forward = lambda x: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            net(X)
+        del net.act.forward
+        assert train(net, monitor)[0]["in"].warnings == ()
+    assert hooks(net) == 0
+
+
+def test_in_place_effects_inside_a_checkpoint():
+    net, plain = InPlace("plain"), InPlace("plain")
+
+    def forward(x):
+        return checkpoint(net, x, use_reentrant=False)
+
+    with monitor_of(net, {"in": ("act", "input")}) as monitor:
+        assert train(net, monitor, forward=forward)[0]["in"].warnings == ()
+    sum(losses_of(plain(X)).values()).backward()
+    with torch.no_grad():
+        for ours, theirs in zip(net.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad)

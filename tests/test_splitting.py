@@ -305,3 +305,81 @@ def test_wrong_use_is_refused():
     for scale in (0, -1.0, "2", True, torch.ones(2)):
         with pytest.raises(ValueError, match="scale must be a positive number"):
             split_gradients(Z, NAMES, scale=scale).__enter__()
+
+
+def penalised(parts, z, way):
+    """A loss of each name; the second one has a gradient penalty, or a weight from gradients."""
+    task, value = parts["task"].sum(), parts["gp"].pow(3).sum()
+    options = {"retain_graph": True} if way.endswith("weight") else {"create_graph": True}
+    where = parts["gp"] if way.startswith("alias") else z
+    slope = torch.autograd.grad(value, where, **options)[0]
+    if way.endswith("weight"):
+        return task, value / slope.norm()
+    return task, slope.square().sum()
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+@pytest.mark.parametrize("way", ["alias", "z", "alias weight", "z weight"])
+def test_gradients_taken_on_the_way_to_a_loss_do_not_count(leaf, way):
+    """d/dz of (3 z^2)^2 is 36 z^3; of z^3 over a constant norm, 3 z^2 over that."""
+    x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    z = x if leaf else x * 1
+    split = split_gradients(z, ["task", "gp"])
+    with split as parts:
+        sum(penalised(parts, z, way)).backward()
+    slope = 3 * z.detach().square()
+    expected = slope / slope.norm() if way.endswith("weight") else 36 * z.detach() ** 3
+    torch.testing.assert_close(split.gradients["gp"][0], expected, rtol=1e-13, atol=1e-13)
+    assert (split.gradients["task"][0] == 1).all()
+    assert torch.allclose(x.grad, 1 + expected)
+
+
+@pytest.mark.filterwarnings("ignore:Using backward")
+def test_a_penalty_on_parameters_does_not_count():
+    net = Net()
+    z = net.encoder(X)
+    split = split_gradients(z, NAMES)
+    with split as parts:
+        losses = net.losses(X, parts["task"], parts["rebuild"])
+        weights = list(net.encoder.parameters())
+        torch.autograd.grad(losses["task"], weights, retain_graph=True)
+        grad_cosine(losses, z, main="task")
+        sum(losses.values()).backward(create_graph=True)
+    expected = split_step(Net(), weight=1)[0]
+    for name in NAMES:
+        assert torch.equal(split.gradients[name][0], expected.gradients[name][0])
+    net.zero_grad()
+
+
+def test_without_backward_the_reason_is_named():
+    z = torch.randn(5, 3, requires_grad=True)
+    split = split_gradients(z, ["a", "b"])
+    with split as parts:
+        torch.autograd.grad(parts["a"].sum() + parts["b"].sum(), z)
+    with pytest.raises(ValueError, match=r"torch.autograd.grad does not count"):
+        split.report()
+
+
+@pytest.mark.parametrize("size", [1e160, 1e-170])
+def test_sizes_whose_squares_do_not_fit_keep_their_angle(size):
+    z = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    split = split_gradients(z, ["a", "b"])
+    with split as parts:
+        (size * parts["a"].sum() - parts["b"].sum()).backward()
+    report = split.report()
+    assert float(report.cosine) == pytest.approx(-1) and report.conflict_rate.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (3, {}, "names must be at least two different strings, found 3"),
+        (NAMES, {"per_sample": "no"}, "per_sample must be True or False"),
+        (NAMES, {"coupled": 1}, "coupled must be True or False"),
+        (NAMES, {"batch_dim": "0"}, "batch_dim must be a whole number"),
+        (NAMES, {"batch_dim": "0", "per_sample": False}, "batch_dim must be a whole number"),
+    ],
+)
+def test_options_of_another_type_are_refused(names, options, message):
+    with pytest.raises(ValueError, match=message):
+        split_gradients(Z, names, **options)

@@ -37,9 +37,11 @@ class GradReport:
         The other losses, in the order given.
     cosine : Tensor, shape (L,)
         Cosine between the gradients over all entries; NaN where one of them vanishes or is not
-        finite. Squares of norms have to fit into float64: 1e-150 to 1e150 are fine.
+        finite. Where gradients in float64 are not scaled first, as by a monitor and with
+        `accumulate`, NaN as well where the square of a norm does not fit: 1e-150 to 1e150 do.
     gram : Tensor, shape (1 + L, 1 + L)
-        Inner products of the gradients, the main loss first. They carry the losses' scale.
+        Inner products of the gradients, the main loss first. They carry the losses' scale, and
+        are infinite or zero beyond float64.
     norms : Tensor, shape (1 + L,)
         Norms of the gradients, the main loss first.
     sample_cosine : Tensor, shape (N, L), or None
@@ -127,20 +129,20 @@ class Tally(NamedTuple):
         if self.counts is not None:
             negative, defined, samples = self.counts
             rates = {"conflict_rate": negative / defined, "undefined": 1 - defined / samples}
-        norms = self.gram.diagonal().sqrt()
-        return GradReport(
-            main, names, cosines(self.gram, eps), self.gram, norms, **{**rates, **more}
-        )
+        found = {"cosine": cosines(self.gram, eps), "norms": self.gram.diagonal().sqrt()}
+        return GradReport(main, names, gram=self.gram, **{**found, **rates, **more})
 
 
-def cosines(gram: Tensor, eps: float = 0.0) -> Tensor:
+def cosines(gram: Tensor, eps: float = 0.0, sizes: Tensor | float = 1.0) -> Tensor:
     """Return the cosines (..., L) of the others with the first, from Gramians (..., 1+L, 1+L).
 
-    NaN where a norm is <= eps or not finite.
+    NaN where a norm, times its size, is <= eps; or where its square is not a normal number.
     """
-    norms = gram.diagonal(dim1=-2, dim2=-1).sqrt()
+    squares = gram.diagonal(dim1=-2, dim2=-1)
+    norms = squares.sqrt()
+    fit = squares.isfinite() & (squares >= torch.finfo(gram.dtype).tiny) & (norms * sizes > eps)
     first, others = norms[..., :1], norms[..., 1:]
-    defined = (first > eps) & (others > eps)
+    defined = fit[..., :1] & fit[..., 1:]
     # Divided one after the other: the product of two tiny norms may underflow.
     cosine = (gram[..., 0, 1:] / first / others).clamp(-1, 1)
     return torch.where(defined, cosine, torch.nan)
@@ -224,7 +226,7 @@ def compare(
     names: tuple[str, ...],
     *,
     eps: float = 0.0,
-    factor: Tensor | float = 1.0,
+    sizes: Tensor | float = 1.0,
     warnings: tuple[str, ...] = (),
 ) -> GradReport:
     """Return the report on inner products, the main loss first.
@@ -236,16 +238,22 @@ def compare(
         As in the report.
     eps : float
         A gradient of norm <= eps has no direction.
-    factor : float or Tensor of shape ()
-        Inner products are multiplied by it before anything is compared with eps.
+    sizes : float, or Tensor of shape () or (1 + L,)
+        The gradients are those of the inner products times their sizes.
     warnings : tuple of str
     """
-    gram = gram * factor
-    if gram.ndim == 2:
-        return Tally(gram, None).report(main, names, eps, warnings=warnings)
-    each = cosines(gram, eps)
-    return Tally.of(gram.sum(0), each).report(
-        main, names, eps, sample_cosine=each, sample_gram=gram, warnings=warnings
+    sizes = gram.new_ones(1 + len(names)) * sizes
+    whole, each = gram, None
+    if gram.ndim == 3:
+        whole, each = gram.sum(0), cosines(gram, eps, sizes)
+    return Tally.of(whole * sizes[:, None] * sizes, each).report(
+        main,
+        names,
+        cosine=cosines(whole, eps, sizes),
+        norms=whole.diagonal().sqrt() * sizes,
+        sample_cosine=each,
+        sample_gram=None if each is None else gram * sizes[:, None] * sizes,
+        warnings=warnings,
     )
 
 
@@ -257,8 +265,8 @@ def check_eps(eps: float) -> None:
         )
 
 
-def inverse_square(scale: Any, device: torch.device) -> Tensor | float:
-    """Return 1/scale^2, by which inner products of scaled losses are divided by their scale.
+def inverse(scale: Any, device: torch.device) -> Tensor | float:
+    """Return 1/scale, by which gradients of scaled losses are divided by their scale.
 
     Parameters
     ----------
@@ -270,16 +278,19 @@ def inverse_square(scale: Any, device: torch.device) -> Tensor | float:
     Raises
     ------
     ValueError
-        If scale is none of these.
+        If scale is none of these, or not positive; on another device than the CPU that is not
+        looked at, so that nothing waits.
     """
     if scale is None:
         return 1.0
     if callable(getattr(scale, "scale", None)):
         scale = scale.scale(torch.ones((), device=device))
     if isinstance(scale, Tensor) and scale.numel() == 1 and scale.is_floating_point():
-        return scale.detach().reshape(()).to(device, widest(device)) ** -2
+        if scale.device.type != "cpu":
+            return 1 / scale.detach().reshape(()).to(device, widest(device))
+        scale = float(scale.detach())
     if isinstance(scale, Real) and not isinstance(scale, bool) and 0 < float(scale) < math.inf:
-        return float(scale) ** -2
+        return 1 / float(scale)
     raise ValueError(
         "scale must be a positive number, a scalar tensor or a GradScaler, found "
         f"{scale if isinstance(scale, Real) else type(scale).__name__!r}"

@@ -11,10 +11,11 @@ from torch import Tensor
 from pnpfuse_analysis.samples import check_choice
 
 from .accumulation import accumulated
-from .conflict import GradReport, check_eps, compare, inverse_square, products
+from .conflict import GradReport, check_eps, compare, inverse, products
 from .coupling import coupling
+from .magnitude import unit
 from .passes import filled, reached
-from .points import as_points, check_axis, check_losses
+from .points import as_points, check_axis, check_dim, check_flag, check_losses
 
 
 def grad_cosine(
@@ -97,6 +98,12 @@ def grad_cosine(
     multi-task learning", arXiv:2001.06782.
     """
     check_losses(losses, main)
+    for name, flag in {"accumulate": accumulate, "coupled": coupled}.items():
+        check_flag(flag, name)
+    for name, choice in {"per_sample": per_sample, "retain_graph": retain_graph}.items():
+        if choice is not None:
+            check_flag(choice, name)
+    check_dim(batch_dim)
     points = as_points(at)
     weights = any(isinstance(point, torch.nn.Parameter) for point in points)
     if per_sample and weights:
@@ -109,31 +116,39 @@ def grad_cosine(
         check_axis(points, batch_dim)
     check_eps(eps)
     check_choice(reduction, "reduction", ("as_given", "sum"))
-    factor = inverse_square(scale, points[0].device)
+    factor = inverse(scale, points[0].device)
     if reduction == "sum":
         if not per_sample:
             raise ValueError(
                 "reduction must be 'as_given' where samples are not told apart, found 'sum'; "
                 "multiply the losses by the number of samples"
             )
-        factor = factor * points[0].shape[batch_dim] ** 2
+        factor = factor * points[0].shape[batch_dim]
     names = tuple(name for name in losses if name != main)
     order = [losses[main], *(losses[name] for name in names)]
     warnings = coupling(order, points, coupled) if per_sample else ()
     retain_graph = not accumulate if retain_graph is None else retain_graph
-    take = accumulated if accumulate else _products
-    gram = take(order, points, retain_graph, batch_dim if per_sample else None)
+    take = _accumulated if accumulate else _products
+    gram, sizes = take(order, points, retain_graph, batch_dim if per_sample else None)
     if gram is None:
         raise ValueError(
             "at must be the very tensors that the losses were computed from, found none that any "
             "loss depends on; pass the tensor itself, not a copy, slice or view taken later"
         )
-    return compare(gram, main, names, eps=eps, factor=factor, warnings=warnings)
+    return compare(gram, main, names, eps=eps, sizes=sizes * factor, warnings=warnings)
+
+
+def _accumulated(*given):
+    # In inference mode `.grad` would become a tensor that no optimiser may change.
+    with torch.inference_mode(False):
+        # Met one by one, gradients have no size in common.
+        return accumulated(*given), 1.0
 
 
 def _products(losses, points, retain_graph, batch_dim):
-    """The inner products at the points, None if no loss depends on any."""
+    """The inner products at the points, None if no loss depends on any; and what sizes to add."""
     found = reached(losses, points, retain_graph)
     if all(one is None for row in found for one in row):
-        return None
-    return products(filled(points, found), batch_dim)
+        return None, 1.0
+    gradients, sizes = unit(filled(points, found))
+    return products(gradients, batch_dim), sizes

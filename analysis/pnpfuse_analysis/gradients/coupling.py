@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from torch import Tensor
-from torch.autograd.graph import Node, get_gradient_edge
+from torch.autograd.graph import Node
 
-from .ancestry import between
+from .ancestry import between, maker
 
 _OPERATOR = (
     "Batch normalisation in training mode lies between the point and the losses and couples the "
@@ -30,7 +30,7 @@ def coupling(
     user's word for it.
     """
     found = (BY_WORD,) if coupled else ()
-    ends = [get_gradient_edge(p).node if isinstance(p, Tensor) else p for p in points]
+    ends = [maker(p) if isinstance(p, Tensor) else p for p in points]
     return found + ((_OPERATOR,) if any(map(_normalises, between(losses, ends))) else ())
 
 

@@ -20,6 +20,10 @@ _NOTHING = (
     "have been called, or under torch.no_grad(), with whole numbers only, inside a checkpoint with "
     "use_reentrant=True or inside a compiled region."
 )
+_OVERRUN = (
+    "More than {most} calls have passed this point since the last step, and only the last {most} "
+    "count; run what is not trained on under torch.no_grad(), or call step after each step."
+)
 _FROZEN = "No parameter at this point requires a gradient."
 _UNEVEN = (
     "The tensors at this point do not share the axis of samples, so they are only compared as a "
@@ -77,6 +81,7 @@ def at_activations(
     batch_dim: int,
     eps: float,
     coupled: bool,
+    overrun: bool = False,
     factor: Tensor | float = 1.0,
     group: Any = None,
 ) -> Measured:
@@ -90,9 +95,10 @@ def at_activations(
     rows = filled(points, [[row[i] for i in kept] for row in gradients])
     nothing = _zeros(losses)
     counts = nothing.new_zeros(3, len(losses) - 1)
+    warnings: tuple[str, ...] = (_OVERRUN.format(most=len(calls)),) if overrun else ()
     if not points:
-        return Measured(_over(Tally(nothing, counts), group), warnings=(_NOTHING,))
-    warnings = coupling(losses, points, coupled)
+        return Measured(_over(Tally(nothing, counts), group), warnings=(*warnings, _NOTHING))
+    warnings += coupling(losses, points, coupled)
     used = {place for place, call in enumerate(calls) for t in call if any(t is p for p in points)}
     if len(used) > 1:
         warnings += (f"The module ran {len(used)} times; what passed counts as one point.",)

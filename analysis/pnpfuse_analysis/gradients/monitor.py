@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .conflict import GradReport, Tally, check_eps, inverse_square
+from .conflict import GradReport, Tally, check_eps, inverse
 from .course import Record, draw
 from .measuring import at_activations, at_parameters
 from .passes import reached
-from .points import check_losses
+from .points import check_dim, check_flag, check_losses, check_names
 from .schedules import every
 from .taps import Point, Tap, resolve
 
@@ -51,7 +52,8 @@ class ConflictMonitor:
     main : str
         The one that the others are compared with.
     schedule : callable
-        Takes the number of a step, says whether to measure. Each measured step costs a backward
+        Takes the number of a step, says whether to measure. It is asked once for a number, one
+        step ahead: steps are taken to go on as they have. Each measured step costs a backward
         pass from the losses to the points for each loss; others next to nothing.
     batch_dim : int
         The axis of samples at inputs and outputs.
@@ -78,7 +80,10 @@ class ConflictMonitor:
     -----
     Hooks are set on entering the context and removed on leaving it, also after an exception, and
     when the monitor is forgotten; `attach` and `detach` do the same for callbacks of a trainer.
-    Passes without gradients are not seen.
+    Passes without gradients are not seen. Others, as of an evaluation outside of torch.no_grad(),
+    are kept until the next `step`, the last 256 of a point at most; a report on more warns. A copy
+    of the model, or a saved one, takes hooks along that do nothing and need nothing of this
+    package; a copy of the monitor is not attached, and its `detach` removes them.
 
     Over processes inner products are added up, never cosines: numbers are those of the loss
     averaged over the processes, for the samples of all of them. At parameters the gradients
@@ -101,13 +106,14 @@ class ConflictMonitor:
     ):
         if not isinstance(points, Mapping) or not points:
             raise ValueError(f"points must map labels to at least one point, found {points!r}")
-        self._names = tuple(losses) if not isinstance(losses, str) else (losses,)
-        if main not in self._names or len(set(self._names)) < max(2, len(self._names)):
+        self._names = check_names(losses, "losses")
+        if main not in self._names:
             raise ValueError(
-                f"losses must be at least two different names with main among them, found "
-                f"{losses!r} and main={main!r}"
+                f"losses must be names with main among them, found {losses!r} and main={main!r}"
             )
         check_eps(eps)
+        check_dim(batch_dim)
+        check_flag(coupled, "coupled")
         if not callable(schedule):
             raise ValueError(
                 "schedule must be a function of the number of a step, as every(10), found "
@@ -123,9 +129,23 @@ class ConflictMonitor:
         }
         self._attached, self._owed = False, False
         self._last: int | None = None
+        self._answers: dict[int, bool] = {}
+        self._watch()
+        self.reset()
+
+    def _watch(self):
         # The hooks know nothing of the monitor, so that they go when it does.
         weakref.finalize(self, _detach, tuple(self._taps.values()))
-        self.reset()
+
+    def __getstate__(self):
+        # A copy has hooks of its own, and none yet.
+        taps = {label: Tap(tap.module, tap.where) for label, tap in self._taps.items()}
+        fresh = {"_taps": taps, "_attached": False, "_answers": dict(self._answers)}
+        return self.__dict__ | fresh | {"_sums": dict(self._sums), "history": list(self.history)}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._watch()
 
     def attach(self) -> ConflictMonitor:
         """Set the hooks; a second time changes nothing."""
@@ -175,25 +195,31 @@ class ConflictMonitor:
                 "around the training loop, or call attach()"
             )
         last = -1 if self._last is None else self._last
-        step = last + 1 if step is None else int(step)
-        due = self._owed or self._schedule(step)
+        step = last + 1 if step is None else _number(step)
+        ahead = step + (1 if self._last is None else max(1, step - last))
+        self._answers = {number: self._due(number) for number in (step, ahead)}
+        due = self._answers[step] or self._owed
         seen = any(tap.open for tap in self._taps.values())
+        overrun = {label for label, tap in self._taps.items() if tap.overrun}
         calls = {label: tap.take() for label, tap in self._taps.items()}
         # Hooks have to know beforehand whether the next step counts: steps are taken to go on as
         # they have. One that was due without being seen is made up for.
         self._owed = due and not seen
-        ahead = step + (1 if self._last is None else max(1, step - last))
         self._last = step
-        reports = self._measure(losses, calls, scale) if due and seen else None
+        reports = self._measure(losses, calls, overrun, scale) if due and seen else None
         for tap in self._taps.values():
-            tap.open = self._owed or self._schedule(ahead)
+            tap.open = self._owed or self._answers[ahead]
         if reports is not None:
             slim = {"sample_cosine": None, "sample_gram": None}
             kept = {label: replace(report, **slim) for label, report in reports.items()}
             self.history.append(Record(step, kept))
         return reports
 
-    def _measure(self, losses, calls, scale):
+    def _due(self, step):
+        """Whether the schedule has a step, which it is asked once: it may draw its answer."""
+        return self._answers[step] if step in self._answers else bool(self._schedule(step))
+
+    def _measure(self, losses, calls, overrun, scale):
         if not isinstance(losses, Mapping) or not set(self._names) <= set(losses):
             found = list(losses) if isinstance(losses, Mapping) else type(losses).__name__
             raise ValueError(f"losses must have the names {list(self._names)}, found {found}")
@@ -202,24 +228,25 @@ class ConflictMonitor:
         order = list(losses.values())
         points = [tensor for each in calls.values() for call in each for tensor in call]
         gradients = reached(order, points) if points else [() for _ in order]
-        factor = inverse_square(scale, order[0].device)
+        factor = inverse(scale, order[0].device)
         reports, start = {}, 0
         for label, tap in self._taps.items():
             each = calls[label]
             stop = start + sum(map(len, each))
             found = [row[start:stop] for row in gradients]
-            reports[label] = self._report(label, tap, order, each, found, factor)
+            more = {"factor": factor * factor, "overrun": label in overrun}
+            reports[label] = self._report(label, tap, order, each, found, **more)
             start = stop
         return reports
 
-    def _report(self, label, tap, order, calls, gradients, factor):
+    def _report(self, label, tap, order, calls, gradients, factor, overrun):
         """The report at one point, from the gradients of each loss at its tensors."""
         options = {"factor": factor, "group": self._group}
         if tap.where == "parameters":
             found = at_parameters(order, calls[0], gradients, **options)
         else:
             options |= {"batch_dim": self._batch_dim, "eps": self._eps, "coupled": self._coupled}
-            found = at_activations(order, calls, gradients, **options)
+            found = at_activations(order, calls, gradients, overrun=overrun, **options)
         self._add(label, found.tally)
         return found.tally.report(
             self._main,
@@ -284,6 +311,14 @@ class ConflictMonitor:
             ax = pyplot.subplots(layout="constrained")[1]
         draw(self.history, ax)
         return ax
+
+
+def _number(step):
+    """The number of a step; whole numbers of NumPy and torch are as good."""
+    try:
+        return operator.index(step if not isinstance(step, bool) else None)
+    except TypeError:
+        raise ValueError(f"step must be a whole number or None, found {step!r}") from None
 
 
 def _detach(taps):

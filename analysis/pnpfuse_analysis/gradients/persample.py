@@ -14,7 +14,7 @@ from .conflict import GradReport, Tally, check_eps, cosines, gramian, sample_gra
 from .coupling import BY_WORD, coupling
 from .ghost import ghost_gramian
 from .passes import filled, reached
-from .points import kept_graph
+from .points import check_flag, check_model, kept_graph
 from .taps import resolve
 from .uses import Unfit, uses
 
@@ -134,6 +134,7 @@ def sample_param_report(
 def _gramians(order, parameters, method, samples, coupled):
     """Gramians (N, K, K) by the method that fits."""
     check_choice(method, "method", ("auto", "ghost", "vmap"))
+    check_flag(coupled, "coupled")
     each = order[0].ndim == 1
     if method == "vmap" and not each:
         raise ValueError(
@@ -197,6 +198,7 @@ def _by_sample(order, parameters):
 
 def _parameters(model, modules):
     """The named parameters that require a gradient, of some modules or all."""
+    check_model(model)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if modules is not None:
         chosen = (modules,) if isinstance(modules, str | nn.Module) else tuple(modules)

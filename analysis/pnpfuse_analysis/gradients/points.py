@@ -8,7 +8,13 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise ValueError unless model is a module."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, found {type(model).__name__}")
 
 
 def check_losses(losses: Mapping[str, Tensor], main: str) -> None:
@@ -71,10 +77,30 @@ def as_points(at: Any, name: str = "at") -> tuple[Tensor, ...]:
     return points
 
 
-def check_axis(points: Sequence[Tensor], batch_dim: int, name: str = "at") -> None:
-    """Raise ValueError unless every point has the axis batch_dim, and the same samples along it."""
+def check_names(names: Any, name: str) -> tuple[str, ...]:
+    """Return the names of losses; ValueError unless they are at least two different strings."""
+    fit = isinstance(names, Iterable) and not isinstance(names, str)
+    found = tuple(names) if fit else ()
+    strings = all(isinstance(one, str) for one in found)
+    if not strings or len(set(found)) < max(2, len(found)):
+        raise ValueError(f"{name} must be at least two different strings, found {names!r}")
+    return found
+
+
+def check_flag(value: bool, name: str) -> None:
+    """Raise ValueError unless value is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, found {value!r}")
+
+
+def check_dim(batch_dim: int) -> None:
+    """Raise ValueError unless batch_dim is a whole number."""
     if not isinstance(batch_dim, Integral) or isinstance(batch_dim, bool):
         raise ValueError(f"batch_dim must be a whole number, found {batch_dim!r}")
+
+
+def check_axis(points: Sequence[Tensor], batch_dim: int, name: str = "at") -> None:
+    """Raise ValueError unless every point has the axis batch_dim, and the same samples along it."""
     for point in points:
         if not -point.ndim <= batch_dim < point.ndim:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pnpfuse_analysis.samples import check_count
 
@@ -16,4 +17,8 @@ def every(n: int) -> Callable[[int], bool]:
         If n is not a whole number >= 1.
     """
     check_count(n, "n", 1)
-    return lambda step: step % n == 0
+    return partial(_falls_due, n)
+
+
+def _falls_due(n, step):
+    return step % n == 0

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .conflict import GradReport, check_eps, compare, inverse_square, products
+from .ancestry import in_backward_call
+from .conflict import GradReport, check_eps, compare, inverse, products
 from .coupling import BY_WORD
+from .magnitude import unit
 from .passes import filled
-from .points import as_points, check_axis
+from .points import as_points, check_axis, check_dim, check_flag, check_names
 
 
 class split_gradients:
@@ -54,11 +56,14 @@ class split_gradients:
     ------
     ValueError
         For names that are not at least two different strings; a z that is not real, does not
-        require a gradient or has no axis batch_dim; or, in `report`, if no backward pass came
+        require a gradient or has no axis batch_dim; or, in `report`, if no call of `backward` came
         through, or z was changed in place in between.
 
     Notes
     -----
+    What counts is what `backward` brings. `torch.autograd.grad` does not count, with a graph or
+    without: inside the context it serves to make a loss, as a gradient penalty, or to weigh one.
+
     Backward passes add up, as in `.grad`: of several passes, or of several losses that share a
     name. For the micro-batches of an accumulated step take one `split_gradients` each: their
     Gramians add up. Works under autocast, and when the head is recomputed by checkpointing.
@@ -78,15 +83,14 @@ class split_gradients:
         scale: Any = None,
         coupled: bool = False,
     ):
+        check_flag(per_sample, "per_sample")
+        check_flag(coupled, "coupled")
+        check_dim(batch_dim)
         self._z = z
         self._tensors = as_points(z, "z")
         if per_sample:
             check_axis(self._tensors, batch_dim, "z")
-        self._names = tuple(names) if not isinstance(names, str) else ()
-        if len(set(self._names)) < max(2, len(self._names)) or not all(
-            isinstance(name, str) for name in self._names
-        ):
-            raise ValueError(f"names must be at least two different strings, found {names!r}")
+        self._names = check_names(names, "names")
         self._batch_dim = batch_dim if per_sample else None
         self._scale = scale
         self._coupled = coupled
@@ -100,7 +104,7 @@ class split_gradients:
             raise ValueError("z must be used where gradients are recorded, found torch.no_grad()")
         self.__exit__()
         self._versions = [tensor._version for tensor in self._tensors]
-        self._factor = inverse_square(self._scale, self._tensors[0].device)
+        self._factor = inverse(self._scale, self._tensors[0].device)
         self._found = {name: [None] * len(self._tensors) for name in self._names}
         return {name: self._alias(name) for name in self._names}
 
@@ -123,6 +127,8 @@ class split_gradients:
         tensor, version = self._tensors[place], self._versions[place]
 
         def keep(gradient):
+            if not in_backward_call(tensor):
+                return
             _check_unchanged(tensor, version)
             gradient = gradient.detach()
             # A copy: autograd may hand the memory on, to be added to.
@@ -138,7 +144,8 @@ class split_gradients:
                 _check_unchanged(tensor, version)
             raise ValueError(
                 "z must have had a backward pass through its aliases, found none; compute the "
-                "losses from what the context hands out, and call backward() inside it"
+                "losses from what the context hands out, and call backward() inside it "
+                "(torch.autograd.grad does not count)"
             )
         rows = filled(self._tensors, list(self._found.values()))
         return dict(zip(self._found, rows, strict=True))
@@ -164,12 +171,13 @@ class split_gradients:
         check_eps(eps)
         gradients = self.gradients
         names = tuple(name for name in self._names if name != main)
+        rows, sizes = unit([gradients[name] for name in (main, *names)])
         return compare(
-            products([gradients[name] for name in (main, *names)], self._batch_dim),
+            products(rows, self._batch_dim),
             main,
             names,
             eps=eps,
-            factor=self._factor,
+            sizes=sizes * self._factor,
             warnings=(BY_WORD,) if self._coupled else (),
         )
 
