@@ -77,6 +77,9 @@ def work(folder, rank):
     model = DistributedDataParallel(Net().double())
     options = {"points": {"expert": "expert"}}
     found["expert"] = train(model, rows, monitor_of(model, **options), expert=rank == 0)
+    model = DistributedDataParallel(Net().double(), static_graph=True)
+    found["static"] = train(model, rows, monitor_of(model))
+    found["weights"] = [p.detach().flatten().tolist() for p in model.module.heads.parameters()]
     (folder / f"{rank}.json").write_text(json.dumps(found))
     dist.destroy_process_group()
 
@@ -132,6 +135,16 @@ def test_a_module_that_one_process_skips_does_not_hang_the_others(two):
         assert each["expert"]["average"] == two[0]["expert"]["average"]
     assert two[0]["expert"]["steps"][0]["expert"]["rows"] == ROWS // 2
     assert two[1]["expert"]["steps"][0]["expert"]["rows"] is None
+
+
+def test_a_static_graph_is_left_alone_while_it_is_learnt(two):
+    """Another backward pass in the first step would leave the processes apart from then on."""
+    model = Net().double()
+    train(model, slice(None), monitor_of(model))
+    for each in two:
+        assert len(each["static"]["steps"]) == 1  # of the steps 0 and 2 the first is left out
+        for ours, theirs in zip(each["weights"], model.heads.parameters(), strict=True):
+            torch.testing.assert_close(torch.tensor(ours).double(), theirs.detach().flatten())
 
 
 if __name__ == "__main__":

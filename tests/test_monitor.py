@@ -242,6 +242,28 @@ def test_a_point_inside_a_reentrant_checkpoint_is_flagged():
     assert math.isnan(monitor.compute()["hidden/task/rebuild/cosine"])
 
 
+def test_a_point_before_a_reentrant_checkpoint_is_refused_by_name():
+    class Before(Net):
+        def forward(self, x):
+            return {
+                name: head(checkpoint(torch.tanh, self.encoder(x), use_reentrant=True))
+                for name, head in self.heads.items()
+            }
+
+    net = Before()
+    with monitor_of(net) as monitor, pytest.raises(ValueError, match="use_reentrant=False"):
+        train(net, monitor)
+
+
+def test_micro_batches_of_one_step_are_measured_once():
+    net = Net()
+    with monitor_of(net, schedule=every(3)) as monitor:
+        for step in range(8):
+            for _ in range(4):
+                monitor.step(losses_of(net(X)), step)
+    assert [record.step for record in monitor.history] == [0, 3, 6]
+
+
 def test_passes_without_gradients_and_stale_ones_are_ignored():
     net = Net()
     with monitor_of(net) as monitor:

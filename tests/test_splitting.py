@@ -383,3 +383,19 @@ def test_sizes_whose_squares_do_not_fit_keep_their_angle(size):
 def test_options_of_another_type_are_refused(names, options, message):
     with pytest.raises(ValueError, match=message):
         split_gradients(Z, names, **options)
+
+
+def test_batch_normalisation_behind_z_is_flagged():
+    z = torch.randn(8, 4, requires_grad=True)
+    head = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    split = split_gradients(z, ["task", "rebuild"])
+
+    def warned():
+        with split as parts:
+            (parts["task"].square().sum() + head(parts["rebuild"]).pow(3).sum()).backward()
+        return split.report().warnings
+
+    assert "Batch normalisation" in warned()[0]
+    head.eval()
+    assert warned() == ()
+    assert not torch.nn.modules.module._global_forward_pre_hooks

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import Node
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .ancestry import between, maker
 
-_OPERATOR = (
+OPERATOR = (
     "Batch normalisation in training mode lies between the point and the losses and couples the "
     "samples: a row is the gradient of the batch's loss with respect to that sample's activation, "
     "not of the sample's own loss."
@@ -31,7 +32,12 @@ def coupling(
     """
     found = (BY_WORD,) if coupled else ()
     ends = [maker(p) if isinstance(p, Tensor) else p for p in points]
-    return found + ((_OPERATOR,) if any(map(_normalises, between(losses, ends))) else ())
+    return found + ((OPERATOR,) if any(map(_normalises, between(losses, ends))) else ())
+
+
+def normalises(module: nn.Module) -> bool:
+    """Whether a module is batch normalisation by the statistics of its batch."""
+    return isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
 
 
 def _normalises(node):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from .conflict import GradReport, Tally, check_eps, inverse
 from .course import Record, draw
@@ -46,14 +47,16 @@ class ConflictMonitor:
         with the place "input", "output" or "parameters". "" is the whole model. All tensors that
         pass a point count as one, so the outputs of a module may be tuples or mappings of them.
         Tensors inside a region that `torch.compile` has compiled, or that is checkpointed with
-        use_reentrant=True, cannot be seen: choose points at its border.
+        use_reentrant=True, cannot be seen: choose points at its border, and behind it for the
+        latter.
     losses : sequence of str
         The losses to compare.
     main : str
         The one that the others are compared with.
     schedule : callable
         Takes the number of a step, says whether to measure. It is asked once for a number, one
-        step ahead: steps are taken to go on as they have. Each measured step costs a backward
+        step ahead: steps are taken to go on as they have. Of micro-batches that share a number the
+        first is measured. Each measured step costs a backward
         pass from the losses to the points for each loss; others next to nothing.
     batch_dim : int
         The axis of samples at inputs and outputs.
@@ -89,6 +92,8 @@ class ConflictMonitor:
     averaged over the processes, for the samples of all of them. At parameters the gradients
     themselves are averaged first, as the training step does. Every process must call `step` alike;
     `compute` exchanges nothing. Averages over steps are made of inner products and counts as well.
+    With `DistributedDataParallel(static_graph=True)` the first step is never measured: torch would
+    stop averaging gradients from then on (as after any `torch.autograd.grad` in that step).
     """
 
     def __init__(
@@ -127,6 +132,11 @@ class ConflictMonitor:
             label: Tap(*resolve(model, point, f"points[{label!r}]"))
             for label, point in points.items()
         }
+        # Such a wrapper learns its graph in the first backward pass, which must be the step's own.
+        self._static = any(
+            isinstance(module, DistributedDataParallel) and module.static_graph
+            for module in model.modules()
+        )
         self._attached, self._owed = False, False
         self._last: int | None = None
         self._answers: dict[int, bool] = {}
@@ -198,7 +208,10 @@ class ConflictMonitor:
         step = last + 1 if step is None else _number(step)
         ahead = step + (1 if self._last is None else max(1, step - last))
         self._answers = {number: self._due(number) for number in (step, ahead)}
-        due = self._answers[step] or self._owed
+        # The micro-batches of an accumulated step share its number: the first stands for them.
+        due = (self._answers[step] and step != self._last) or self._owed
+        if self._static and self._last is None:
+            due = False
         seen = any(tap.open for tap in self._taps.values())
         overrun = {label for label, tap in self._taps.items() if tap.overrun}
         calls = {label: tap.take() for label, tap in self._taps.items()}

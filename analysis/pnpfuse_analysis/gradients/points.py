@@ -38,10 +38,16 @@ def check_losses(losses: Mapping[str, Tensor], main: str) -> None:
 
 @contextmanager
 def kept_graph() -> Iterator[None]:
-    """Say what to do where the graph of a loss is needed, but freed."""
+    """Say what to do where the graph of a loss is needed, but freed or not to be asked."""
     try:
         yield
     except RuntimeError as error:
+        if "use_reentrant" in str(error):
+            raise ValueError(
+                "points must not lie before a region that is checkpointed with use_reentrant=True, "
+                "found one there; pass use_reentrant=False to the checkpoint, or choose points "
+                "behind it"
+            ) from error
         if "second time" not in str(error):
             raise
         raise ValueError(

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from .ancestry import in_backward_call
 from .conflict import GradReport, check_eps, compare, inverse, products
-from .coupling import BY_WORD
+from .coupling import BY_WORD, OPERATOR, normalises
 from .magnitude import unit
 from .passes import filled
 from .points import as_points, check_axis, check_dim, check_flag, check_names
@@ -43,8 +44,9 @@ class split_gradients:
         What the total is multiplied by before its backward pass: inner products are divided by
         its square. Cosines do not mind. Read when the context is entered.
     coupled : bool
-        The losses couple the samples of a batch, by batch normalisation behind z or by comparing
-        them with each other: the report warns of it.
+        The losses couple the samples of a batch by comparing them with each other: the report
+        warns of it, as it does by itself of modules of batch normalisation in training mode that
+        ran inside the context (a plain function it cannot see).
 
     Attributes
     ----------
@@ -97,6 +99,7 @@ class split_gradients:
         self._handles: list[Any] = []
         self._versions = [tensor._version for tensor in self._tensors]
         self._found: dict[str, list[Tensor | None]] = {}
+        self._normalised = False
 
     def __enter__(self) -> dict[str, Any]:
         """Return for each loss what stands in for z, of z's own form."""
@@ -106,11 +109,17 @@ class split_gradients:
         self._versions = [tensor._version for tensor in self._tensors]
         self._factor = inverse(self._scale, self._tensors[0].device)
         self._found = {name: [None] * len(self._tensors) for name in self._names}
+        self._normalised = False
+        # Only the total knows the graph above z, and it is not handed in: modules are watched.
+        self._handles.append(register_module_forward_pre_hook(self._watch))
         return {name: self._alias(name) for name in self._names}
 
     def __exit__(self, *_: object) -> None:
         while self._handles:
             self._handles.pop().remove()
+
+    def _watch(self, module, _):
+        self._normalised |= normalises(module)
 
     def _alias(self, name):
         """A view of z, or of each of its tensors, whose gradients are kept under the name."""
@@ -178,7 +187,7 @@ class split_gradients:
             names,
             eps=eps,
             sizes=sizes * self._factor,
-            warnings=(BY_WORD,) if self._coupled else (),
+            warnings=(BY_WORD,) * self._coupled + (OPERATOR,) * self._normalised,
         )
 
 
