@@ -18,22 +18,27 @@ def within(x, radius):
 
 
 def reach(x, k):
-    """(N,) distance to the k-th neighbour."""
-    return np.sort(gaps(x), axis=1)[:, k - 1]
+    """(N,) distance to the k-th neighbour, and how many lie nearer, with the sample itself.
+
+    Where it is 0 the copies lie nearer, that is at a distance below the least positive number.
+    """
+    radius = np.sort(gaps(x), axis=1)[:, k - 1]
+    radius = np.where(radius > 0, radius, 5e-324)
+    return radius, within(x, radius) + 1
 
 
 def ksg_total(parts, k):
-    n, radius = len(parts[0]), reach(np.hstack(parts), k)
-    found = np.full(n, digamma(k) + (len(parts) - 1) * digamma(n))
+    n, (radius, near) = len(parts[0]), reach(np.hstack(parts), k)
+    found = digamma(near) + (len(parts) - 1) * digamma(n)
     for part in parts:
         found -= digamma(within(part, radius) + 1)
     return found
 
 
 def ksg_conditional(x, y, z, k):
-    radius = reach(np.hstack((x, y, z)), k)
+    radius, near = reach(np.hstack((x, y, z)), k)
     xz, yz, alone = (within(s, radius) for s in (np.hstack((x, z)), np.hstack((y, z)), z))
-    return digamma(k) - digamma(xz + 1) - digamma(yz + 1) + digamma(alone + 1)
+    return digamma(near) - digamma(xz + 1) - digamma(yz + 1) + digamma(alone + 1)
 
 
 def ross_information(labels, x, k):
@@ -43,22 +48,12 @@ def ross_information(labels, x, k):
     found = []
     for i in kept:
         same = [j for j in kept if labels[j] == labels[i] and j != i]
-        near = min(k, len(same))
-        radius = np.sort(far[i, same])[near - 1]
+        radius = np.sort(far[i, same])[min(k, len(same)) - 1] or 5e-324
+        near = np.sum(far[i, same] < radius) + 1
         ball = np.sum(far[i, kept] < radius) + 1
         found.append(digamma(len(kept)) + digamma(near) - digamma(alike[i]) - digamma(ball))
     return np.array(found)
 
 
 def mixed_information(x, y, k):
-    n, found = len(x), []
-    for i in range(n):
-        dx, dy = (np.abs(part - part[i]).max(1) for part in (x, y))
-        both = np.maximum(dx, dy)
-        radius = np.sort(np.delete(both, i))[k - 1]
-        if radius == 0:
-            near, nx, ny = (np.sum(d == 0) for d in (both, dx, dy))
-        else:
-            near, nx, ny = k, np.sum(dx < radius), np.sum(dy < radius)
-        found.append(digamma(near) + np.log(n) - digamma(nx) - digamma(ny))
-    return np.array(found)
+    return ksg_total((x, y), k) + np.log(len(x)) - digamma(len(x))

@@ -236,3 +236,29 @@ def test_labels_given_labels_and_together():
     assert abs(total.null_mean) < 0.003
     with pytest.raises(ValueError, match=r"xs\[1\] must hold labels"):
         total_correlation([x, noise(2000)], method="discrete")
+
+
+@pytest.mark.parametrize("bend", [torch.square, lambda z: torch.sin(5 * z)])
+def test_a_bent_dependence_on_z_is_named(bend):
+    for seed in range(5):
+        drawn = torch.Generator().manual_seed(seed)
+        z, e, f = torch.randn(3, 600, generator=drawn, dtype=torch.float64)
+        for method in ("gaussian", "copula"):
+            found = conditional_mutual_information(
+                bend(z) + 0.3 * e, bend(z) + 0.3 * f, z, method=method
+            )
+            assert float(found) > 0.3  # truth 0
+            assert any("other ways than by a straight line" in note for note in found.warnings)
+        straight = conditional_mutual_information(z + e, bend(z) + f, z)
+        assert not any("straight line" in note for note in straight.warnings)
+
+
+@pytest.mark.parametrize(("size", "warned"), [(8, True), (20, True), (100, True), (1000, False)])
+def test_classes_too_small_for_their_dimensions_are_named(size, warned):
+    drawn = torch.Generator().manual_seed(0)
+    x, e = torch.randn(2, 4000, 2, generator=drawn, dtype=torch.float64)
+    y = (x + e) / math.sqrt(2)  # log 2 = 0.69 of information
+    z = torch.arange(4000) % (4000 // size)
+    found = conditional_mutual_information(x, y, z, method="ksg")
+    assert (float(found) < 0.6) == warned
+    assert any("reads low" in note for note in found.warnings) == warned

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
-from pnpfuse_analysis import entropy, mutual_information
+from pnpfuse_analysis import Histogram, entropy, mutual_information, total_correlation
 
 
 def drawn(shares, n, seed=0):
@@ -137,3 +137,14 @@ def test_intervals_of_labels_cover_their_law():
 def test_what_are_no_labels_is_refused(y, message):
     with pytest.raises(ValueError, match=message):
         mutual_information(np.arange(20) % 3, y, method="discrete")
+
+
+def test_no_value_exceeds_its_ceiling():
+    apart = torch.arange(200)
+    for found in (
+        entropy(apart, method="discrete"),
+        mutual_information(apart, apart, method="discrete"),
+        mutual_information(torch.rand(200), torch.rand(200), method=Histogram(bins=200)),
+        total_correlation([apart, apart, apart], method="discrete"),
+    ):
+        assert float(found) == pytest.approx(found.ceiling, abs=1e-12)

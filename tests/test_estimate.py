@@ -156,3 +156,11 @@ def test_samples_of_rounded_numbers_share_few_hashes():
     x = noise(20_000, 3).float().double()
     assert tie_fraction(x) == 0
     assert tie_fraction(torch.cat((x, x[:100]))) == pytest.approx(200 / 20_100)
+
+
+def test_an_estimate_is_written_and_compared_by_its_value():
+    found = Estimate(value=0.125, n=3, d=1, method="mine", p_value=0.1)
+    assert "p=0.1" in repr(found)
+    assert f"{found:.2f} {found}" == f"0.12 {found!r}"
+    assert found > 0.1 and found >= 0.125 and found <= found and 0.2 > found
+    assert sorted([found, Estimate(0.1, 3, 1, "mine")])[1] is found

@@ -11,7 +11,16 @@ from scipy import stats
 from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
-from pnpfuse_analysis import entropy, mutual_information
+from pnpfuse_analysis import (
+    Histogram,
+    Probe,
+    Renyi,
+    conditional_entropy,
+    conditional_mutual_information,
+    entropy,
+    mutual_information,
+    total_correlation,
+)
 from pnpfuse_analysis.information.problem import Problem, as_parts
 
 UNIT = math.log(2 * math.pi * math.e) / 2  # entropy of a standard normal variable
@@ -507,3 +516,116 @@ def test_whole_numbers_are_fine_where_a_covariance_is_all():
     assert float(entropy(counts, method="gaussian")) == pytest.approx(
         2 * (UNIT + math.log(10)), abs=0.1
     )
+
+
+def relu(n, d=1, seed=0):
+    return noise(n, d, seed=seed).relu()
+
+
+def test_relu_features_without_dependence_read_nothing():
+    x, y, z = (relu(1000, seed=seed) for seed in range(3))
+    for found in (
+        mutual_information(x, y, null=19),
+        total_correlation([x, y, z], method="ksg"),
+        conditional_mutual_information(x, y, z, method="ksg"),
+        conditional_mutual_information(x, y, noise(1000, 1, seed=3), method="ksg"),
+        mutual_information(torch.arange(1000) % 2, x, method="label"),
+    ):
+        assert abs(float(found)) < 0.08
+        assert found < found.ceiling
+        assert found.tie_fraction == pytest.approx(0.5, abs=0.05)
+        assert any("zeros of a ReLU" in note for note in found.warnings)
+
+
+def test_relu_features_keep_the_information_of_their_signs():
+    # Both zero with probability p = 1/4 + asin(rho) / 2 pi: what the signs share is a lower bound,
+    # and what the features share before the ReLU an upper one.
+    rho = 0.9
+    x, y = (part.relu() for part in gaussian_pair(3000, rho))
+    both = 0.25 + math.asin(rho) / (2 * math.pi)
+    signs = math.log(2) - stats.entropy([2 * both, 1 - 2 * both])
+    assert signs - 0.05 < float(mutual_information(x, y)) < truth(rho)
+    on = (x > 0).double()
+    found = mutual_information(on, (y > 0).double())
+    assert float(found) == pytest.approx(signs, abs=0.03)
+    itself = mutual_information(on, on)
+    assert float(itself) == pytest.approx(math.log(2), abs=1e-3)
+    assert itself < itself.ceiling
+
+
+def test_a_constant_has_no_information_in_mixed_either():
+    found = mutual_information(torch.ones(100), noise(100), method="mixed")
+    assert float(found) == 0
+    assert any("x is constant" in note for note in found.warnings)
+
+
+LABELS = torch.arange(120) % 3
+CALLS = {
+    "pairs": lambda x, y, method: mutual_information(x, y, method=method, null=1),
+    "canonical": lambda x, y, method: mutual_information(x, y, reduce=method),
+    "labels": lambda x, y, method: mutual_information(LABELS, x, method=method, null=1),
+    "given": lambda x, y, method: conditional_mutual_information(x, y, x * y, method=method),
+    "classes": lambda x, y, method: conditional_mutual_information(x, y, LABELS, method=method),
+    "together": lambda x, y, method: total_correlation([x, y], method=method, null=1),
+    "alone": lambda x, y, method: entropy(x, method=method, ci="subsample"),
+    "left": lambda x, y, method: conditional_entropy(LABELS, x, probe=method),
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "method"),
+    [
+        *(("pairs", name) for name in ("ksg", "gaussian", "copula", "histogram", "renyi")),
+        *(("pairs", name) for name in ("mixed", "infonce")),
+        *(("canonical", name) for name in ("cca", "pca")),
+        *(("labels", name) for name in ("label", "probe")),
+        *(("given", name) for name in ("ksg", "gaussian", "cnce")),
+        *(("classes", name) for name in ("ksg", "gaussian", "cnce")),
+        *(("together", name) for name in ("ksg", "gaussian")),
+        *(("alone", name) for name in ("kl", "gaussian", "histogram", "renyi")),
+        *(("left", name) for name in ("linear", "mlp")),
+    ],
+)
+def test_neither_default_device_nor_dtype_nor_global_draws_matter(call, method):
+    x, y = (part.numpy() for part in gaussian_pair(120, 0.5, 2))
+    state = torch.random.get_rng_state()
+    here = float(CALLS[call](x, y, method))
+    try:
+        torch.set_default_dtype(torch.float64)
+        with torch.device("meta"):
+            there = float(CALLS[call](x, y, method))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert there == pytest.approx(here, abs=1e-9)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mutual_information(GOOD, GOOD, null=1, generator=3), "generator must be .* int"),
+        (
+            lambda: entropy(GOOD, ci="subsample", generator=np.random.default_rng()),
+            "generator must be a torch.Generator.* found Generator",
+        ),
+        (lambda: conditional_entropy(LABELS, LABELS, generator=3), "generator must be"),
+        (lambda: mutual_information(GOOD, GOOD, method=Histogram), "found the class Histogram"),
+        (lambda: entropy(GOOD, method=Histogram), "found the class Histogram"),
+        (lambda: entropy(GOOD, method=Probe()), "method must take .x, settings."),
+        (lambda: total_correlation([GOOD, GOOD], method=Histogram()), "must take .xs, settings."),
+        (
+            lambda: conditional_mutual_information(GOOD, GOOD, GOOD, method=Renyi()),
+            "must take .x, y, z, settings.",
+        ),
+        (
+            lambda: mutual_information(GOOD, GOOD, method=lambda x, y, settings: 3.0),
+            "method must return a Problem, found float",
+        ),
+        (lambda: mutual_information(GOOD, GOOD, standardise="no"), "standardise must be True"),
+        (lambda: entropy(GOOD, whiten="no"), "whiten must be True or False, found 'no'"),
+        (lambda: Renyi(alpha="2"), "alpha must be above 0, found '2'"),
+    ],
+)
+def test_wrong_options_and_methods_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

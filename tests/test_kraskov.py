@@ -75,6 +75,32 @@ def test_a_constant_condition_is_none(engine):
     np.testing.assert_allclose(found, ksg_information(x, y, 3, engine), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("levels", [1, 4])
+def test_equal_values_agree_with_their_definition(engine, levels):
+    parts = [(part * levels).round().relu() / levels for part in chain(120)]
+    x, y, z = (part.numpy() for part in parts)
+    found = ksg_total(parts, 3, engine)
+    np.testing.assert_allclose(found, naive.ksg_total((x, y, z), 3), rtol=0, atol=1e-12)
+    found = ksg_conditional(*parts, 3, engine)
+    np.testing.assert_allclose(found, naive.ksg_conditional(x, y, z, 3), rtol=0, atol=1e-12)
+    label = torch.arange(120) % 3
+    found = ross_information(label, parts[0], 3, engine)
+    expected = naive.ross_information(label.numpy(), x, 3)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [20, 10, 4, 1])
+def test_rounded_values_read_nearly_as_unrounded_ones(steps):
+    # Counted with the same k throughout, they would read 1.1 to 10 nats at N = 4000.
+    for rho in (0.0, 0.8):
+        x, y = noise(4000, 1), noise(4000, 1, seed=1)
+        y = rho * x + math.sqrt(1 - rho**2) * y
+        rounded = [(part * steps).round() / steps for part in (x, y)]
+        found = float(ksg_information(*rounded, 3).mean())
+        assert found == pytest.approx(float(ksg_information(x, y, 3).mean()), abs=0.15)
+
+
 @given(
     seed=st.integers(0, 10**6),
     k=st.integers(1, 4),

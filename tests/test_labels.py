@@ -106,3 +106,11 @@ def test_mixed_variables_have_their_closed_forms():
     found = mutual_information(u, v, method="mixed")
     assert float(found) == pytest.approx(exact, abs=0.05)
     assert found.tie_fraction == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_ceiling_is_the_entropy_of_the_labels_and_no_alarm():
+    label = torch.arange(900) % 3
+    found = mutual_information(label, noise(900) + 100 * label, method="label")
+    assert found.ceiling == pytest.approx(math.log(3) + 2 / 1800, abs=1e-5)
+    assert float(found) == pytest.approx(found.ceiling, abs=1e-9)
+    assert found.warnings == ()

@@ -47,7 +47,7 @@ def as_tensor(x: Array, name: str) -> Tensor:
     try:
         # A copy: NumPy's memory may be read-only, or have negative strides or foreign byte order,
         # which torch cannot share.
-        return torch.as_tensor(np.array(x, x.dtype.newbyteorder("=")))
+        return torch.as_tensor(np.array(x, x.dtype.newbyteorder("=")), device="cpu")
     except TypeError:
         raise ValueError(
             f"{name} must hold numbers of a dtype that torch has, found {x.dtype}; convert them, "
@@ -199,14 +199,32 @@ def _shares_its_hash(x):
     # Zero has two signs in bits and none in value.
     bits = (x + 0.0).contiguous().view(torch.int64 if x.element_size() == 8 else torch.int32)
     half = 4 * x.element_size()
-    drawn = torch.Generator().manual_seed(0)
-    odd = 2 * torch.randint(2 ** (8 * x.element_size() - 2), (x.shape[1],), generator=drawn) + 1
+    drawn, most = seeded(None), 2 ** (8 * x.element_size() - 2)
+    odd = 2 * torch.randint(most, (x.shape[1],), generator=drawn, device="cpu") + 1
     mixed = ((bits ^ (bits >> half)) * odd.to(bits)).sum(1, dtype=bits.dtype)
     ordered, order = mixed.sort()
     twin = torch.zeros_like(ordered, dtype=torch.bool)
     twin[1:] = ordered[1:] == ordered[:-1]
     twin[:-1] |= twin[1:].clone()
     return order[twin]
+
+
+def seeded(generator: torch.Generator | None) -> torch.Generator:
+    """Return the generator, or a new one of seed 0: torch's global one stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither None nor a torch.Generator.
+    """
+    if generator is None:
+        return torch.Generator("cpu").manual_seed(0)
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(
+            "generator must be a torch.Generator, as torch.Generator().manual_seed(0) is, or None, "
+            f"found {type(generator).__name__}"
+        )
+    return generator
 
 
 def check_choice(value: str | None, name: str, choices: Sequence[str | None]) -> None:
@@ -219,3 +237,9 @@ def check_count(value: int, name: str, least: int) -> None:
     """Raise ValueError unless value is a whole number >= least."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name} must be a whole number >= {least}, found {value!r}")
+
+
+def check_flag(value: bool, name: str) -> None:
+    """Raise ValueError unless value is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, found {value!r}")

@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pnpfuse_analysis.samples import seeded
+
 from .resampling import random_order
 
 Kind = Literal["linear", "mlp"]
@@ -25,7 +27,7 @@ _HIDDEN = 32
 
 
 def dealt_folds(
-    codes: Tensor, groups: Tensor | None, folds: int, generator: torch.Generator | None
+    codes: Tensor, groups: Tensor | None, folds: int, generator: torch.Generator
 ) -> Tensor:
     """Return a fold (N,) for each sample: classes (N,) evenly spread, or groups (N,) kept whole."""
     n = len(codes)
@@ -73,8 +75,9 @@ def held_out_losses(
     groups : Tensor of int64, shape (N,), or None
         Kept whole in that cross validation too.
     generator : torch.Generator or None
-        Source of the inner folds and of an mlp's first weights.
+        Source of the inner folds and of an mlp's first weights; None takes one of seed 0.
     """
+    generator = seeded(generator)
     # Training needs autograd, whatever mode the caller is in.
     with torch.inference_mode(False), torch.enable_grad():
         codes, features = codes.clone(), _compact(features.clone())
@@ -106,7 +109,7 @@ def _start(kind, features, classes, generator) -> Parameters:
     d = features.shape[1]
     if kind == "linear":
         return [features.new_zeros(d, classes), features.new_zeros(classes)]
-    device = "cpu" if generator is None else generator.device
+    device = generator.device
     drawn = torch.randn(d, _HIDDEN, generator=generator, device=device, dtype=features.dtype)
     out = torch.randn(_HIDDEN, classes, generator=generator, device=device, dtype=features.dtype)
     return [

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from pnpfuse_analysis.neighbours import nearest
-from pnpfuse_analysis.samples import Array, as_tensor, check_count, tie_fraction
+from pnpfuse_analysis.samples import Array, as_tensor, check_count, seeded, tie_fraction
 
 from .copula import normal_scores
 from .critics import SeparableCritics
-from .crossfit import Folds, batches, dealt, fit_critics, own_training, source
+from .crossfit import Folds, batches, dealt, fit_critics, own_training
 from .problem import Problem, Settings, as_parts
 from .variational import copies_note
 
@@ -82,7 +82,7 @@ class ConditionalNCE:
         if settings.scale:
             parts = _levelled(parts[0], parts[1], parts[2], classes)
         copied = tie_fraction(torch.cat(raw, 1))
-        generator = source(settings.generator)
+        generator = seeded(settings.generator)
         return Problem(
             parts=tuple(parts),
             measure=lambda a, b, c: self._held_out(a, b, c, classes, generator),
@@ -129,8 +129,8 @@ class ConditionalNCE:
             every = torch.arange(partners.shape[-1], device=x.device)
 
             def some(rows: Tensor) -> Tensor:
-                mixed = torch.rand(len(every), generator=generator, device=generator.device)
-                return value(rows, mixed.argsort()[:_DRAWN].to(x.device))
+                mixed = _uniform((len(every),), generator, x.device)
+                return value(rows, mixed.argsort()[:_DRAWN])
 
             fit_critics(
                 critics,
@@ -182,13 +182,19 @@ def _classmates(labels: Tensor, count: int, generator: torch.Generator) -> Tenso
     ordered = labels[order]
     start, end = (torch.searchsorted(ordered, ordered, right=right) for right in (False, True))
     others = (end - start - 1)[:, None]
-    drawn = torch.rand(n, count, generator=generator, device=generator.device).to(labels.device)
+    drawn = _uniform((n, count), generator, labels.device)
     place = torch.arange(n, device=labels.device)
     step = 1 + (drawn * others).long().clamp(max=others - 1).clamp(min=0)
     found = start[:, None] + ((place - start)[:, None] + step) % (others + 1)
     mates = torch.empty_like(found)
     mates[order] = order[found]
     return mates
+
+
+def _uniform(shape, generator, device):
+    """Draws between 0 and 1, the same whatever torch's default dtype is."""
+    single = torch.float32
+    return torch.rand(shape, generator=generator, device=generator.device, dtype=single).to(device)
 
 
 def _neighbours(z: Tensor, count: int) -> Tensor:
@@ -224,7 +230,9 @@ def _codes(z: Tensor, generator: torch.Generator) -> Tensor:
     count = int(labels.max()) + 1
     if count <= _CLASSES:
         return torch.nn.functional.one_hot(labels, count).to(z)
-    code = torch.randn(count, _CLASSES, generator=generator, device=generator.device)
+    code = torch.randn(
+        count, _CLASSES, generator=generator, device=generator.device, dtype=torch.float32
+    )
     return code.to(z)[labels]
 
 

@@ -100,7 +100,9 @@ def _layers(folds, widths, like, generator) -> Layers:
     """Layers of the given widths, normal with variance 2 / d_in: He et al., arXiv:1502.01852."""
     made = []
     for d_in, d_out in zip(widths, widths[1:], strict=False):
-        drawn = torch.randn(folds, d_in, d_out, generator=generator, device=generator.device)
+        drawn = torch.randn(
+            folds, d_in, d_out, generator=generator, device=generator.device, dtype=torch.float32
+        )
         made += [drawn * math.sqrt(2 / d_in), drawn.new_zeros(folds, 1, d_out)]
     return [part.to(like).requires_grad_() for part in made]
 

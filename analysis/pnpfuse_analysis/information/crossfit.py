@@ -66,7 +66,9 @@ def batches(rows: Tensor, size: int, steps: int, generator: torch.Generator) -> 
     size = min(size, n)
     given = 0
     while True:
-        drawn = torch.rand(folds, n, generator=generator, device=generator.device)
+        drawn = torch.rand(
+            folds, n, generator=generator, device=generator.device, dtype=torch.float32
+        )
         order = rows.gather(1, drawn.argsort(1).to(rows.device))
         for start in range(0, n - size + 1, size):
             if given == steps:
@@ -136,8 +138,3 @@ def own_training(device: torch.device) -> Iterator[None]:
         torch.autocast(device.type, enabled=False),
     ):
         yield
-
-
-def source(generator: torch.Generator | None) -> torch.Generator:
-    """Return the generator, or a new one of seed 0: torch's global one stays as it is."""
-    return torch.Generator().manual_seed(0) if generator is None else generator

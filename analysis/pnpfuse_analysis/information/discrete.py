@@ -31,6 +31,16 @@ def discrete_information(x: Tensor, y: Tensor) -> Tensor:
     return discrete_entropy(x) + discrete_entropy(y) - discrete_entropy(joint_codes([x, y]))
 
 
+def most_entropy(n: int, labels: int | None = None) -> float:
+    """Return the largest `discrete_entropy` of n samples, if of no more than so many labels.
+
+    It is the largest `discrete_information` too, for labels on the poorer side: the counted value
+    is at most the smaller entropy, and (x, y) takes no fewer values than the richer of both.
+    """
+    seen = min(n, labels or n)
+    return math.log(seen) + (seen - 1) / (2 * n)
+
+
 def joint_codes(parts: list[Tensor]) -> Tensor:
     """Return one code (N,), below N, for each row of several codes (N,)."""
     joint, *rest = parts
@@ -48,7 +58,7 @@ def entropy_problem(x: Array, settings: Settings) -> Problem:
         discrete_entropy,
         "discrete",
         1,
-        ceiling=math.log(len(codes)),
+        ceiling=most_entropy(len(codes)),
         notes=scarcity_note(codes, "x"),
     )
 
@@ -62,7 +72,7 @@ def information_problem(x: Array, y: Array, settings: Settings) -> Problem:
         discrete_information,
         "discrete",
         2,
-        ceiling=math.log(len(a)),
+        ceiling=most_entropy(len(a)),
         notes=scarcity_note(joint_codes(parts), "(x, y)"),
     )
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pnpfuse_analysis.neighbours import Engine, Metric
-from pnpfuse_analysis.samples import Array, as_samples, check_choice, rounding
+from pnpfuse_analysis.samples import Array, as_samples, rounding
 
 from . import discrete
 from .estimate import Estimate
@@ -17,7 +17,7 @@ from .gaussian import gaussian_entropy, tail_notes, whitened
 from .histogram import Histogram
 from .inference import Interval, estimated
 from .kraskov import kl_entropy
-from .problem import Problem, Settings, flat_note, storage_notes, ties_note
+from .problem import Problem, Settings, chosen_method, flat_note, storage_notes, ties_note
 from .renyi import Renyi
 
 Method = Callable[[Array, Settings], Problem]
@@ -69,7 +69,7 @@ def entropy(
     sweep : int
         How often to halve the sample size for `Estimate.n_sweep`; 2 gives N, N/2 and N/4.
     generator : torch.Generator or None
-        Source of the subsamples.
+        Source of the subsamples; None takes one of seed 0.
 
     Returns
     -------
@@ -85,13 +85,12 @@ def entropy(
         On wrong shapes, non-finite values, k >= N, N <= d with whitening or "gaussian", integer
         dtypes for "kl", or an unknown option.
     """
-    if not callable(method):
-        check_choice(method, "method", tuple(METHODS))
-        method = METHODS[method]
     if isinstance(method, Histogram | Renyi):
         method = method.entropy
-    settings = Settings(k, metric, whiten, engine, chunk, generator).checked()
-    return estimated(method(x, settings), ci=ci, sweep=sweep, generator=generator, signed=True)
+    pose = chosen_method(method, METHODS, "x, settings")
+    settings = Settings(k, metric, whiten, engine, chunk, generator).checked("whiten")
+    problem = pose(x, settings)
+    return estimated(problem, ci=ci, sweep=sweep, generator=settings.generator, signed=True)
 
 
 def _kl(x: Array, settings: Settings) -> Problem:
@@ -107,7 +106,8 @@ def _kl(x: Array, settings: Settings) -> Problem:
     def measure(part: Tensor) -> Tensor:
         if not part.shape[1]:
             return part.new_full((len(part),), -math.inf)
-        return kl_entropy(part, k, settings.metric, settings.engine) + log_volume
+        local = kl_entropy(part, k, settings.metric, settings.engine, settings.chunk)
+        return local + log_volume
 
     share, notes = ties_note([samples])
     return Problem(

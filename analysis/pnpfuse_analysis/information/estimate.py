@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, SupportsFloat
 
 from torch import Tensor
 
@@ -14,6 +14,9 @@ Kind = Literal["estimate", "lower_bound", "upper_bound"]
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """An estimated entropy or information, with what is needed to trust or distrust it.
+
+    `float(found)`, `f"{found:.3f}"`, `found < other` and `found > other` go by the value; for
+    arithmetic take `found.value`. Two estimates are never equal, but for one and the same.
 
     Attributes
     ----------
@@ -67,6 +70,21 @@ class Estimate:
     def __float__(self) -> float:
         return self.value
 
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else str(self)
+
+    def __lt__(self, other: SupportsFloat) -> bool:
+        return self.value < float(other)
+
+    def __le__(self, other: SupportsFloat) -> bool:
+        return self.value <= float(other)
+
+    def __gt__(self, other: SupportsFloat) -> bool:
+        return self.value > float(other)
+
+    def __ge__(self, other: SupportsFloat) -> bool:
+        return self.value >= float(other)
+
     @property
     def bits(self) -> float:
         """The value in bits."""
@@ -79,7 +97,8 @@ class Estimate:
         if self.ci is not None:
             parts.append(f"95% [{self.ci[0]:.4g}, {self.ci[1]:.4g}]")
         if self.p_value is not None:
-            parts.append(f"null {self.null_mean:.2g}, p={self.p_value:.2g}")
+            null = "" if self.null_mean is None else f"null {self.null_mean:.2g}, "
+            parts.append(f"{null}p={self.p_value:.2g}")
         parts.append(f"{self.kind.replace('_', ' ')} by {self.method}, n={self.n}, d={self.d}")
         if self.warnings:
             parts.append(f"{len(self.warnings)} warning{'s'[: len(self.warnings) > 1]}")

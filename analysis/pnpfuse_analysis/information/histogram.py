@@ -10,7 +10,13 @@ import torch
 
 from pnpfuse_analysis.samples import Array, as_samples, check_choice, check_count, standardised
 
-from .discrete import discrete_entropy, discrete_information, joint_codes, scarcity_note
+from .discrete import (
+    discrete_entropy,
+    discrete_information,
+    joint_codes,
+    most_entropy,
+    scarcity_note,
+)
 from .problem import (
     Problem,
     Settings,
@@ -64,7 +70,7 @@ class Histogram:
             discrete_information,
             "histogram",
             columns,
-            ceiling=math.log(min(cells)),
+            ceiling=most_entropy(len(raw[0]), min(cells)),
             notes=constant_notes(named)
             + storage_notes({"x": x, "y": y})
             + scarcity_note(joint_codes(codes), "the bins of (x, y)"),
@@ -119,7 +125,8 @@ def _edges(column, bins, kind):
     """Edges (at most bins + 1,) of the bins of a column (N,) that varies."""
     low, high = column.aminmax()
     if kind == "width":
-        return low + (high - low) * torch.linspace(0, 1, bins + 1).to(column)
+        step = torch.linspace(0, 1, bins + 1, dtype=column.dtype, device=column.device)
+        return low + (high - low) * step
     ordered = column.sort().values
     n = len(ordered)
     at = torch.arange(1, bins, device=column.device) * n // bins

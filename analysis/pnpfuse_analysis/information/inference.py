@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from pnpfuse_analysis.samples import check_choice, check_count
+from pnpfuse_analysis.samples import check_choice, check_count, seeded
 
 from .estimate import Estimate
 from .problem import Problem
@@ -45,7 +45,7 @@ def estimated(
     sweep : int
         How often to halve the sample size for `n_sweep`.
     generator : torch.Generator or None
-        Source of subsamples and permutations.
+        Source of subsamples and permutations; None takes one of seed 0.
     signed : bool
         The true quantity may be negative: say nothing if the estimate is.
 
@@ -54,6 +54,7 @@ def estimated(
     ValueError
         If an option is unknown, or a resample would not have enough samples for the estimator.
     """
+    generator = seeded(generator)
     check_choice(ci, "ci", (None, "subsample", "local", "splits"))
     check_count(null, "null", 0)
     check_count(sweep, "sweep", 0)
@@ -73,7 +74,7 @@ def estimated(
             f"Some samples have {problem.least_name}={problem.least} or more exact copies, so the "
             "estimate is -inf."
         )
-    if problem.ceiling is not None and value > 0.9 * problem.ceiling:
+    if problem.ceiling is not None and value > 0.9 * problem.ceiling and not problem.tight:
         notes.append(
             f"The value is near the ceiling {problem.ceiling:.3g} nats of this method and sample "
             "size; the truth may be any larger number."

@@ -1,6 +1,13 @@
 """Entropy and information from nearest-neighbour distances: local values (N,), in nats.
 
 Samples are float64 tensors (N, d) on one device. Nothing is standardised or clipped here.
+
+Equal values: where the k-th neighbour is one of several at the same distance eps, only k_i - 1 < k
+samples lie strictly nearer, and psi(k_i) stands for psi(k): eps is the k_i-th neighbour's distance
+too, so that this is the same estimate at another k. Where the k-th neighbour is an exact copy no
+sample lies nearer, and the copies are counted instead, the sample itself included, in k_i and in
+every space: Gao, Kannan, Oh and Viswanath, NeurIPS 2017, arXiv:1709.06212; given z, Mesner and
+Shalizi, IEEE Trans. Inf. Theory 67 (2021) 464, arXiv:1912.03387.
 """
 
 from __future__ import annotations
@@ -12,6 +19,9 @@ import torch
 from torch import Tensor
 
 from pnpfuse_analysis.neighbours import Engine, Metric, choose_engine, count_within, nearest
+from pnpfuse_analysis.samples import widest
+
+Spaces = Sequence[tuple[Tensor, ...]]
 
 
 def kl_entropy(
@@ -52,9 +62,8 @@ def ksg_total(
     i_i = psi(k) + (M - 1) psi(N) - sum_m psi(n_m + 1), with counts as in `ksg_information`:
     Kraskov et al., Phys. Rev. E 69 (2004) 066138, Eq. (23).
     """
-    n = len(parts[0])
-    inside = sum(_psi_inside(parts, [(part,) for part in parts], k, engine, chunk))
-    return digamma(k) + (len(parts) - 1) * digamma(n) - inside
+    near, inside = _psi_inside(parts, [(part,) for part in parts], k, engine, chunk)
+    return near + (len(parts) - 1) * digamma(len(parts[0])) - sum(inside)
 
 
 def ksg_conditional(
@@ -65,8 +74,8 @@ def ksg_conditional(
     i_i = psi(k) - psi(n_xz + 1) - psi(n_yz + 1) + psi(n_z + 1), with counts strictly nearer than
     the k-th neighbour in (x, y, z): Frenzel and Pompe, Phys. Rev. Lett. 99 (2007) 204101.
     """
-    xz, yz, alone = _psi_inside((x, y, z), [(x, z), (y, z), (z,)], k, engine, chunk)
-    return digamma(k) - xz - yz + alone
+    near, (xz, yz, alone) = _psi_inside((x, y, z), [(x, z), (y, z), (z,)], k, engine, chunk)
+    return near - xz - yz + alone
 
 
 def ross_information(
@@ -76,8 +85,9 @@ def ross_information(
 
     i_i = psi(N') + psi(k_i) - psi(N_i) - psi(m_i + 1): among the N_i samples with the label of i,
     the k_i-th neighbour bounds a ball with m_i other samples of any label strictly inside, and
-    k_i = min(k, N_i - 1). Ross, PLoS ONE 9 (2014) e87357. A sample alone with its label has no such
-    neighbour and is left out, as in scikit-learn, so N' <= N.
+    k_i = min(k, N_i - 1), or less where distances are equal. Ross, PLoS ONE 9 (2014) e87357. A
+    sample alone with its label has no such neighbour and is left out, as in scikit-learn, so
+    N' <= N. No value exceeds that of labels which the samples determine: `ross_ceiling`.
 
     Raises
     ------
@@ -92,15 +102,25 @@ def ross_information(
             f"labels must repeat, found {len(labels)} that occur once each; a continuous variable "
             "needs a continuous estimator"
         )
-    near = (sizes - 1).clamp(max=k)
-    radius = x.new_empty(len(x))
+    radius, near = x.new_empty(len(x)), torch.empty_like(label)
     for which in label.unique():
-        rows, own = label == which, int(near[which])
-        found = nearest(x[rows], own, metric="max", engine=engine, chunk=chunk)
-        radius[rows] = found.distances[:, -1]
+        rows, own = label == which, min(k, int(sizes[which]) - 1)
+        radius[rows], near[rows] = _reach(x[rows], own, engine, chunk)
     inside = count_within(x, radius, engine=engine, chunk=chunk)
-    of_label = _psi(near, x) - _psi(sizes, x)
-    return digamma(len(x)) + of_label[label] - _psi(inside + 1, x)
+    return digamma(len(x)) + _psi(near, x) - _psi(sizes, x)[label] - _psi(inside + 1, x)
+
+
+def ross_ceiling(labels: Tensor) -> float:
+    """Return the largest value of `ross_information` for labels (N,), mean psi(N') - psi(N_i).
+
+    To first order in 1/N it is the entropy of the labels with the Miller-Madow correction.
+    """
+    sizes = torch.unique(labels, return_counts=True)[1]
+    sizes = sizes[sizes > 1].to(widest(labels.device))
+    if not len(sizes):
+        return 0.0
+    n = sizes.sum()
+    return float(torch.special.digamma(n) - (sizes / n * torch.special.digamma(sizes)).sum())
 
 
 def mixed_information(
@@ -108,28 +128,25 @@ def mixed_information(
 ) -> Tensor:
     """Return the information between variables that may be discrete, continuous or mixtures.
 
-    i_i = psi(k_i) + log N - psi(n_x) - psi(n_y), nats, local values (N,): as in `ksg_information`,
-    n_x and n_y being counts + 1, except where the k-th neighbour is an exact copy. There k_i, n_x
-    and n_y are the samples equal to this one in both, in x and in y, itself included. Gao, Kannan,
-    Oh and Viswanath, NeurIPS 2017, arXiv:1709.06212, with psi(n) in place of log(n + 1), which
-    would be too low by as much as log(k + 1) - psi(k): 0.46 nats for k = 3.
+    i_i = psi(k_i) + log N - psi(n_x + 1) - psi(n_y + 1), nats, local values (N,): Gao et al. as
+    above, with psi(n) in place of log(n + 1), which would be too low by as much as log(k + 1) -
+    psi(k): 0.46 nats for k = 3. It is `ksg_information` but for log N in place of psi(N).
     """
-    joint = torch.cat((x, y), 1)
-    fixed = choose_engine(engine, joint, k)
-    radius = nearest(joint, k, metric="max", engine=fixed, chunk=chunk).distances[:, -1]
-    # Nothing but copies lies nearer than the smallest positive number.
-    least = torch.nextafter(torch.zeros_like(radius), torch.ones_like(radius))
-    copied = torch.where(radius > 0, 0, least)
-    near = count_within(joint, copied, engine=fixed, chunk=chunk) + 1
-    near = torch.where(radius > 0, k, near)
-    reach = torch.maximum(radius, least)
-    around = [count_within(part, reach, engine=fixed, chunk=chunk) + 1 for part in (x, y)]
-    return _psi(near, x) + math.log(len(x)) - sum(_psi(size, x) for size in around)
+    n = len(x)
+    return ksg_information(x, y, k, engine, chunk) + (math.log(n) - digamma(n))
+
+
+def ksg_ceiling(n: int, k: int, ties: bool) -> float:
+    """Return the largest value of `ksg_information` for n samples, that of I(x; x).
+
+    Where distances are equal a sample's k_i may be as low as 1.
+    """
+    return digamma(n) - digamma(1 if ties else k)
 
 
 def digamma(n: int) -> float:
     """Return psi(n)."""
-    return float(torch.special.digamma(torch.tensor(float(n), dtype=torch.float64)))
+    return float(torch.special.digamma(torch.tensor(float(n), dtype=torch.float64, device="cpu")))
 
 
 def _psi(count, like):
@@ -137,12 +154,32 @@ def _psi(count, like):
     return torch.special.digamma(count.to(like.dtype))
 
 
-def _psi_inside(parts, spaces, k, engine, chunk):
-    """For each space, a tuple of parts: psi(n + 1) of how many lie nearer there than in all."""
+def _psi_inside(
+    parts: Sequence[Tensor], spaces: Spaces, k: int, engine: Engine, chunk: int | None
+) -> tuple[Tensor, list[Tensor]]:
+    """psi(k_i), and for each space, a tuple of parts, psi(n + 1) of how many lie nearer there."""
     joint = torch.cat(tuple(parts), 1)
     fixed = choose_engine(engine, joint, k)
-    radius = nearest(joint, k, metric="max", engine=fixed, chunk=chunk).distances[:, -1]
-    # n >= k - 1 for the k - 1 nearer ones, unless copies brought the radius to 0.
+    radius, near = _reach(joint, k, fixed, chunk)
+    inside = []
     for space in spaces:
         alone = space[0] if len(space) == 1 else torch.cat(space, 1)
-        yield _psi(count_within(alone, radius, engine=fixed, chunk=chunk) + 1, joint)
+        inside.append(_psi(count_within(alone, radius, engine=fixed, chunk=chunk) + 1, joint))
+    return _psi(near, joint), inside
+
+
+def _reach(x, k, engine, chunk):
+    """A radius (N,) about each sample, and how many lie strictly within it, itself included.
+
+    Without equal distances these are the distance to the k-th neighbour, and k.
+    """
+    distances = nearest(x, k, metric="max", engine=engine, chunk=chunk).distances
+    radius = distances[:, -1]
+    near = (distances < radius[:, None]).sum(1) + 1
+    copied = radius == 0
+    if not bool(copied.any()):
+        return radius, near
+    # Nothing but copies lies nearer than the smallest positive number.
+    radius = torch.where(copied, torch.nextafter(radius, torch.ones_like(radius)), radius)
+    copies = count_within(x, torch.where(copied, radius, 0), engine=engine, chunk=chunk) + 1
+    return radius, torch.where(copied, copies, near)

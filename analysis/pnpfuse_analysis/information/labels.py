@@ -9,6 +9,7 @@ from pnpfuse_analysis.samples import Array, as_labels, as_samples, holds_labels,
 
 from . import kraskov
 from .problem import (
+    COUNTED,
     Problem,
     Settings,
     as_parts,
@@ -52,7 +53,7 @@ def label_problem(x: Array, y: Array, settings: Settings) -> Problem:
     labels, features, names = labels_and_features(x, y, "label")
     scaled = standard_columns(features) if settings.scale else features
     k = settings.k
-    share, ties = ties_note([features])
+    share, ties = ties_note([features], COUNTED)
 
     # Features last: they are what the permutation null shuffles.
     def measure(codes: Tensor, z: Tensor) -> Tensor:
@@ -72,6 +73,8 @@ def label_problem(x: Array, y: Array, settings: Settings) -> Problem:
         1 + features.shape[1],
         k,
         "k",
+        ceiling=kraskov.ross_ceiling(labels),
+        tight=True,
         tie_fraction=share,
         notes=constant_notes(dict(zip(names, (labels, features), strict=True)))
         + storage_notes({names[1]: {"x": x, "y": y}[names[1]]})
@@ -88,9 +91,15 @@ def mixed_problem(x: Array, y: Array, settings: Settings) -> Problem:
     raw = as_parts({"x": x, "y": y}, continuous=False)
     parts = [standard_columns(part) for part in raw] if settings.scale else raw
     k = settings.k
+
+    def measure(a: Tensor, b: Tensor) -> Tensor:
+        if not (varies(a) and varies(b)):
+            return a.new_zeros(len(a))
+        return kraskov.mixed_information(a, b, k, settings.engine, settings.chunk)
+
     return Problem(
         tuple(parts),
-        lambda a, b: kraskov.mixed_information(a, b, k, settings.engine, settings.chunk),
+        measure,
         "mixed",
         sum(part.shape[1] for part in raw),
         k,

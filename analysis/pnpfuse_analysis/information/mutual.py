@@ -8,20 +8,22 @@ import torch
 from torch import Tensor
 
 from pnpfuse_analysis.neighbours import Engine
-from pnpfuse_analysis.samples import Array, check_choice, rounding, standard_columns
+from pnpfuse_analysis.samples import Array, rounding, standard_columns
 
 from . import copula, discrete, labels
 from .estimate import Estimate
 from .gaussian import gaussian_information, tail_notes, whitened
 from .histogram import Histogram
 from .inference import Interval, estimated
-from .kraskov import digamma, ksg_information
+from .kraskov import ksg_ceiling, ksg_information
 from .probe import Probe
 from .problem import (
+    COUNTED,
     Method,
     Problem,
     Settings,
     as_parts,
+    chosen_method,
     constant_notes,
     dimension_note,
     storage_notes,
@@ -60,6 +62,7 @@ def mutual_information(
         "ksg": the first estimator of Kraskov, Stoegbauer and Grassberger, Phys. Rev. E 69 (2004)
         066138, Eq. (8), with strict counts. Its bias is small up to about two intrinsic dimensions
         a side and strongly negative beyond (truth 2.30, 16 + 16 dimensions, N = 2000: 0.63).
+        Repeated values, as the zeros of ReLU features, are counted as in "mixed".
         "gaussian": the information of a Gaussian of the same covariance, from canonical
         correlations, with the exact Wishart correction. Blind to non-linear dependence, useless
         for heavy tails. "copula": the same of normal scores, for any marginals.
@@ -99,13 +102,15 @@ def mutual_information(
         How often to halve the sample size for `Estimate.n_sweep`: a drift shows bias. 2 gives N,
         N/2 and N/4.
     generator : torch.Generator or None
-        Source of subsamples and permutations.
+        Source of subsamples, permutations and whatever a method draws. None takes one of seed 0
+        that is made anew for each call, so that a call repeats itself; torch's global one is
+        never drawn from.
 
     Returns
     -------
     Estimate
         Not clipped: independent variables give values around 0. "ksg" cannot exceed its `ceiling`
-        psi(N) - psi(k), which it reaches at I(X; X) = inf.
+        psi(N) - psi(k), which it reaches at I(X; X) = inf (psi(N) - psi(1) if values repeat).
 
     Raises
     ------
@@ -113,15 +118,13 @@ def mutual_information(
         On wrong or different shapes, non-finite values, k >= N, N <= d_x or d_x + d_y for
         "gaussian", integer dtypes for "ksg", or an unknown option.
     """
-    name = type(method).__name__
-    if not callable(method):
-        check_choice(method, "method", tuple(METHODS))
-        name, method = method, METHODS[method]
+    name = method if isinstance(method, str) else type(method).__name__
+    method = chosen_method(method, METHODS, "x, y, settings")
     if reduce is not None or components is not None:
         method = reduced(method, name, reduce, components)
     settings = Settings(k, "max", standardise, engine, chunk, generator).checked()
     problem = method(x, y, settings)
-    return estimated(problem, ci=ci, null=null, sweep=sweep, generator=generator)
+    return estimated(problem, ci=ci, null=null, sweep=sweep, generator=settings.generator)
 
 
 def _ksg(x: Array, y: Array, settings: Settings) -> Problem:
@@ -129,7 +132,7 @@ def _ksg(x: Array, y: Array, settings: Settings) -> Problem:
     named = dict(zip("xy", raw, strict=True))
     parts = [standard_columns(part) for part in raw] if settings.scale else raw
     k = settings.k
-    share, ties = ties_note(raw)
+    share, ties = ties_note(raw, COUNTED)
 
     def measure(a: Tensor, b: Tensor) -> Tensor:
         # Neighbours of nothing but copies would be taken for certainty.
@@ -144,7 +147,7 @@ def _ksg(x: Array, y: Array, settings: Settings) -> Problem:
         d=sum(part.shape[1] for part in raw),
         least=k,
         least_name="k",
-        ceiling=digamma(len(raw[0])) - digamma(k),
+        ceiling=ksg_ceiling(len(raw[0]), k, share > 0),
         tie_fraction=share,
         notes=constant_notes(named)
         + storage_notes({"x": x, "y": y})

@@ -15,6 +15,7 @@ from pnpfuse_analysis.samples import (
     as_samples,
     check_choice,
     check_count,
+    seeded,
     standard_columns,
 )
 
@@ -45,6 +46,9 @@ def conditional_entropy(
     a lower bound of the information; `mutual_information(y, z, method="probe")` returns that, with
     a permutation null.
 
+    Time and memory grow with samples times classes, of which some matrices are held: half a minute
+    and 0.4 GB for 1000 classes of N = 20000. A fixed `penalty` saves most of the time.
+
     Parameters
     ----------
     y : Tensor or ndarray, shape (N,)
@@ -66,7 +70,7 @@ def conditional_entropy(
     sweep : int
         How often to halve the sample size for `Estimate.n_sweep`.
     generator : torch.Generator or None
-        Source of folds, first weights and subsamples.
+        Source of folds, first weights and subsamples; None takes one of seed 0.
 
     Returns
     -------
@@ -80,6 +84,7 @@ def conditional_entropy(
         On wrong or different shapes, real-valued labels, fewer samples or groups than folds, or an
         unknown option.
     """
+    generator = seeded(generator)
     problem = Probe(probe, folds, penalty).entropy(y, z, groups, generator)
     return estimated(problem, ci=ci, sweep=sweep, generator=generator, signed=True)
 
@@ -108,7 +113,7 @@ class Probe:
     def __call__(self, x: Array, y: Array, settings: Settings) -> Problem:
         """Return the problem of H(label) - H(label | features)."""
         codes, features, names = labels_and_features(x, y, "probe")
-        loss = self._loss(settings.generator)
+        loss = self._loss(seeded(settings.generator))
         return Problem(
             (codes, standard_columns(features)),
             lambda labels, z: discrete_entropy(labels) - loss(labels, z),
@@ -147,7 +152,7 @@ class Probe:
 
         return Problem(
             parts,
-            self._loss(generator),
+            self._loss(seeded(generator)),
             f"{self.probe} probe",
             features.shape[1],
             self.folds,
@@ -157,7 +162,7 @@ class Probe:
             remarks=remarks,
         )
 
-    def _loss(self, generator) -> Callable[..., Tensor]:
+    def _loss(self, generator: torch.Generator) -> Callable[..., Tensor]:
         """Held-out losses (n,) as a function of labels (n,), features (n, d) and groups (n,)."""
         penalty = None if self.penalty == "cv" else float(self.penalty)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,8 +16,10 @@ from pnpfuse_analysis.samples import (
     as_samples,
     check_choice,
     check_count,
+    check_flag,
     holds_labels,
     rounding,
+    seeded,
     tie_fraction,
 )
 
@@ -37,7 +40,7 @@ class Settings(NamedTuple):
     engine, chunk
         See `pnpfuse_analysis.neighbours.nearest`.
     generator : torch.Generator or None
-        Source of whatever the estimator draws.
+        Source of whatever the estimator draws; `checked` puts one of seed 0 for None.
     """
 
     k: int = 3
@@ -47,14 +50,18 @@ class Settings(NamedTuple):
     chunk: int | None = None
     generator: torch.Generator | None = None
 
-    def checked(self) -> Settings:
-        """Return these settings; ValueError if one is out of its range."""
+    def checked(self, scale: str = "standardise") -> Settings:
+        """Return these settings with a generator; ValueError if one is out of its range.
+
+        `scale` is the name under which the caller knows that setting, for messages.
+        """
         check_count(self.k, "k", 1)
+        check_flag(self.scale, scale)
         check_choice(self.metric, "metric", ("l2", "max"))
         check_choice(self.engine, "engine", ENGINES)
         if self.chunk is not None:
             check_count(self.chunk, "chunk", 1)
-        return self
+        return self._replace(generator=seeded(self.generator))
 
 
 # Dimensions in all up to which nearest-neighbour information of some hundreds of samples is good.
@@ -87,6 +94,8 @@ class Problem:
         ... because of this argument.
     kind, ceiling, tie_fraction
         As in `Estimate`.
+    tight : bool
+        The true quantity cannot exceed the ceiling either: a value near it is no cause for alarm.
     notes : tuple of str
         What is known before any estimate.
     remarks : callable
@@ -107,9 +116,54 @@ class Problem:
     notes: tuple[str, ...] = ()
     remarks: Callable[[Tensor], tuple[str, ...]] = lambda local: ()
     unlink: Callable[[Sequence[Tensor], Tensor], Sequence[Tensor]] = shuffled_last
+    tight: bool = False
 
 
 Method = Callable[[Array, Array, Settings], Problem]
+
+
+def chosen_method(
+    method: Any, methods: Mapping[str, Callable[..., Problem]], takes: str
+) -> Callable[..., Problem]:
+    """Return the method of that name, or a callable that stands for itself.
+
+    Parameters
+    ----------
+    method : str or callable
+    methods : mapping of str to callable
+        The methods that have names.
+    takes : str
+        The arguments of such a method, as in "x, y, settings".
+
+    Raises
+    ------
+    ValueError
+        If there is no method of that name, or the callable is a class, does not take these
+        arguments, or, once called, does not return a `Problem`.
+    """
+    if not callable(method):
+        check_choice(method, "method", tuple(methods))
+        return methods[method]
+    name = getattr(method, "__name__", type(method).__name__)
+    if isinstance(method, type):
+        raise ValueError(f"method must be an instance, as {name}() is, found the class {name}")
+    try:
+        inspect.signature(method).bind(*takes.split(", "))
+    except TypeError:
+        raise ValueError(
+            f"method must take ({takes}) and return a Problem here, which {name} does not; "
+            f"there are also {', '.join(map(repr, methods))}"
+        ) from None
+
+    def posed(*arguments: Any) -> Problem:
+        problem = method(*arguments)
+        if not isinstance(problem, Problem):
+            raise ValueError(
+                f"method must return a Problem, found {type(problem).__name__} from {name}"
+            )
+        return problem
+
+    return posed
 
 
 def as_parts(named: dict[str, Array], *, continuous: bool = True) -> list[Tensor]:
@@ -132,15 +186,27 @@ def same_rows(named: dict[str, Tensor]) -> list[Tensor]:
     return parts
 
 
-def ties_note(parts: Sequence[Tensor]) -> tuple[float, tuple[str, ...]]:
+_DENSITY = (
+    "values were rounded or repeated, and the estimate is biased. Drop repeated rows, or add noise "
+    "below the rounding step from a seeded generator."
+)
+COUNTED = (
+    "values that belong to the variable (the zeros of a ReLU) are counted as such, but of rounded "
+    "values the estimate may be some 0.1 high, and rows repeated by mistake read as dependence: "
+    "drop those."
+)
+
+
+def ties_note(
+    parts: Sequence[Tensor], consequence: str = _DENSITY
+) -> tuple[float, tuple[str, ...]]:
     """Return the largest tie fraction among parts (N, d), and a warning if it is not 0."""
     share = max(tie_fraction(part) for part in parts)
     if not share:
         return 0.0, ()
     return share, (
-        f"{share:.1%} of the samples have exact copies, which a continuous variable lacks: values "
-        "were rounded or repeated, and the estimate is biased. Drop repeated rows, add noise "
-        "below the rounding step from a seeded generator, or use method='mixed' for information.",
+        f"{share:.1%} of the samples have exact copies, which a continuous variable lacks: "
+        f"{consequence}",
     )
 
 
@@ -180,7 +246,7 @@ def storage_notes(named: dict[str, Array]) -> tuple[str, ...]:
 
 def dimension_note(parts: Sequence[Tensor]) -> tuple[str, ...]:
     """A warning if parts (N, d) at unit spread fill more dimensions than neighbours can resolve."""
-    filled = [_filled_dimensions(part) for part in parts]
+    filled = [filled_dimensions(part) for part in parts]
     if sum(filled) <= _MOST_FILLED:
         return ()
     return (
@@ -190,8 +256,8 @@ def dimension_note(parts: Sequence[Tensor]) -> tuple[str, ...]:
     )
 
 
-def _filled_dimensions(x, rows=1000):
-    """(sum of variances)^2 / sum of their squares over principal directions of x (N, d)."""
+def filled_dimensions(x, rows=1000):
+    """Return (sum of variances)^2 / sum of their squares over principal directions of x (N, d)."""
     some = x[:rows]
     some = some - some.mean(0)
     gram = some @ some.T if len(some) < some.shape[1] else some.T @ some

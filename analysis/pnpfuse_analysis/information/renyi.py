@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pnpfuse_analysis.samples import Array, check_count, standard_columns
+from pnpfuse_analysis.samples import Array, check_count, seeded, standard_columns
 
 from .problem import Problem, Settings, as_parts, constant_notes, storage_notes
 from .resampling import random_order
@@ -72,17 +72,16 @@ class Renyi:
     permutations: int = 5
 
     def __post_init__(self):
-        if not self.alpha > 0:
-            raise ValueError(f"alpha must be above 0, found {self.alpha}")
-        if self.bandwidth != "median" and not (
-            isinstance(self.bandwidth, int | float) and 0 < self.bandwidth < math.inf
-        ):
+        if not _positive(self.alpha):
+            raise ValueError(f"alpha must be above 0, found {self.alpha!r}")
+        if self.bandwidth != "median" and not _positive(self.bandwidth):
             raise ValueError(f"bandwidth must be 'median' or above 0, found {self.bandwidth!r}")
         check_count(self.permutations, "permutations", 1)
 
     def __call__(self, x: Array, y: Array, settings: Settings) -> Problem:
         """Return the problem of the information between x and y."""
         raw = as_parts({"x": x, "y": y})
+        generator = seeded(settings.generator)
         parts, widths = zip(*(self._prepared(part, settings.scale) for part in raw), strict=True)
 
         def levels(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,7 +89,7 @@ class Renyi:
             kernels = [gaussian_kernel(z, w) for z, w in zip((a, b), widths, strict=True)]
             broken = []
             for _ in range(self.permutations):
-                order = random_order(len(a), settings.generator, a)
+                order = random_order(len(a), generator, a)
                 broken.append(renyi_entropy([kernels[0], kernels[1][order][:, order]], self.alpha))
             return renyi_entropy(kernels, self.alpha), torch.stack(broken).mean()
 
@@ -147,3 +146,9 @@ class Renyi:
             )
         z = standard_columns(x) if scale else x
         return z, median_distance(z) if self.bandwidth == "median" else float(self.bandwidth)
+
+
+def _positive(value) -> bool:
+    """Whether value is a finite number above 0."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < math.inf

@@ -37,7 +37,7 @@ def subsample_interval(
     measure: Measure,
     parts: Parts,
     value: float,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator,
 ) -> Interval:
     """Return standard error and 95 % interval of `value` from half-samples without replacement.
 
@@ -55,8 +55,8 @@ def subsample_interval(
         Samples that belong together row by row.
     value : float
         The estimate on all samples, the middle of the interval.
-    generator : torch.Generator or None
-        Source of the draws; None takes torch's global one.
+    generator : torch.Generator
+        Source of the draws.
     """
     n = parts[0].shape[0]
     replicates = torch.stack(
@@ -75,7 +75,7 @@ def split_interval(
     measure: Measure,
     parts: Parts,
     value: float,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator,
 ) -> Interval:
     """Return standard error and 95 % interval of `value` from disjoint parts of the samples.
 
@@ -101,7 +101,7 @@ def size_sweep(
     parts: Parts,
     value: float,
     halvings: int,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator,
 ) -> tuple[tuple[int, float], ...]:
     """Return (n, estimate) at N, N/2, N/4 ...: means over as many disjoint parts.
 
@@ -122,7 +122,7 @@ def permutation_null(
     parts: Parts,
     value: float,
     repeats: int,
-    generator: torch.Generator | None,
+    generator: torch.Generator,
     unlink: Callable[[Parts, Tensor], Parts],
 ) -> tuple[float, float]:
     """Return (mean of the null, p-value) of a dependence from parts without it.
@@ -148,7 +148,6 @@ def _interval(value, stderr, reach) -> Interval:
     return stderr, (value - reach * stderr, value + reach * stderr)
 
 
-def random_order(n: int, generator: torch.Generator | None, like: Tensor) -> Tensor:
+def random_order(n: int, generator: torch.Generator, like: Tensor) -> Tensor:
     """Return a random order of range(n), drawn where the generator lives, on like's device."""
-    device = "cpu" if generator is None else generator.device
-    return torch.randperm(n, generator=generator, device=device).to(like.device)
+    return torch.randperm(n, generator=generator, device=generator.device).to(like.device)

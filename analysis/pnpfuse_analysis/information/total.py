@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -10,15 +9,25 @@ import torch
 from torch import Tensor
 
 from pnpfuse_analysis.neighbours import Engine
-from pnpfuse_analysis.samples import Array, as_labels, check_choice, rounding, standard_columns
+from pnpfuse_analysis.samples import Array, as_labels, rounding, standard_columns
 
 from . import kraskov
 from .copula import BLIND, whitened_scores
-from .discrete import discrete_entropy, joint_codes, scarcity_note
+from .discrete import discrete_entropy, joint_codes, most_entropy, scarcity_note
 from .estimate import Estimate
 from .gaussian import gaussian_information, tail_notes, whitened
 from .inference import Interval, estimated
-from .problem import Problem, Settings, as_parts, same_rows, storage_notes, ties_note, varies
+from .problem import (
+    COUNTED,
+    Problem,
+    Settings,
+    as_parts,
+    chosen_method,
+    same_rows,
+    storage_notes,
+    ties_note,
+    varies,
+)
 
 Method = Callable[[Sequence[Array], Settings], Problem]
 
@@ -69,11 +78,9 @@ def total_correlation(
             "columns of an array are list(x.T)"
         )
     settings = Settings(k, "max", standardise, engine, chunk, generator).checked()
-    if not callable(method):
-        check_choice(method, "method", tuple(METHODS))
-        method = METHODS[method]
-    problem = method(xs, settings)
-    return estimated(problem, ci=ci, null=null, sweep=sweep, generator=generator)
+    pose = chosen_method(method, METHODS, "xs, settings")
+    problem = pose(xs, settings)
+    return estimated(problem, ci=ci, null=null, sweep=sweep, generator=settings.generator)
 
 
 def _gaussian(xs: Sequence[Array], settings: Settings) -> Problem:
@@ -118,7 +125,7 @@ def _ksg(xs: Sequence[Array], settings: Settings) -> Problem:
     raw = as_parts(named)
     parts = [standard_columns(part) for part in raw] if settings.scale else raw
     k = settings.k
-    share, ties = ties_note(raw)
+    share, ties = ties_note(raw, COUNTED)
 
     def measure(*rows: Tensor) -> Tensor:
         moving = [part for part in rows if varies(part)]
@@ -126,7 +133,6 @@ def _ksg(xs: Sequence[Array], settings: Settings) -> Problem:
             return rows[0].new_zeros(len(rows[0]))
         return kraskov.ksg_total(moving, k, settings.engine, settings.chunk)
 
-    gap = kraskov.digamma(len(raw[0])) - kraskov.digamma(k)
     return Problem(
         tuple(parts),
         measure,
@@ -134,7 +140,7 @@ def _ksg(xs: Sequence[Array], settings: Settings) -> Problem:
         sum(part.shape[1] for part in raw),
         k,
         "k",
-        ceiling=(len(parts) - 1) * gap,
+        ceiling=(len(parts) - 1) * kraskov.ksg_ceiling(len(raw[0]), k, share > 0),
         tie_fraction=share,
         notes=storage_notes(named) + ties,
         unlink=_shuffled_apart,
@@ -156,7 +162,7 @@ def _discrete(xs: Sequence[Array], settings: Settings) -> Problem:
         measure,
         "discrete",
         len(parts),
-        ceiling=(len(parts) - 1) * math.log(len(parts[0])),
+        ceiling=(len(parts) - 1) * most_entropy(len(parts[0])),
         notes=scarcity_note(joint_codes(parts), "xs together"),
         unlink=_shuffled_apart,
     )

@@ -10,12 +10,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pnpfuse_analysis.samples import Array, check_choice, check_count, tie_fraction
+from pnpfuse_analysis.samples import Array, check_choice, check_count, seeded, tie_fraction
 
 from .bounds import drawn_log_mean, infonce, jensen_shannon, nwj, smile
 from .copula import normal_scores
 from .critics import ConcatenatedCritics, Critics, SeparableCritics
-from .crossfit import Folds, batches, dealt, fit_critics, own_training, source
+from .crossfit import Folds, batches, dealt, fit_critics, own_training
 from .problem import Problem, Settings, as_parts
 
 # Held-out samples that are scored against each other; the ceiling of InfoNCE is its logarithm.
@@ -87,13 +87,13 @@ class Variational:
         check_choice(self.critic, "critic", tuple(_CRITICS))
         for name, least in (("hidden", 1), ("steps", 1), ("batch", 2), ("folds", 2)):
             check_count(getattr(self, name), name, least)
-        if not self.clip > 0:
+        if not isinstance(self.clip, int | float) or not self.clip > 0:
             raise ValueError(f"clip must be above 0, found {self.clip!r}")
 
     def __call__(self, x: Array, y: Array, settings: Settings) -> Problem:
         raw = as_parts({"x": x, "y": y}, continuous=False)
         parts = [normal_scores(part) for part in raw] if settings.scale else raw
-        generator = source(settings.generator)
+        generator = seeded(settings.generator)
         n = len(raw[0])
         limited = self.bound == "infonce" and n >= 2 * self.folds
         copied = tie_fraction(torch.cat(raw, 1))
