@@ -63,7 +63,8 @@ def mean_average_distance(
     """
     if chunk is not None:
         check_count(chunk, "chunk", 1)
-    edges = torch.empty(2, 0, dtype=torch.int64) if edge_index is None else edge_index
+    none = torch.empty(2, 0, dtype=torch.int64, device="cpu")
+    edges = none if edge_index is None else edge_index
     graph = as_graph(x, edges, direction=direction, batch=batch, mask=mask)
     unit, aimed = _directions(graph)
     if edge_index is None:
