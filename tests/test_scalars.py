@@ -208,3 +208,7 @@ def test_arguments_that_do_not_fit():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_from_cuda():
     assert scalars({"a": torch.ones(2).cuda()}) == {"a/0": 1.0, "a/1": 1.0}
+
+
+def test_a_slash_at_the_end_of_a_prefix_is_not_doubled():
+    assert scalars({"mi": 0.5}, "val/") == scalars({"mi": 0.5}, "val") == {"val/mi": 0.5}

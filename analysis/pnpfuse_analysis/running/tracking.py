@@ -25,7 +25,8 @@ def scalars(result: Any, prefix: str = "", *, most: int = 64) -> dict[str, float
         mapping or sequence of these; an xarray Dataset or DataArray; anything with a method
         `scalars()` that returns one of them.
     prefix : str
-        Put before every name. A lone number has the prefix for its name, or "value".
+        Put before every name, with a slash between. A lone number has the prefix for its name, or
+        "value".
     most : int
         Arrays of more entries are left out. The others are named by place, by the layers of a
         profile, or by coordinate in xarray.
@@ -49,7 +50,7 @@ def scalars(result: Any, prefix: str = "", *, most: int = 64) -> dict[str, float
     {'val/mi': 0.5, 'val/gap/0': 0.25, 'val/gap/1': 0.5}
     """
     found: dict[str, float] = {}
-    for name, value in _walk(result, prefix, most):
+    for name, value in _walk(result, prefix.rstrip("/"), most):
         name = name or "value"
         if name in found:
             raise ValueError(f"result must have one value to a name, found two of {name!r}")
