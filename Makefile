@@ -8,7 +8,7 @@ demo: .venv/ready
 	.venv/bin/pnpfuse demo
 
 test: .venv/ready
-	.venv/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 lint: .venv/ready
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[lint]'
