@@ -169,7 +169,7 @@ def test_what_does_not_follow_for_other_attention():
     for form, above in (("renormalised", 1.06), ("iterated", 1.15)):
         _, high = energy_bounds(uniform, edges, form=form, steps=1, xi=0.1)
         assert high > above
-    # Symmetric, but it does not commute with the Laplacian: 1 and 2 of a path of four change places.
+    # 1 and 2 of a path of four change places: symmetric, but it does not commute with L.
     path = torch.tensor([[0, 1, 2], [1, 2, 3]])
     swap = torch.tensor([[0, 1, 2, 3], [0, 2, 1, 3]])
     swapped = Attention(swap, torch.ones(4).double(), nothing[:, 0])
