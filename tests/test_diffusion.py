@@ -155,8 +155,9 @@ def test_bounds_hold_for_any_features_and_are_reached():
     assert 1 < low < high
 
 
-def test_what_does_not_follow_for_attention_that_is_not_symmetric():
+def test_what_does_not_follow_for_other_attention():
     """Hand-made counterexamples: the residual lowers an energy, a renormalised sum raises one."""
+    nothing = torch.zeros(4, 1).double()
     path = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
     hard = Attention(
         path, torch.tensor([1.0, 0, 1, 1], dtype=torch.float64), torch.zeros(3).double()
@@ -164,11 +165,17 @@ def test_what_does_not_follow_for_attention_that_is_not_symmetric():
     low, _ = energy_bounds(hard, path, form="residual", steps=1, xi=0.1)
     assert 0.98 < low < 0.99
     edges = torch.tensor([[0, 0, 3], [1, 3, 2]])
-    nothing = torch.zeros(4, 1).double()
     uniform = attention(nothing, nothing, with_self_loops(edges, 4))
     for form, above in (("renormalised", 1.06), ("iterated", 1.15)):
         _, high = energy_bounds(uniform, edges, form=form, steps=1, xi=0.1)
         assert high > above
+    # 1 and 2 of a path of four change places: symmetric, but it does not commute with L.
+    path = torch.tensor([[0, 1, 2], [1, 2, 3]])
+    swap = torch.tensor([[0, 1, 2, 3], [0, 2, 1, 3]])
+    swapped = Attention(swap, torch.ones(4).double(), nothing[:, 0])
+    assert 0.98 < energy_bounds(swapped, path, form="residual", steps=1, xi=0.1)[0] < 0.985
+    for form, above in (("renormalised", 1.44), ("iterated", 3.0)):
+        assert energy_bounds(swapped, path, form=form, steps=1, xi=0.1)[1] > above
 
 
 @pytest.mark.parametrize("mask", MASKS)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from pnpfuse.figures import CYCLE
+from pnpfuse.figures import CYCLE, blank_figure
+from pnpfuse.oversmoothing.retrained import NETWORKS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +22,8 @@ PANELS = {
 def smoothing_figure(study: xr.Dataset) -> Figure:
     """Energy (logarithmic), Rayleigh quotient and, after training, accuracy over T.
 
-    A line an operator: the mean over the seeds, with bars of one standard deviation.
+    A line an operator, the same in every figure: the mean over the seeds, with bars of one
+    standard deviation.
 
     Parameters
     ----------
@@ -33,8 +35,6 @@ def smoothing_figure(study: xr.Dataset) -> Figure:
     ValueError
         For a Dataset of another kind, or with several masks or rates.
     """
-    from matplotlib.figure import Figure
-
     if not {"dirichlet_energy", "rayleigh_quotient", "steps", "operator"} <= set(study.variables):
         raise ValueError(
             "study must come from smoothing_study or retrained_study; found the variables "
@@ -50,16 +50,20 @@ def smoothing_figure(study: xr.Dataset) -> Figure:
     study = study.squeeze([name for name in ("mask", "xi") if name in study.dims])
     study = study.expand_dims([name for name in wanted if name not in study.dims])
     shown = [name for name in PANELS if name in study]
-    figure = Figure(figsize=(3.6 * len(shown), 3.4), layout="constrained", dpi=130)
+    operators = study["operator"].values
+    places = {name: place for place, name in enumerate(dict.fromkeys([*NETWORKS, *operators]))}
+    figure = blank_figure(3.6 * len(shown), 3.4)
     for axis, name in zip(figure.subplots(1, len(shown)), shown, strict=True):
-        for i, operator in enumerate(study["operator"].values):
+        for operator in operators:
+            turn, place = divmod(places[operator], len(CYCLE))
             line = study[name].sel(operator=operator)  # (seed, steps)
             mean = line.mean("seed").values
             spread = line.std("seed", ddof=1).values if line.sizes["seed"] > 1 else None
             axis.errorbar(
                 line["steps"].values, mean, yerr=spread, marker="o", ms=3, capsize=2,
-                ls="-" if i < len(CYCLE) else "--", color=CYCLE[i % len(CYCLE)],
-                label=str(operator),
+                color=CYCLE[place], label=str(operator),
+                # Dashes above full lines: where two coincide, both are seen.
+                ls=":" if turn else ("-", "--")[place % 2], zorder=2 + place % 2,
             )  # fmt: skip
         axis.set(xlabel="steps T", ylabel=PANELS[name], xticks=study["steps"].values)
         axis.spines[["top", "right"]].set_visible(False)
