@@ -25,10 +25,9 @@ METERS_TO_NM = 1e9
 
 def blank_figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches."""
-    # The class, not pyplot: no display, no global state, nothing to close.
-    from matplotlib.figure import Figure
+    from pnpfuse_solvers.canvas import ShownFigure
 
-    return Figure(figsize=(width, height), layout="constrained", dpi=130)
+    return ShownFigure(figsize=(width, height), layout="constrained", dpi=130)
 
 
 def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from pnpfuse_solvers import Cell, Ion, solve_equilibrium, solve_steady, solve_transient
-from pnpfuse_solvers.plot_style import power, prefix, quantity
+from pnpfuse_solvers.plot_style import blank_figure, power, prefix, quantity
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -228,3 +228,8 @@ def test_a_solve_that_failed_says_so():
         blank.pnp.plot()
     blank.attrs["outcome"] = result.attrs["outcome"] = "unresolved layer"
     assert "UNRESOLVED LAYER" in drawn(result.pnp.plot()).get_suptitle()
+
+
+def test_a_notebook_shows_figures():
+    figure = blank_figure(1, 1, (2.0, 1.0))[0]
+    assert figure._repr_png_().startswith(b"\x89PNG")

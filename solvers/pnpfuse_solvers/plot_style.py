@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pnpfuse_solvers.grid import Array
-
-if TYPE_CHECKING:
-    pass
 
 # Colour-blind safe (Okabe and Ito).
 BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#4D4D4D"
@@ -80,10 +77,9 @@ def quantity(value: float, units: str) -> str:
 
 def blank_figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> Any:
     """A Figure and its axes (rows, columns)."""
-    # The class, not pyplot: no display, no global state, nothing to close.
-    from matplotlib.figure import Figure
+    from pnpfuse_solvers.canvas import ShownFigure
 
-    made = Figure(figsize=size, layout="constrained", dpi=150)
+    made = ShownFigure(figsize=size, layout="constrained", dpi=150)
     return made, made.subplots(rows, columns, squeeze=False, **options)
 
 
