@@ -12,8 +12,8 @@ from torch import nn
 
 from pnpfuse.diagnosis.dataset import MEASURES, as_dataset
 from pnpfuse.diagnosis.fusion_points import drawn, fusion_pairs, see_fusion
-from pnpfuse.diagnosis.loader_points import Labels, Losses, see_batches
 from pnpfuse.diagnosis.jobs import measure_all
+from pnpfuse.diagnosis.loader_points import Labels, Losses, see_batches
 from pnpfuse.diagnosis.meanings import fusion_meanings, place_meanings
 from pnpfuse.diagnosis.measures import MISSING, NULL
 from pnpfuse.diagnosis.observation import Features, left_as_found

@@ -150,7 +150,7 @@ def _mind(
         (x,) = seen.rows(point)
         if "smoothness" in chosen and len(x) / 2 < settings["neighbours"] + 1 <= len(x):
             measured.note(
-                f"smoothness: {settings['neighbours']} neighbours are most of the {len(x)} rows, so "
+                f"smoothness: {settings['neighbours']} neighbours are most of the {len(x)} rows: "
                 "the graph tells little", point,
             )  # fmt: skip
         if "information" in chosen and (share := measured.values["kept_variance"][i]) < _HALF:
