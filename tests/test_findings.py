@@ -88,8 +88,8 @@ def test_the_diagnosis_says_what_the_numbers_are():
     said = diagnosis(diagnostics([0.1, 0.2, 0.0]))
     assert said[0] == (
         "m: task and kept gradients oppose each other in 50.0 ± 35.4 % of the rows at encoder "
-        "output (cosine: the whole gradients' is -0.25 ± 0.00); 50.0 ± 0.0 % of the rows at "
-        "bottleneck (cosine: the whole gradients' is -0.25 ± 0.00)."
+        "output (cosine of the whole gradients -0.25 ± 0.00); 50.0 ± 0.0 % of the rows at "
+        "bottleneck (cosine of the whole gradients -0.25 ± 0.00)."
     )
     assert "0.50 ± 0.00 at encoder output and 0.25 ± 0.00 at bottleneck" in said[1]
     assert "goes from 2.00 ± 0.00 at encoder output to 1.00 ± 0.00 at bottleneck" in said[2]
@@ -125,7 +125,7 @@ def test_of_one_model_rows_are_counted_beside_what_chance_gives():
     assert "30 of 100 rows at encoder output (95 % interval 20 to 40 %" in said[0]
     assert (
         "86 of 100 rows at bottleneck (95 % interval 78 to 91 %; median cosine of a row -0.01, by "
-        "chance about ±0.35; the whole gradients' is -0.25)"
+        "chance about ±0.35; of the whole gradients -0.25)"
     ) in said[0]
     assert said[0].startswith("Task and kept gradients oppose")
 

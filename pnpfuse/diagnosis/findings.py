@@ -82,17 +82,18 @@ def _gradients(one: xr.Dataset, points: list[str]) -> Iterator[str]:
 
 def _opposed(here: xr.Dataset, point: str) -> str:
     """Of one loss at one point: how many rows oppose, and how strongly."""
-    whole = f"the whole gradients' is {spread(here['gradient_cosine'], 2)}"
+    whole = f"of the whole gradients {spread(here['gradient_cosine'], 2)}"
     if here["conflict_rate"].ndim or "sample_cosine" not in here:
         rate = spread(100 * here["conflict_rate"])
-        return f"{rate} % of the rows at {point} (cosine: {whole})"
+        return f"{rate} % of the rows at {point} (cosine {whole})"
     cosines = here["sample_cosine"].values
     count, rows = int((cosines < 0).sum()), int(np.isfinite(cosines).sum())
     low, high = (100 * float(here[f"conflict_rate_{end}"]) for end in ("low", "high"))
     chance = float(here["chance_cosine"])
     return (
-        f"{count} of {rows} rows at {point} (95 % interval {low:.0f} to {high:.0f} %; median cosine "
-        f"of a row {float(here['median_cosine']):.2f}, by chance about ±{chance:.2f}; {whole})"
+        f"{count} of {rows} rows at {point} (95 % interval {low:.0f} to {high:.0f} %; median "
+        f"cosine of a row {float(here['median_cosine']):.2f}, by chance about ±{chance:.2f}; "
+        f"{whole})"
     )
 
 
@@ -101,7 +102,7 @@ def _smoothness(one: xr.Dataset, points: list[str]) -> Iterator[str]:
     if "relative_spread" in one and (known := _known(one["relative_spread"], points)):
         size = {p: one["relative_spread"].sel(point=p) for p in known}
         said = [f"{_small(size[p])} at {p}" for p in known]
-        yield f"the features' spread is, of their size, {_listed(said)}."
+        yield f"features spread around their mean by this share of their size: {_listed(said)}."
         if alike := [p for p in known if float(size[p].max()) < COLLAPSED]:
             yield (
                 f"collapse to a point: all rows have nearly the same features at "

@@ -21,7 +21,7 @@ _HALF = 0.5  # of the variance; with less kept, information is about the smaller
 class Job(NamedTuple):
     """A set of numbers: their place in the arrays, where and what in words, what measures them."""
 
-    index: Index
+    at: Index
     where: str
     what: str
     measure: Callable[[], Numbers]
@@ -81,6 +81,7 @@ def _jobs(
 ) -> Iterator[Job]:
     components, seed = settings["components"], settings["seed"]
     points = list(seen.values)
+    measure: Callable[[], Numbers]
     for i, point in enumerate(points):
         (x,) = seen.rows(point)
         if "gradients" in chosen and conflict.names:

@@ -22,7 +22,8 @@ READING = {
         "near 50 % with cosines of the size of chance means that the losses do not care about each "
         "other; well above, that they pull against each other. A high rate with tiny cosines is a "
         "conflict about next to nothing: read the cosine of the whole gradients beside it. Where "
-        "the ratio is far from 1, one loss dominates, unless a weight in the training makes up for it.",
+        "the ratio is far from 1, one loss dominates, unless a weight in the training makes up "
+        "for it.",
     ),
     "smoothness": (
         "Do the features collapse? Smoothness",
