@@ -11,7 +11,8 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from pnpfuse.cell_options import add_cell_options, cell_given
-from pnpfuse.diagnosis_options import add_diagnosis_options, diagnosis_settings
+from pnpfuse.diagnosing import diagnosis_lines
+from pnpfuse.diagnosis_options import add_diagnosis_options
 from pnpfuse.model_options import (
     add_model_options,
     model_given,
@@ -31,6 +32,7 @@ SPELLED = {
     "resume=False": "--restart",
     "weighting='fixed'": "--weighting fixed",
     "max_rows": "--rows",
+    "html=True": "--html",
 }
 
 
@@ -353,7 +355,7 @@ def _retrieve(given: argparse.Namespace) -> Iterator[str]:
 
 def _add_diagnose(commands: argparse._SubParsersAction) -> None:
     parser = _command(
-        commands, "diagnose", _diagnose,
+        commands, "diagnose", diagnosis_lines,
         "say whether a trained model's losses fight, its features collapse, and what they know",
         "pnpfuse diagnose out/train digits --out out/diagnosis --html\n\n"
         + DATA,
@@ -363,30 +365,6 @@ def _add_diagnose(commands: argparse._SubParsersAction) -> None:
         help="folder for diagnostics.nc and the page (%(default)s)",
     )  # fmt: skip
     add_diagnosis_options(parser)
-
-
-def _diagnose(given: argparse.Namespace) -> Iterator[str]:
-    from pathlib import Path
-
-    from pnpfuse.data import load_views
-    from pnpfuse.diagnosis import diagnose
-    from pnpfuse.diagnosis.findings import diagnosis
-    from pnpfuse.storage import save_dataset, save_text
-    from pnpfuse.threads import cpu_threads
-    from pnpfuse.trained import open_trained
-    from pnpfuse.training import choose_device
-
-    device, views = choose_device(given.device), load_views(given.data)
-    model = open_trained(given.model, views).to(device)
-    with cpu_threads(given.threads):
-        found = diagnose(model, views, progress=True, **diagnosis_settings(given))
-    yield from diagnosis(found)
-    yield f"written: {save_dataset(found, Path(given.out) / 'diagnostics.nc')}"
-    if given.html:
-        from pnpfuse.diagnosis.page import diagnosis_page
-
-        page = diagnosis_page(found, given.line)
-        yield f"written: {save_text(page, Path(given.out) / 'diagnosis.html')}"
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from pnpfuse.console import summary_lines
 from pnpfuse.data import Views, load_views
 from pnpfuse.diagnosis import MEASURES, diagnose
 from pnpfuse.diagnosis.figures import diagnosis_figure
-from pnpfuse.diagnosis.findings import chief_points, diagnosis, diagnostics_table
+from pnpfuse.diagnosis.findings import chief_points, diagnosis
 from pnpfuse.diagnosis.fusion_points import part_pairs
+from pnpfuse.diagnosis.tables import diagnostics_table
 from pnpfuse.figures import (
     cell_figure,
     comparison_figure,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,8 +17,15 @@ from pnpfuse.fusion.saved import load_model
 from pnpfuse.views import Views
 
 
-def open_trained(path: str | os.PathLike[str], views: Views) -> FusionModel:
-    """The model at `path`, on the CPU and ready for inference.
+class Trained(NamedTuple):
+    """A model, and what there is to say of its training."""
+
+    model: FusionModel
+    training: str
+
+
+def open_trained(path: str | os.PathLike[str], views: Views) -> Trained:
+    """The model at `path`, on the CPU and ready for inference, and how far its training came.
 
     Parameters
     ----------
@@ -35,7 +43,7 @@ def open_trained(path: str | os.PathLike[str], views: Views) -> FusionModel:
     if not folder.is_dir():
         raise ValueError(f"{given} does not exist; give the folder that pnpfuse train wrote")
     if (folder / MODEL).is_file():
-        return load_model(folder)
+        return Trained(load_model(folder), "saved at its end")
     for candidate in (folder, folder / "checkpoint"):
         if (candidate / DESCRIPTION).is_file():
             return _from_checkpoint(candidate, views)
@@ -44,7 +52,7 @@ def open_trained(path: str | os.PathLike[str], views: Views) -> FusionModel:
     )
 
 
-def _from_checkpoint(folder: Path, views: Views) -> FusionModel:
+def _from_checkpoint(folder: Path, views: Views) -> Trained:
     """The model of a training as it stood at its last epoch."""
     state = read_checkpoint(folder)
     assert state is not None  # its description is there
@@ -59,4 +67,10 @@ def _from_checkpoint(folder: Path, views: Views) -> FusionModel:
             f"{folder} holds no state of a model for these data, {views.dims} with "
             f"{views.classes} classes: {error}"
         ) from error
-    return model.eval()
+    return Trained(model.eval(), _progress(state["epoch"], settings.get("epochs")))
+
+
+def _progress(epoch: int, epochs: Any) -> str:
+    if epoch == epochs:
+        return f"checkpoint of epoch {epoch} of {epochs}, its last"
+    return f"checkpoint of epoch {epoch} of {epochs}: not the end of the training"

@@ -46,14 +46,15 @@ def test_it_writes_dataset_and_page(capsys, trained, data, tmp_path):
                            )  # fmt: skip
     assert status == 0 and err == ""
     lines = out.splitlines()
-    assert "gradients oppose each other" in lines[0] and len(lines) < 12
+    assert lines[0].startswith("Model: saved at its end. Rows looked at: 30 train (gradients), 15 ")
+    assert "gradients oppose each other" in lines[1] and len(lines) < 14
     assert lines[-2:] == [f"written: {tmp_path / n}" for n in ("diagnostics.nc", "diagnosis.html")]
     with xr.open_dataset(tmp_path / "diagnostics.nc") as found:
         assert found.attrs["seed"] == 4 and found.sizes["row"] == 30
         assert {"gradient_cosine", "cka", "entropy", "label_information"} <= set(found.data_vars)
     page = (tmp_path / "diagnosis.html").read_text(encoding="utf-8")
-    assert lines[0] in page and "--components 2" in page
-    assert page.count("data:image/png;base64,") == 6
+    assert lines[1] in page and "--components 2" in page
+    assert page.count("data:image/png;base64,") == 7
     assert not re.search(r'(?:src|href)="(?!data:)', page)
 
 
@@ -67,8 +68,31 @@ def test_model_and_training_and_their_files_are_the_same(capsys, trained, data, 
         status, out, _ = run(capsys, "diagnose", str(place), data, "--out", str(tmp_path / str(i)),
                              *QUICK)  # fmt: skip
         assert status == 0, place
-        said.add(out.partition("written")[0])
+        first, _, rest = out.partition("\n")
+        said.add(rest.partition("written")[0])
+        assert ("saved" in first) == (i < 3) and ("epoch 2 of 2, its last" in first) == (i > 2)
     assert len(said) == 1
+
+
+def test_an_unfinished_training_is_said_to_be(capsys, trained, data, tmp_path):
+    shutil.copytree(trained / "checkpoint", tmp_path / "checkpoint")
+    state = tmp_path / "checkpoint" / "checkpoint.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"epoch": 1}))
+    status, out, _ = run(capsys, "diagnose", str(tmp_path), data, "--out", str(tmp_path / "out"),
+                         *QUICK)  # fmt: skip
+    assert status == 0 and "epoch 1 of 2: not the end of the training" in out
+    with xr.open_dataset(tmp_path / "out" / "diagnostics.nc") as found:
+        assert "not the end" in found.training
+
+
+def test_a_page_is_not_left_beside_other_numbers(capsys, trained, data, tmp_path):
+    (tmp_path / "diagnosis.html").write_text("old")
+    line = ("diagnose", str(trained), data, "--out", str(tmp_path), *QUICK)
+    status, _, err = run(capsys, *line)
+    assert status == 2 and "earlier diagnosis" in err and "give --html" in err
+    assert not (tmp_path / "diagnostics.nc").exists()
+    assert run(capsys, *line, "--html")[0] == 0
+    assert "old" != (tmp_path / "diagnosis.html").read_text()
 
 
 def test_help_has_an_example(capsys):
@@ -165,9 +189,9 @@ def test_bad_options_are_named(capsys, trained, data, options, said):
 
 
 def test_too_many_neighbours_leave_a_note(capsys, trained, data, tmp_path):
-    status, _, _ = run(capsys, "diagnose", str(trained), data, "--out", str(tmp_path),
-                       "--only", "smoothness", "geometry", "--neighbours", "99")  # fmt: skip
-    assert status == 0
+    status, out, _ = run(capsys, "diagnose", str(trained), data, "--out", str(tmp_path),
+                         "--only", "smoothness", "geometry", "--neighbours", "99")  # fmt: skip
+    assert status == 0 and "Missing: smoothness: k must" in out
     with xr.open_dataset(tmp_path / "diagnostics.nc") as found:
         assert "rayleigh_quotient" not in found and "effective_rank" in found
         assert "k must" in found.attrs["notes"]
@@ -176,5 +200,7 @@ def test_too_many_neighbours_leave_a_note(capsys, trained, data, tmp_path):
 def test_out_that_cannot_be_written(capsys, trained, data, tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    status, _, err = run(capsys, "diagnose", str(trained), data, "--out", str(file), *QUICK)
-    assert status == 1 and err.count("\n") == 1
+    for place in (file, file / "deeper"):
+        # Before the model is looked for.
+        status, _, err = run(capsys, "diagnose", "nowhere", data, "--out", str(place), *QUICK)
+        assert status == 1 and err.count("\n") == 1 and "cannot write" in err

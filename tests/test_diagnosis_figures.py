@@ -10,6 +10,7 @@ from torch import nn
 from pnpfuse import diagnose
 from pnpfuse.diagnosis.figures import (
     PANELS,
+    closeness_figure,
     conflict_figure,
     diagnosis_figure,
     geometry_figure,
@@ -24,6 +25,7 @@ from pnpfuse.figures import png
 FIGURES = {
     "conflict": conflict_figure, "smoothness": smoothness_figure, "geometry": geometry_figure,
     "similarity": similarity_figure, "information": information_figure, "labels": label_figure,
+    "closeness": closeness_figure,
 }  # fmt: skip
 
 
@@ -115,5 +117,7 @@ def test_the_page_stands_alone_and_says_how_to_read_it(found):
         assert said in page
     assert f"{float(found.effective_rank.sel(point='a')):.4g}" in page
     assert diagnosis_page(found) == diagnosis_page(found)
+    assert "Rows looked at: the first 60" in page
+    assert "the output of a, a Linear" in page and f"{float(found.cka[0, 1]):.4g}" in page
     few = diagnosis_page(found[["rayleigh_quotient"]])
     assert "Do the losses fight?" not in few and "Rayleigh" in few

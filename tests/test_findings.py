@@ -4,7 +4,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from pnpfuse.diagnosis.findings import diagnosis, diagnostics_table, tables
+from pnpfuse.diagnosis.findings import diagnosis
+from pnpfuse.diagnosis.tables import diagnostics_table, meanings_table, tables
 from pnpfuse.findings import condition_label, fusion, mapping, physics
 from pnpfuse.mapping import Hyperparameters
 from pnpfuse.threads import cpu_threads
@@ -65,6 +66,8 @@ def diagnostics(low, seeds=(0, 1)):
         {
             "conflict_rate": (gradients, rates),
             "gradient_cosine": (gradients, np.full(rates.shape, -0.25)),
+            "relative_spread": of("point", [0.5, 0.25, 0.5, 0.5, 0.5]),
+            "rayleigh_noise": of("point", [4.0, 4.0, 4.0, 4.0, 4.0]),
             "rayleigh_quotient": of("point", [2.0, 1.0, 0.5, 0.5, 0.5]),
             "effective_rank": of("point", [7.0, 1.5, 1.0, 1.0, 1.0]),
             "width": of("point", [16.0, 8.0, 4.0, 4.0, 4.0]),
@@ -84,32 +87,74 @@ def diagnostics(low, seeds=(0, 1)):
 def test_the_diagnosis_says_what_the_numbers_are():
     said = diagnosis(diagnostics([0.1, 0.2, 0.0]))
     assert said[0] == (
-        "m: task and kept gradients oppose each other in 50.0 ± 35.4 % of the rows at the encoder "
-        "output and 50.0 ± 0.0 % of the rows at the bottleneck (cosine of the whole gradients "
-        "there: -0.25 ± 0.00)."
+        "m: task and kept gradients oppose each other in 50.0 ± 35.4 % of the rows at encoder "
+        "output (cosine of the whole gradients -0.25 ± 0.00); 50.0 ± 0.0 % of the rows at "
+        "bottleneck (cosine of the whole gradients -0.25 ± 0.00)."
     )
-    assert "goes from 2.00 ± 0.00 (encoder output) to 1.00 ± 0.00 (bottleneck)" in said[1]
-    assert "1.5 ± 0.0 of 8 directions at the bottleneck" in said[2]
-    assert "0.50 ± 0.00 nat, so they are not disentangled; the shared part received" in said[3]
-    assert "0 ± 0 of 1 pairs" in said[4] and "shared: a | shared: b" in said[4]
-    assert "0.75 ± 0.00 of 1.00 ± 0.00 nat at the encoder output" in said[5]
+    assert "0.50 ± 0.00 at encoder output and 0.25 ± 0.00 at bottleneck" in said[1]
+    assert "goes from 2.00 ± 0.00 at encoder output to 1.00 ± 0.00 at bottleneck" in said[2]
+    assert "(Gaussian noise: 4.00 and 4.00)" in said[2]
+    assert "1.5 ± 0.0 of 8 directions at bottleneck" in said[3]
+    assert "own shared and specific parts: more than in any of 20 shuffles in 1 ± 0 of 1" in said[4]
+    assert "received from another modality" in said[5] and "0.25 ± 0.00 nat" in said[5]
+    assert "0 ± 0 of 1 pairs (by chance 0.0 would be)" in said[6]
+    assert "other pairs" in said[6] and "shared: a | shared: b" in said[6]
+    assert "0.75 ± 0.00 of 1.00 ± 0.00 nat at encoder output" in said[7]
 
 
-def test_disentanglement_is_judged_by_the_lowest_interval():
-    assert "so they are not disentangled" in diagnosis(diagnostics([0.1, 0.2, 0]))[3]
-    assert "not clearly above 0" in diagnosis(diagnostics([-0.1, 0.2, 0]))[3]
+def single(**change):
+    """One model: 100 rows at each point, of which 30 and then 86 oppose."""
+    one = diagnostics([0.1, 0.2, 0.0]).isel(model=0, seed=0, drop=True)
+    cosines = np.full((1, 5, 100), np.nan)
+    cosines[0, 0] = [-0.5] * 30 + [0.5] * 70
+    cosines[0, 1] = [-0.01] * 86 + [0.9] * 14
+    one["sample_cosine"] = ("loss", "point", "row"), cosines
+    dims = one["conflict_rate"].dims
+    one["conflict_rate"] = dims, [[0.3, 0.86, np.nan, np.nan, np.nan]]
+    one["conflict_rate_low"] = dims, [[0.2, 0.78, np.nan, np.nan, np.nan]]
+    one["conflict_rate_high"] = dims, [[0.4, 0.91, np.nan, np.nan, np.nan]]
+    one["median_cosine"] = dims, [[0.5, -0.01, np.nan, np.nan, np.nan]]
+    one["chance_cosine"] = "point", [0.25, 0.35, 0.5, 0.5, 0.5]
+    for name, values in change.items():
+        one[name] = one[name].dims, np.broadcast_to(values, one[name].shape)
+    return one
+
+
+def test_of_one_model_rows_are_counted_beside_what_chance_gives():
+    said = diagnosis(single())
+    assert "30 of 100 rows at encoder output (95 % interval 20 to 40 %" in said[0]
+    assert (
+        "86 of 100 rows at bottleneck (95 % interval 78 to 91 %; median cosine of a row -0.01, by "
+        "chance about ±0.35; of the whole gradients -0.25)"
+    ) in said[0]
+    assert said[0].startswith("Task and kept gradients oppose")
+
+
+def test_a_collapse_is_said_from_the_spread():
+    assert not any("ollapse" in sentence for sentence in diagnosis(single()))
+    said = diagnosis(single(relative_spread=[0.5, 1e-5, 0.5, 0.5, 0.5]))
+    assert "1.0e-05 at bottleneck" in said[1]
+    assert "Collapse to a point: all rows have nearly the same features at bottleneck" in said[2]
+    assert "Rayleigh" in said[3]
+
+
+def test_points_are_a_path_only_in_a_fusion_model_and_where_they_differ():
+    quotients = ([2.0, 2.0, 0, 0, 0], [np.nan, 1.0, 0, 0, 0])
+    same, lost = (diagnosis(single(rayleigh_quotient=values)) for values in quotients)
+    assert "is 2.00 at encoder output and 2.00 at bottleneck" in " ".join(same)
+    assert "quotient is 1.00 at bottleneck" in " ".join(lost)
+    assert "nan" not in " ".join(lost)
+    own = single().sel(point=["encoder output", "bottleneck"]).assign_coords(point=["b", "a"])
+    assert "is 2.00 at b and 1.00 at a" in " ".join(diagnosis(own))
 
 
 def test_the_diagnosis_of_one_model_has_no_spread_and_names_what_is_missing():
-    one = diagnostics([0.1, 0.2, 0.0]).isel(model=0, seed=0, drop=True)
-    said = diagnosis(one)
-    assert said[0].startswith("Task and kept gradients oppose each other in 25.0 % of the rows")
-    one["conflict_rate"][:] = np.nan
+    one = single(conflict_rate=np.nan)
     assert diagnosis(one)[0] == (
-        "Task and kept gradients do not meet at the encoder output and bottleneck."
+        "Task and kept gradients do not meet at encoder output and bottleneck."
     )
     only = diagnosis(one[["rayleigh_quotient"]].sel(point=["bottleneck"]))
-    assert only == ["The Rayleigh quotient is 1.00 (bottleneck)."]
+    assert only == ["The Rayleigh quotient is 1.00 at bottleneck."]
 
 
 def test_tables_hold_every_number_once():
@@ -127,6 +172,12 @@ def test_tables_hold_every_number_once():
     (pairs,) = tables(one, "information")
     assert [row[0] for row in pairs.rows] == list(one.pair.values)
     assert tables(one[["rayleigh_quotient"]], "labels") == []
+    one["cka"] = ("point", "other_point"), np.eye(5)
+    matrix = tables(one, "geometry")[-1]
+    assert matrix.header[0] == "CKA" and matrix.rows[1][:3] == ["bottleneck", "0", "1"]
+    assert meanings_table(one) is None
+    one.attrs["meanings"] = '{"bottleneck": "what the head takes"}'
+    assert meanings_table(one).rows == [["bottleneck", "what the head takes"]]
 
 
 def test_fusion_sentences_cover_both_conditions():

@@ -34,6 +34,9 @@ VARIABLES = {
     "conflict_rate": Variable(
         "gradients", LOSS, "share of the rows with a cosine below 0, where it is defined"
     ),
+    "conflict_rate_low": Variable("gradients", LOSS, "lower end of its 95 % interval (Wilson)"),
+    "conflict_rate_high": Variable("gradients", LOSS, "upper end of its 95 % interval (Wilson)"),
+    "median_cosine": Variable("gradients", LOSS, "median of the rows' cosines"),
     "undefined_rate": Variable(
         "gradients", LOSS, "share of the rows where one of the two gradients vanishes"
     ),
@@ -45,14 +48,28 @@ VARIABLES = {
         (*LOSS, "row"),
         "cosine between the gradients of the loss and of the main one, row by row",
     ),
+    "chance_cosine": Variable(
+        "gradients", POINT, "size that the cosine of two random directions typically has, 1/sqrt(d)"
+    ),
+    "relative_spread": Variable(
+        "smoothness",
+        POINT,
+        "spread around the mean over the features' size: 0 collapsed to a point",
+    ),
     "dirichlet_energy": Variable(
         "smoothness", POINT, "mean over rows of summed squared distances to nearest neighbours"
     ),
     "rayleigh_quotient": Variable(
         "smoothness", POINT, "energy over variance: roughness that does not depend on scale"
     ),
+    "rayleigh_noise": Variable(
+        "smoothness", POINT, "Rayleigh quotient of Gaussian noise of as many rows and features"
+    ),
     "mean_average_distance": Variable(
         "smoothness", POINT, "mean cosine distance to nearest neighbours: 0 if all point one way"
+    ),
+    "distance_noise": Variable(
+        "smoothness", POINT, "mean average distance of Gaussian noise of as many rows and features"
     ),
     "effective_rank": Variable(
         "geometry", POINT, "directions in which the centred features spread"
@@ -73,6 +90,9 @@ VARIABLES = {
     "entropy": Variable(
         "information", POINT, "differential entropy of the leading principal components", "nat"
     ),
+    "kept_variance": Variable(
+        "information", POINT, "share of the variance that the leading principal components hold"
+    ),
     "mutual_information": Variable(
         "information", PAIR, "between the leading principal components of the two points", "nat"
     ),
@@ -85,7 +105,9 @@ VARIABLES = {
     "mutual_information_null": Variable(
         "information", PAIR, "mean after shuffling one: what the estimator calls nothing", "nat"
     ),
-    "p_value": Variable("information", PAIR, "of as much information by chance, from the shuffles"),
+    "p_value": Variable(
+        "information", PAIR, "shuffles with as much information: 1/21 says that none of 20 has"
+    ),
     "label_information": Variable(
         "labels",
         POINT,

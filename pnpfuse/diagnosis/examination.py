@@ -2,22 +2,21 @@
 of the labels and of each other."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, cast
 
 import torch
 import xarray as xr
 from torch import nn
-from tqdm.auto import tqdm
 
-from pnpfuse.diagnosis import measures
-from pnpfuse.diagnosis.dataset import MEASURES, VARIABLES, as_dataset
+from pnpfuse.diagnosis.dataset import MEASURES, as_dataset
 from pnpfuse.diagnosis.fusion_points import drawn, fusion_pairs, see_fusion
+from pnpfuse.diagnosis.jobs import measure_all
 from pnpfuse.diagnosis.loader_points import Labels, Losses, see_batches
-from pnpfuse.diagnosis.measures import Index, Measured, Numbers
-from pnpfuse.diagnosis.observation import Conflict, Features, left_as_found
+from pnpfuse.diagnosis.meanings import fusion_meanings, place_meanings
+from pnpfuse.diagnosis.measures import MISSING, NULL
+from pnpfuse.diagnosis.observation import Features, left_as_found
 from pnpfuse.diagnosis.points import Spec, find_points
 from pnpfuse.evaluation import check_views
 from pnpfuse.fusion.arguments import check_count
@@ -91,13 +90,16 @@ def diagnose(
     Returns
     -------
     xarray.Dataset
-        Over "loss" (those beside the main one), "point" and "row": gradient_cosine, conflict_rate,
-        undefined_rate, gradient_ratio, sample_cosine. Over "point": dirichlet_energy,
-        rayleigh_quotient, mean_average_distance, effective_rank beside width, uniformity, entropy,
-        label_information with its interval beside label_entropy. Over
+        Over "loss" (those beside the main one), "point" and "row": gradient_cosine, conflict_rate
+        with its interval, median_cosine, undefined_rate, gradient_ratio, sample_cosine. Over
+        "point": chance_cosine, relative_spread, dirichlet_energy, rayleigh_quotient and
+        mean_average_distance (each beside that of noise), effective_rank beside width, uniformity,
+        entropy, kept_variance, label_information with its interval beside label_entropy. Over
         ("point", "other_point"): cka. Over "pair": alignment, modality_gap, mutual_information
         with its interval, null and p-value. Variables that nothing here has a value for are left
-        out, single ones that are not defined are NaN; attribute "notes" says why.
+        out, single ones that are not defined are NaN; attribute "notes" says why, and which rows
+        were left out because they are not finite. Attribute "meanings" (JSON) says what each point
+        holds.
 
     Raises
     ------
@@ -140,17 +142,20 @@ def diagnose(
             seen = see_fusion(fusion, test, places, main=main)[0]
             rows = f"{len(train)} train (gradients), {len(test)} test (all else)"
             wanted = fusion_pairs(fusion, seen.values)
+            meanings = fusion_meanings(fusion, seen.values)
         else:
             places, how = find_points(model, points)
             seen, conflict, rows = see_batches(
                 model, data, places, losses=losses, labels=labels, main=main, rows=max_rows,
                 seed=seed,
             )  # fmt: skip
-            wanted = list(combinations(seen.values, 2))
+            wanted, meanings = list(combinations(seen.values, 2)), {}
+        meanings |= place_meanings(model, places)
     if pairs is not None:
         wanted = _checked_pairs(pairs, seen)
+    seen.leave_out_broken()
     with torch.no_grad():
-        measured, coords = _measured(chosen, seen, conflict, wanted, settings, progress)
+        measured, coords = measure_all(chosen, seen, conflict, wanted, settings, progress)
     attrs = provenance(
         "diagnostics of a model",
         model=model.name if isinstance(model, FusionModel) else type(model).__name__,
@@ -158,12 +163,16 @@ def diagnose(
         points=how,
         rows=rows,
         main=conflict.main,
+        meanings=json.dumps(meanings),
+        shuffles=NULL,
         **settings,
     )
     if isinstance(model, FusionModel):
         attrs["options"] = json.dumps(model.options)
     if measured.notes:
-        attrs["notes"] = "\n".join(_note(said, where) for said, where in measured.notes.items())
+        # What is missing first; `sorted` keeps the order otherwise.
+        notes = sorted(measured.notes.items(), key=lambda note: not note[0].startswith(MISSING))
+        attrs["notes"] = "\n".join(_note(said, where) for said, where in notes)
     return as_dataset(measured.found(), coords, attrs)
 
 
@@ -186,88 +195,3 @@ def _checked_pairs(pairs: Sequence[tuple[str, str]], seen: Features) -> list[tup
         if not fits or any(point not in seen.values for point in pair):
             raise ValueError(f"pairs has {pair!r}; give pairs of the points {list(seen.values)}")
     return [(first, second) for first, second in pairs]
-
-
-def _measured(
-    chosen: list[str],
-    seen: Features,
-    conflict: Conflict,
-    pairs: list[tuple[str, str]],
-    settings: Mapping[str, int],
-    progress: bool,
-) -> tuple[Measured, dict[str, list]]:
-    """All numbers, and the labels of the dimensions."""
-    points = list(seen.values)
-    cosines = {point: torch.cat(found).T.numpy() for point, found in conflict.cosines.items()}
-    coords: dict[str, list] = {
-        "point": points,
-        "other_point": points,
-        "pair": [f"{first} | {second}" for first, second in pairs],
-        "loss": list(conflict.names),
-        "row": list(range(next((c.shape[1] for c in cosines.values()), 0))),
-    }
-    measured = Measured(
-        {
-            name: tuple(len(coords[dim]) for dim in variable.dims)
-            for name, variable in VARIABLES.items()
-            if variable.group in chosen
-        }
-    )
-    if "gradients" in chosen:
-        measured.notes |= conflict.notes
-        if not conflict.names:
-            measured.note(
-                "There is one loss, and no other to compare its gradient with.", "gradients"
-            )
-        for i, found in enumerate(cosines.values()):  # (L, rows), points in their order
-            measured.values["sample_cosine"][:, i] = found
-    jobs = list(_jobs(chosen, seen, conflict, pairs, settings))
-    with tqdm(jobs, "diagnose", disable=None if progress else True) as bar:
-        for index, where, measure in bar:
-            bar.set_postfix_str(where)
-            measured.put(index, where, measure)
-    return measured, coords
-
-
-def _jobs(
-    chosen: list[str],
-    seen: Features,
-    conflict: Conflict,
-    pairs: list[tuple[str, str]],
-    settings: Mapping[str, int],
-) -> Iterator[tuple[Index, str, Callable[[], Numbers]]]:
-    """(place in the arrays, where in words, what to measure) of every set of numbers."""
-    points, components = list(seen.values), settings["components"]
-    for i, point in enumerate(points):
-        (x,) = seen.rows(point)
-        if "gradients" in chosen:
-            for k, loss in enumerate(conflict.names):
-                yield (k, i), f"{loss}, {point}", partial(_conflict, conflict, point, k)
-        if "smoothness" in chosen:
-            yield i, point, partial(measures.smoothness, x, settings["neighbours"])
-        if "geometry" in chosen:
-            yield i, point, partial(measures.shape, x)
-            for k in range(i + 1):
-                yield (
-                    ([i, k], [k, i]),
-                    f"{point} | {points[k]}",
-                    partial(measures.similarity, *seen.rows(point, points[k])),
-                )
-        if "information" in chosen:
-            yield i, point, partial(measures.uncertainty, x, components)
-        labels = seen.labels_at(point)
-        if "labels" in chosen and labels is not None:
-            measure = partial(measures.label_knowledge, x, labels, settings["seed"])
-            yield i, point, measure
-    for i, pair in enumerate(pairs):
-        x, y = seen.rows(*pair)
-        where = " | ".join(pair)
-        if "geometry" in chosen and seen.one_space(*pair):
-            yield i, where, partial(measures.closeness, x, y)
-        if "information" in chosen:
-            seed = settings["seed"]
-            yield i, where, partial(measures.dependence, x, y, components, seed)
-
-
-def _conflict(conflict: Conflict, point: str, place: int) -> Numbers:
-    return measures.conflict(conflict.report(point), place)

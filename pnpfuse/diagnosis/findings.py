@@ -1,4 +1,4 @@
-"""What a diagnosis says, in sentences and tables: every word follows from a measured value."""
+"""What a diagnosis says, in sentences: every word follows from a measured value."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
-from pnpfuse.diagnosis.dataset import LOSS, PAIR, POINT, VARIABLES
+from pnpfuse.diagnosis.fusion_points import ENCODED, FUSED
+from pnpfuse.diagnosis.measures import MISSING
 from pnpfuse.findings import spread
-from pnpfuse.report import Table
 
-CHANCE = 0.05  # p-values up to this are said to be no chance
-ALIKE = 0.1  # cosines and shares below this in size are said to be about 0
+CHANCE = 0.05  # p-values up to this: none of 20 shuffles gives as much
+COLLAPSED = 0.01  # a spread below this share of the features' size is said to be a point
 _SHOWN = 6
 
 
@@ -33,26 +33,36 @@ def diagnosis(diagnostics: xr.Dataset) -> list[str]:
     ]
 
 
+def looked_at(diagnostics: xr.Dataset) -> str:
+    """Which rows the numbers are from."""
+    return f"Rows looked at: {diagnostics.attrs.get('rows', 'unknown')}."
+
+
+def missing(diagnostics: xr.Dataset) -> list[str]:
+    """The notes that say what was asked for and has no number, and why."""
+    notes = diagnostics.attrs.get("notes", "").split("\n")
+    return [note for note in notes if note.startswith(MISSING)]
+
+
 def _sentences(one: xr.Dataset) -> Iterator[str]:
     points = chief_points(one)[:_SHOWN]
     yield from _gradients(one, points)
-    if "rayleigh_quotient" in one:
-        yield _along(one["rayleigh_quotient"], points, "the Rayleigh quotient", 2)
-    if "effective_rank" in one:
+    yield from _smoothness(one, points)
+    if "effective_rank" in one and (known := _known(one["effective_rank"], points)):
         said = [
             f"{spread(one['effective_rank'].sel(point=point))} of "
-            f"{float(one['width'].sel(point=point).mean()):.0f} directions at the {point}"
-            for point in points
+            f"{float(one['width'].sel(point=point).mean()):.0f} directions at {point}"
+            for point in known
         ]
-        yield f"the features spread in {_listed(said)}."
+        yield f"what spread there is lies in {_listed(said)}."
     yield from _information(one)
-    if "label_information" in one:
+    if "label_information" in one and (known := _known(one["label_information"], points)):
         said = [
-            f"{spread(one['label_information'].sel(point=p), 2)} of "
-            f"{spread(one['label_entropy'].sel(point=p), 2)} nat at the {p}"
-            for p in points
+            f"{_estimate(one, 'label_information', p)} of "
+            f"{spread(one['label_entropy'].sel(point=p), 2)} nat at {p}"
+            for p in known
         ]
-        yield f"a linear probe finds {_listed(said)} of what there is to know of the labels."
+        yield f"of what there is to know of the labels a linear probe finds {_listed(said)}."
 
 
 def _gradients(one: xr.Dataset, points: list[str]) -> Iterator[str]:
@@ -60,54 +70,82 @@ def _gradients(one: xr.Dataset, points: list[str]) -> Iterator[str]:
         return
     main = one.attrs.get("main", "main")
     for loss in one["loss"].values:
-        rates = 100 * one["conflict_rate"].sel(loss=loss)
-        known = [p for p in points if np.isfinite(rates.sel(point=p)).all()]
-        nowhere = [p for p in points if p not in known]
+        here = one.sel(loss=loss)
+        known = _known(here["conflict_rate"], points)
+        nowhere = [point for point in points if point not in known]
         if known:
-            said = [f"{spread(rates.sel(point=p))} % of the rows at the {p}" for p in known]
-            cosine = one["gradient_cosine"].sel(loss=loss, point=known[-1])
-            yield (
-                f"{main} and {loss} gradients oppose each other in {_listed(said)} (cosine of the "
-                f"whole gradients there: {spread(cosine, 2)})."
-            )
+            said = [_opposed(here.sel(point=point), point) for point in known]
+            yield f"{main} and {loss} gradients oppose each other in {'; '.join(said)}."
         if nowhere:
-            yield f"{main} and {loss} gradients do not meet at the {_listed(nowhere)}."
+            yield f"{main} and {loss} gradients do not meet at {_listed(nowhere)}."
 
 
-def _along(values: xr.DataArray, points: list[str], what: str, digits: int) -> str:
-    said = [f"{spread(values.sel(point=p), digits)} ({p})" for p in points]
-    if len(said) == 1:
-        return f"{what} is {said[0]}."
-    return f"{what} goes from {said[0]} to {said[-1]}."
+def _opposed(here: xr.Dataset, point: str) -> str:
+    """Of one loss at one point: how many rows oppose, and how strongly."""
+    whole = f"of the whole gradients {spread(here['gradient_cosine'], 2)}"
+    if here["conflict_rate"].ndim or "sample_cosine" not in here:
+        rate = spread(100 * here["conflict_rate"])
+        return f"{rate} % of the rows at {point} (cosine {whole})"
+    cosines = here["sample_cosine"].values
+    count, rows = int((cosines < 0).sum()), int(np.isfinite(cosines).sum())
+    low, high = (100 * float(here[f"conflict_rate_{end}"]) for end in ("low", "high"))
+    chance = float(here["chance_cosine"])
+    return (
+        f"{count} of {rows} rows at {point} (95 % interval {low:.0f} to {high:.0f} %; median "
+        f"cosine of a row {float(here['median_cosine']):.2f}, by chance about ±{chance:.2f}; "
+        f"{whole})"
+    )
+
+
+def _smoothness(one: xr.Dataset, points: list[str]) -> Iterator[str]:
+    """Spread before roughness: the quotient is free of scale, so blind to a collapse to a point."""
+    if "relative_spread" in one and (known := _known(one["relative_spread"], points)):
+        size = {p: one["relative_spread"].sel(point=p) for p in known}
+        said = [f"{_small(size[p])} at {p}" for p in known]
+        yield f"features spread around their mean by this share of their size: {_listed(said)}."
+        if alike := [p for p in known if float(size[p].max()) < COLLAPSED]:
+            yield (
+                f"collapse to a point: all rows have nearly the same features at "
+                f"{_listed(alike)}; the numbers below are about the little that is left."
+            )
+    if "rayleigh_quotient" in one and (known := _known(one["rayleigh_quotient"], points)):
+        quotient = one["rayleigh_quotient"]
+        said = [spread(quotient.sel(point=p), 2) for p in known]
+        if known == [ENCODED, FUSED] and said[0] != said[1]:
+            found = f"goes from {said[0]} at {ENCODED} to {said[1]} at {FUSED}"
+        else:
+            found = "is " + _listed([f"{n} at {p}" for n, p in zip(said, known, strict=True)])
+        if "rayleigh_noise" in one:
+            noise = [f"{float(one['rayleigh_noise'].sel(point=p).mean()):.2f}" for p in known]
+            found += f" (Gaussian noise: {_listed(noise)})"
+        yield f"the Rayleigh quotient {found}."
 
 
 def _information(one: xr.Dataset) -> Iterator[str]:
     if "mutual_information" not in one:
         return
     found = one["mutual_information"]
-    pairs = [str(pair) for pair in one["pair"].values]
+    known = found if "seed" not in found.dims else found.mean("seed")
+    pairs = [str(p) for p in one["pair"].values if np.isfinite(known.sel(pair=p))]
     parts = {kind: _part_pairs(pairs, kind) for kind in ("own", "received")}
     others = [pair for pair in pairs if pair not in parts["own"] + parts["received"]]
-    if parts["own"]:
-        lowest = float(one["mutual_information_low"].sel(pair=parts["own"]).min())
-        apart = "so they are not disentangled" if lowest > 0 else "not clearly above 0 everywhere"
-        mean = found.sel(pair=parts["own"]).mean("pair")
-        said = f"a modality's own shared and specific parts share {spread(mean, 2)} nat, {apart}"
-        if parts["received"]:
-            mean = found.sel(pair=parts["received"]).mean("pair")
-            said += (
-                f"; the shared part received from another modality shares {spread(mean, 2)} nat "
-                "with the specific part"
-            )
-        yield f"{said} (leading {one.attrs['components']} principal components)."
-    if others:
-        value = found.sel(pair=others)
-        mean = value if "seed" not in value.dims else value.mean("seed")
-        most = others[int(mean.fillna(-np.inf).argmax("pair"))]
-        beyond = (one["p_value"].sel(pair=others) <= CHANCE).sum("pair")
+    named = {
+        "a modality's own shared and specific parts": parts["own"],
+        "the shared part received from another modality and the specific part": parts["received"],
+        ("other pairs of points" if any(parts.values()) else "pairs of points"): others,
+    }
+    for what, some in named.items():
+        if not some:
+            continue
+        most = some[int(known.sel(pair=some).argmax("pair"))]
+        beyond = (one["p_value"].sel(pair=some) <= CHANCE).sum("pair")
+        shuffles = one.attrs.get("shuffles", 20)
+        null = float(one["mutual_information_null"].sel(pair=most).mean())
         yield (
-            f"{spread(beyond, 0)} of {len(others)} pairs of points share information beyond chance "
-            f"(p <= {CHANCE:g}), {most} the most: {spread(found.sel(pair=most), 2)} nat."
+            f"information between {what}: more than in any of {shuffles} shuffles in "
+            f"{spread(beyond, 0)} of {len(some)} pairs (by chance {len(some) / (shuffles + 1):.1f} "
+            f"would be); the most {spread(found.sel(pair=most), 2)} nat (shuffled {null:.2f}), "
+            f"{most}; leading {one.attrs['components']} principal components."
         )
 
 
@@ -123,69 +161,25 @@ def _part_pairs(pairs: list[str], kind: str) -> list[str]:
     return found
 
 
+def _known(values: xr.DataArray, points: list[str]) -> list[str]:
+    return [point for point in points if np.isfinite(values.sel(point=point)).all()]
+
+
+def _estimate(one: xr.Dataset, name: str, point: str) -> str:
+    """A number with its interval, or with its spread over seeds."""
+    value = one[name].sel(point=point)
+    if value.ndim or f"{name}_low" not in one:
+        return spread(value, 2)
+    low, high = (float(one[f"{name}_{end}"].sel(point=point)) for end in ("low", "high"))
+    return f"{float(value):.2f} ({low:.2f} to {high:.2f})"
+
+
+def _small(values: xr.DataArray) -> str:
+    """A share, with digits enough for a small one."""
+    return spread(values, 2) if float(values.max()) >= COLLAPSED else f"{float(values.mean()):.1e}"
+
+
 def _listed(said: list[str]) -> str:
     if len(said) < 2:
         return "".join(said)
     return f"{', '.join(said[:-1])} and {said[-1]}"
-
-
-def diagnostics_table(diagnostics: xr.Dataset) -> Table:
-    """The numbers of several models side by side, mean ± sd over seeds: chief points and pairs."""
-    models, points = list(diagnostics["model"].values), chief_points(diagnostics)
-    rows = []
-    for name, variable in VARIABLES.items():
-        if name not in diagnostics or variable.dims not in (LOSS, POINT):
-            continue
-        for point in points:
-            for loss in diagnostics["loss"].values if variable.dims == LOSS else [None]:
-                line = diagnostics[name].sel(point=point)
-                line = line if loss is None else line.sel(loss=loss)
-                label = f"{title(name)}, {point}" + (f", {loss}" if loss else "")
-                rows.append([label, *(spread(line.sel(model=m), 3) for m in models)])
-    for pair in diagnostics["pair"].values if "mutual_information" in diagnostics else []:
-        cell = diagnostics.sel(pair=pair)
-        row = [f"information / nat, {pair} (shuffled)"]
-        for model in models:
-            null = float(cell["mutual_information_null"].sel(model=model).mean())
-            row.append(f"{spread(cell['mutual_information'].sel(model=model), 2)} ({null:.2f})")
-        rows.append(row)
-    return Table(
-        ["diagnostic", *models],
-        rows,
-        "Mean ± standard deviation over seeds. The Dirichlet energy grows with the square of the "
-        "features' scale; the Rayleigh quotient does not depend on it.",
-    )
-
-
-def tables(diagnostics: xr.Dataset, group: str) -> list[Table]:
-    """One model's numbers that belong to `group`: by points, by losses and points, by pairs."""
-    found = []
-    for dims in (LOSS, POINT, PAIR):
-        names = [
-            name
-            for name, variable in VARIABLES.items()
-            if name in diagnostics and variable.group == group and variable.dims == dims
-        ]
-        if not names:
-            continue
-        together = diagnostics[names].stack(line=dims)
-        rows = [
-            [", ".join(map(str, key)), *(number(together[name].values[i]) for name in names)]
-            for i, key in enumerate(together.indexes["line"])
-            if any(np.isfinite(together[name].values[i]) for name in names)
-        ]
-        said = [f"{title(name)}: {VARIABLES[name].long_name}" for name in names]
-        header = [" and ".join(dims), *map(title, names)]
-        found.append(Table(header, rows, "; ".join(said) + "."))
-    return found
-
-
-def title(name: str) -> str:
-    """A variable's name in words, with its unit if it has one."""
-    unit = VARIABLES[name].units
-    return name.replace("_", " ") + ("" if unit == "1" else f" / {unit}")
-
-
-def number(value: float) -> str:
-    """A number for a table; a dash where there is none."""
-    return "–" if np.isnan(value) else f"{value:.4g}"

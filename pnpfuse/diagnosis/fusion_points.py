@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from pnpfuse.diagnosis.observation import Conflict, Features, check_losses, side_by_side
+from pnpfuse.diagnosis.observation import Conflict, Features, check_losses, passed
 from pnpfuse.diagnosis.points import Place, watched
 from pnpfuse.evaluation import masks_for, rows_for
 from pnpfuse.fusion.exchange import Exchange
@@ -59,8 +59,11 @@ def see_fusion(
     with watched(places) as passing, _block_inputs(model) as inputs:
         output = model(X, masks, labels)
     seen = _seen(model, inputs[0], output.fusion, masks)
-    for label, tensors in passing.items():
-        values = side_by_side(label, tensors)
+    notes: dict[str, list[str]] = {}
+    for label, calls in passing.items():
+        tensors, values, said = passed(label, calls)
+        for note in dict.fromkeys(said):
+            notes.setdefault(note, []).append(label)
         if label in seen or len(values) != len(views):
             raise ValueError(
                 f"points[{label!r}] must be another name than {list(seen)}, at a place with one "
@@ -77,6 +80,7 @@ def see_fusion(
             {point: one.present for point, one in seen.items() if one.present is not None},
             labels,
             {point: point.partition(":")[0] for point in seen if point not in places},
+            notes,
         ),
         conflict,
     )
@@ -100,14 +104,14 @@ def part_pairs(model: FusionModel) -> list[tuple[str, str]]:
 
     The shared part that a modality receives stands beside its specific part in Z.
     """
-    source = _sources(model)
+    source = sources(model)
     own = [(_at(SHARED, m), _at(SPECIFIC, m)) for m in source]
     return own + [(_at(SHARED, k), _at(SPECIFIC, m)) for m, k in source.items() if k != m]
 
 
 def _seen(model: FusionModel, V: dict[str, Tensor], fusion: FusionOutput, masks: Masks) -> dict:
     """{point: Seen}, first those of all modalities together."""
-    source = _sources(model)
+    source = sources(model)
 
     def both(*modalities: str) -> Tensor | None:
         return None if masks is None else torch.stack([masks[m] for m in modalities]).all(0)
@@ -138,7 +142,7 @@ def _seen(model: FusionModel, V: dict[str, Tensor], fusion: FusionOutput, masks:
     return seen
 
 
-def _sources(model: FusionModel) -> dict[str, str]:
+def sources(model: FusionModel) -> dict[str, str]:
     """{modality: the one whose shared part it has in Z}."""
     block = model.block
     return {m: block.source_of(m) if isinstance(block, Exchange) else m for m in model.dims}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, Subset
 
-from pnpfuse.diagnosis.observation import Conflict, Features, check_losses, side_by_side
+from pnpfuse.diagnosis.observation import Conflict, Features, check_losses, passed
 from pnpfuse.diagnosis.points import Place, watched
 
 Losses = Callable[[nn.Module, Any], Mapping[str, Tensor]]
@@ -70,6 +70,7 @@ def see_batches(
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     values: dict[str, list[Tensor]] = {label: [] for label in places}
     known: list[Tensor] = []
+    notes: dict[str, list[str]] = {}
     conflict: Conflict | None = None
     count = 0
     for batch in batches:
@@ -77,15 +78,19 @@ def see_batches(
         with watched(places) as passing:
             found = (losses or classification)(model, batch)
         chosen = check_losses(found, main if conflict is None else conflict.main)
-        seen = {label: side_by_side(label, tensors) for label, tensors in passing.items()}
-        size = _size(seen)
+        seen = {label: passed(label, calls) for label, calls in passing.items()}
+        size = _size({label: one.values for label, one in seen.items()})
         if not size:
             continue
         conflict = conflict or Conflict(chosen)
         if len(found) > 1:
-            conflict.add(found, passing, rows - count)
-        for label, features in seen.items():
-            values[label].append(features[: rows - count])
+            at = {label: one.tensors for label, one in seen.items()}
+            conflict.add(found, at, rows - count)
+        for label, one in seen.items():
+            values[label].append(one.values[: rows - count])
+            for said in one.notes:
+                if label not in notes.setdefault(said, []):
+                    notes[said].append(label)
         own = _labels(batch, labels, size)
         if own is not None:
             known.append(own[: rows - count])
@@ -94,9 +99,16 @@ def see_batches(
             break
     if conflict is None:
         raise ValueError("data gave no batch with rows; give a loader or a list with at least one")
+    for label, parts in values.items():
+        widths = sorted({part.shape[1] for part in parts})
+        if len(widths) > 1:
+            raise ValueError(
+                f"points[{label!r}] must have as many features in every batch; found {widths}"
+            )
     joined = {label: torch.cat(parts) for label, parts in values.items()}
     complete = torch.cat(known) if sum(map(len, known)) == min(count, rows) else None
-    return Features(joined, labels=complete), conflict, taken.format(min(count, rows))
+    seen_all = Features(joined, labels=complete, notes=notes)
+    return seen_all, conflict, taken.format(min(count, rows))
 
 
 def _draw(batches: Iterable[Any], rows: int, seed: int) -> tuple[Iterable[Any], str]:

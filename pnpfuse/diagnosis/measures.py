@@ -30,6 +30,7 @@ NULL = 20  # shuffles behind a null
 # Parts of the probe's cross-validation. With 5 the bound is at most some 0.03 nat higher on the
 # digits, for two or three times the time.
 FOLDS = 3
+MISSING = "Missing: "  # how the notes begin that say why there is no number
 Numbers = Mapping[str, float | Tensor | Estimate]
 Index = int | tuple[int, ...] | tuple[list[int], ...]
 
@@ -44,8 +45,8 @@ class Measured:
     Attributes
     ----------
     values : {variable: array of float64}
-    notes : {what there is to say: [where]}: why something is not defined, and what the estimators
-        say of themselves
+    notes : {what there is to say: [where]}: what is missing and why, then what the estimators say
+        of themselves
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]):
@@ -53,12 +54,12 @@ class Measured:
         self.notes: dict[str, list[str]] = {}
         self._tried: set[str] = set()
 
-    def put(self, index: Index, where: str, measure: Callable[[], Numbers]) -> None:
-        """Store the numbers that `measure` gives at `index` of their arrays."""
+    def put(self, index: Index, where: str, what: str, measure: Callable[[], Numbers]) -> None:
+        """Store the numbers that `measure` gives at `index` of their arrays; `what` in words."""
         try:
             found = measure()
         except ValueError as error:
-            self.note(str(error), where)
+            self.note(f"{MISSING}{what}: {error}", where)
             return
         self._tried |= set(found)
         for name, number in found.items():
@@ -67,7 +68,8 @@ class Measured:
                 self.note(f"{name}: {said}", where)
         empty = [name for name, number in found.items() if not np.isfinite(float(number))]
         if empty:
-            self.note(f"{', '.join(empty)}: no value, as 0/0 has none.", where)
+            why = "a gradient vanishes" if what == "gradients" else "the features are constant"
+            self.note(f"{MISSING}{', '.join(empty)}: not defined where {why}.", where)
 
     def found(self) -> dict[str, np.ndarray]:
         """The arrays that something was to be stored in."""
@@ -83,24 +85,52 @@ class Measured:
             self.notes[said].append(where)
 
 
-def conflict(report: GradReport, place: int) -> Numbers:
-    """Of the gradient of the loss at `place` among the others beside that of the main one."""
+def conflict(report: GradReport, place: int, cosines: np.ndarray) -> Numbers:
+    """Of the gradient of the loss at `place` among the others beside that of the main one.
+
+    `cosines` are those of the rows, NaN where they are not defined.
+    """
     assert report.conflict_rate is not None and report.undefined is not None
+    known = cosines[np.isfinite(cosines)]
+    low, high = wilson(int((known < 0).sum()), len(known))
     return {
         "gradient_cosine": report.cosine[place],
         "conflict_rate": report.conflict_rate[place],
+        "conflict_rate_low": low,
+        "conflict_rate_high": high,
+        "median_cosine": float(np.median(known)) if len(known) else np.nan,
         "undefined_rate": report.undefined[place],
         "gradient_ratio": report.norms[1 + place] / report.norms[0],
     }
 
 
-def smoothness(x: Tensor, neighbours: int) -> Numbers:
-    """Of features (N, d) on the graph of their nearest neighbours."""
+def wilson(hits: int, tries: int) -> tuple[float, float]:
+    """95 % interval of a rate (Wilson, J. Am. Stat. Assoc. 22 (1927) 209)."""
+    if not tries:
+        return np.nan, np.nan
+    z = 1.959964
+    rate, extra = hits / tries, z**2 / tries
+    middle = rate + extra / 2
+    half = z * np.sqrt(rate * (1 - rate) / tries + extra / (4 * tries))
+    low, high = (middle - half) / (1 + extra), (middle + half) / (1 + extra)
+    return float(low) if hits else 0.0, float(high) if hits < tries else 1.0
+
+
+def smoothness(x: Tensor, neighbours: int, seed: int) -> Numbers:
+    """Of features (N, d) on the graph of their nearest neighbours, and of noise beside them."""
     graph = knn_graph(x, neighbours)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(x.shape, generator=generator).to(x.device)  # (N, d)
+    among_noise = knn_graph(noise, neighbours)
+    wide = x.to(widest(x.device))
+    size = wide.square().sum(1).mean()
     return {
+        "relative_spread": ((wide - wide.mean(0)).square().sum(1).mean() / size).sqrt(),
         "dirichlet_energy": dirichlet_energy(x, graph),
         "rayleigh_quotient": rayleigh_quotient(x, graph),
+        "rayleigh_noise": rayleigh_quotient(noise, among_noise),
         "mean_average_distance": mean_average_distance(x, graph),
+        "distance_noise": mean_average_distance(noise, among_noise),
     }
 
 
@@ -124,12 +154,30 @@ def closeness(x: Tensor, y: Tensor) -> Numbers:
 
 
 def uncertainty(x: Tensor, components: int) -> Numbers:
-    """Entropy of the leading components of features (N, d)."""
-    return {"entropy": entropy(leading(x, components))}
+    """Entropy of the leading components of features (N, d), and what these hold of them."""
+    kept = leading(x, components)
+    whole = x.to(kept.dtype)
+    share = kept.square().sum() / (whole - whole.mean(0)).square().sum()
+    return {"kept_variance": share, "entropy": entropy(kept)}
+
+
+def contains(x: Tensor, y: Tensor) -> bool:
+    """Whether the columns of one of two features (N, d_x), (N, d_y) lie side by side in the other.
+
+    Two that are the same do not count.
+    """
+    wide, narrow = (x, y) if x.shape[1] > y.shape[1] else (y, x)
+    width = narrow.shape[1]
+    if wide.shape[1] == width:
+        return False
+    starts = (wide[0].unfold(0, width, 1) == narrow[0]).all(1).nonzero().flatten().tolist()
+    return any(torch.equal(wide[:, start : start + width], narrow) for start in starts)
 
 
 def label_knowledge(x: Tensor, labels: Tensor, seed: int) -> Numbers:
     """What features (N, d) tell of the labels (N,) at least, held out."""
+    if len(labels.unique()) < 2:
+        raise ValueError("all rows are of one class, so there is nothing to know")
     found = mutual_information(
         x,
         labels,
@@ -167,8 +215,6 @@ def dependence(x: Tensor, y: Tensor, components: int, seed: int) -> Numbers:
 
 def leading(x: Tensor, components: int) -> Tensor:
     """The leading principal components of features (N, d): (N, <= components), widened."""
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError("the features are not finite")
     wide = x.to(widest(x.device))
     left, spread, _ = torch.linalg.svd(wide - wide.mean(0), full_matrices=False)
     # Directions that are rounding only would be estimated as if they were spread.

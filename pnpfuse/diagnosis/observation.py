@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +25,31 @@ class Features:
     labels : int64 (N,), or None
     space : {point: name}; two points' features lie in one space if they have the same name (none
         for both is the same) and width
+    notes : {what there is to say of a point: [point]}
     """
 
     values: dict[str, Tensor]
     present: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     labels: Tensor | None = None
     space: dict[str, str] = dataclasses.field(default_factory=dict)
+    notes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+    def leave_out_broken(self) -> None:
+        """Take rows that are not finite for absent at their point, and say so."""
+        for point, values in self.values.items():
+            finite = values.isfinite().all(1)  # (N,)
+            broken = ~finite
+            if point in self.present:
+                broken &= self.present[point]
+                finite = finite & self.present[point]
+            if bool(broken.any()):
+                first = int(broken.nonzero()[0])
+                said = (
+                    f"{int(broken.sum())} of {len(values)} rows are not finite (first: row "
+                    f"{first} of those looked at) and left out."
+                )
+                self.notes.setdefault(said, []).append(point)
+                self.present[point] = finite
 
     def rows(self, *points: str) -> list[Tensor]:
         """Features of the rows that have all these points, (rows, d) each."""
@@ -66,6 +86,7 @@ class Conflict:
     ----------
     names : the other losses
     cosines : {point: [(rows, L)]}, row by row, a tensor a batch
+    sizes : {point: numbers in the gradient of a row}
     notes : {what the reports say of themselves: [point]}
     """
 
@@ -73,6 +94,7 @@ class Conflict:
         self.main = main
         self.names: tuple[str, ...] = ()
         self.cosines: dict[str, list[Tensor]] = {}
+        self.sizes: dict[str, int] = {}
         self.notes: dict[str, list[str]] = {}
         self._tallies: dict[str, Tally] = {}
         self._why: dict[str, str] = {}
@@ -86,6 +108,11 @@ class Conflict:
         """Compare the losses' gradients at {point: tensors} of the first `rows` of one batch."""
         self.names = tuple(name for name in losses if name != self.main)
         for point, tensors in at.items():
+            if point not in self.sizes:
+                self.sizes[point] = sum(tensor[0].numel() for tensor in tensors)
+                if not _trained(tensors):
+                    self._note("Nothing that is trained lies before: gradients here move no weight",
+                               point)  # fmt: skip
             try:
                 report = grad_cosine(
                     losses, tensors, main=self.main, per_sample=True, reduction="sum"
@@ -93,17 +120,20 @@ class Conflict:
             except ValueError as error:
                 if str(error).startswith("losses"):
                     raise
-                self._why[point] = "gradients: none of the losses depends on what passes here."
+                self._why[point] = "none of the losses depends on what passes here."
                 cosine = torch.full((len(tensors[0]), len(self.names)), torch.nan)[:rows]
             else:
                 assert report.sample_cosine is not None and report.sample_gram is not None
                 cosine = report.sample_cosine[:rows]
-                found = Tally.of(report.sample_gram[:rows].sum(0), cosine)
+                gram = report.sample_gram[:rows]
+                whole = gram.isfinite().flatten(1).all(1)  # (rows,)
+                if not bool(whole.all()):
+                    self._note("Rows whose gradients are not finite are left out", point)
+                found = Tally.of(gram[whole].sum(0), cosine)
                 old = self._tallies.get(point)
                 self._tallies[point] = found if old is None else _sum(found, old)
                 for said in report.warnings:
-                    if point not in self.notes.setdefault(said, []):
-                        self.notes[said].append(point)
+                    self._note(said, point)
             self.cosines.setdefault(point, []).append(cosine.cpu().double())
 
     def report(self, point: str) -> GradReport:
@@ -112,30 +142,67 @@ class Conflict:
             raise ValueError(self._why[point])
         return self._tallies[point].report(self.main, self.names)
 
+    def _note(self, said: str, point: str) -> None:
+        if point not in self.notes.setdefault(said, []):
+            self.notes[said].append(point)
+
 
 def _sum(one: Tally, other: Tally) -> Tally:
     assert one.counts is not None and other.counts is not None
     return Tally(one.gram + other.gram, one.counts + other.counts)
 
 
-def side_by_side(point: str, tensors: Sequence[Tensor]) -> Tensor:
-    """What passed at a point in one batch as features (rows, d), detached.
+def _trained(tensors: Sequence[Tensor]) -> bool:
+    """Whether the tensors were computed from a parameter that is trained."""
+    todo, known = [tensor.grad_fn for tensor in tensors], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in known:
+            continue
+        known.add(node)
+        if isinstance(getattr(node, "variable", None), nn.Parameter):
+            return True
+        todo += [before for before, _ in node.next_functions]
+    return False
 
-    Several tensors, of a module that was called several times, stand side by side.
+
+class Passed(NamedTuple):
+    """What passed at a point in one forward pass.
+
+    Attributes
+    ----------
+    tensors : those that count as the point, (rows, ...) each
+    values : all of them side by side, flattened and detached, (rows, d)
+    notes : what there is to say of it
     """
-    if not tensors:
+
+    tensors: list[Tensor]
+    values: Tensor
+    notes: list[str]
+
+
+def passed(point: str, calls: Sequence[Sequence[Tensor]]) -> Passed:
+    """What passed at a point as one: all tensors, of all calls, that have a row a sample."""
+    if not calls:
         raise ValueError(f"points[{point!r}] was not passed by the forward pass; name another")
-    rows = {len(tensor) if tensor.ndim else None for tensor in tensors}
-    if len(rows) > 1 or None in rows:
-        shapes = [tuple(tensor.shape) for tensor in tensors]
+    kept, notes = [], []
+    for call in calls:
+        rows = next((len(tensor) for tensor in call if tensor.ndim), None)
+        fitting = [tensor for tensor in call if tensor.ndim and len(tensor) == rows]
+        kept += fitting
+        if len(fitting) > 1:
+            notes.append(f"{len(fitting)} tensors pass at once; side by side they count as one")
+        if len(fitting) < len(call):
+            notes.append("Tensors with other rows than the first pass, too, and are left out")
+    if len({len(tensor) for tensor in kept}) != 1:
+        shapes = [tuple(tensor.shape) for call in calls for tensor in call]
         raise ValueError(f"points[{point!r}] needs tensors of the same rows; found shapes {shapes}")
-    return torch.cat(
-        [
-            tensor.detach().flatten(1) if tensor.ndim > 1 else tensor.detach()[:, None]
-            for tensor in tensors
-        ],
-        -1,
-    )
+    if len(calls) > 1:
+        notes.append(
+            f"The module ran {len(calls)} times in a forward pass; side by side they count as one"
+        )
+    flat = [t.detach().flatten(1) if t.ndim > 1 else t.detach()[:, None] for t in kept]
+    return Passed(kept, torch.cat(flat, -1), notes)
 
 
 def check_losses(losses: Mapping[str, Tensor], main: str | None) -> str:

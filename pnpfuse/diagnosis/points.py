@@ -50,13 +50,13 @@ def find_points(
 
 
 @contextmanager
-def watched(places: Mapping[str, Place]) -> Iterator[dict[str, list[Tensor]]]:
-    """Give a dict of lists that fill with the tensors passing at the places, {label: [tensor]}.
+def watched(places: Mapping[str, Place]) -> Iterator[dict[str, list[list[Tensor]]]]:
+    """Give a dict that fills with what passes at the places, {label: [tensors of a call]}.
 
-    Every one requires a gradient, and is that which the rest of the forward pass was computed from.
-    A module that is called several times gives several. The hooks are gone afterwards.
+    Every tensor requires a gradient, and is that which the rest of the forward pass was computed
+    from. A module that is called several times gives several lists. The hooks are gone afterwards.
     """
-    seen: dict[str, list[Tensor]] = {label: [] for label in places}
+    seen: dict[str, list[list[Tensor]]] = {label: [] for label in places}
     handles = []
     try:
         for label, (module, side) in places.items():
@@ -100,49 +100,46 @@ def _at_output(catch: Callable[[Any], Any]) -> Callable:
     return lambda module, args, output: catch(output)
 
 
-def _catch(seen: list[Tensor], what: str) -> Callable[[Any], Any]:
-    """What keeps the first floating-point tensor of a value, and gives the value to go on with."""
-
-    def keep(passing: Tensor) -> Tensor:
-        kept = passing if passing.requires_grad else passing.detach().requires_grad_()
-        seen.append(kept)
-        # The model goes on with a copy: what it does to it in place must not reach the one kept.
-        return kept.clone()
+def _catch(calls: list[list[Tensor]], what: str) -> Callable[[Any], Any]:
+    """What keeps the floating-point tensors of a value, and gives the value to go on with."""
 
     def catch(value: Any) -> Any:
-        done, new = _first(value, keep)
-        if not done:
+        kept: dict[int, tuple[Tensor, Tensor]] = {}  # by identity: query and key may be the same
+
+        def keep(passing: Tensor) -> Tensor:
+            own = passing if passing.requires_grad else passing.detach().requires_grad_()
+            own = kept.setdefault(id(passing), (passing, own))[1]
+            # The model goes on with a copy: what it does to it in place must not reach the kept.
+            return own.clone()
+
+        new = _swapped(value, keep)
+        if not kept:
             raise ValueError(f"{what} holds no floating-point tensor; name another module")
+        calls.append([own for _, own in kept.values()])
         return new
 
     return catch
 
 
-def _first(value: Any, swap: Callable[[Tensor], Tensor]) -> tuple[bool, Any]:
-    """Whether a tensor was found, and the value with it swapped; lists and dicts are copied."""
+def _swapped(value: Any, swap: Callable[[Tensor], Tensor]) -> Any:
+    """The value with its floating-point tensors swapped; containers that hold any are copied."""
     if isinstance(value, Tensor):
-        return (True, swap(value)) if torch.is_floating_point(value) else (False, value)
-    entries: Iterable[tuple[Any, Any]]
+        return swap(value) if torch.is_floating_point(value) else value
+    entries: dict[Any, Any]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        entries = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        entries = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     elif isinstance(value, Mapping):
-        entries = value.items()
+        entries = dict(value)
     elif isinstance(value, tuple | list):
-        entries = enumerate(value)
+        entries = dict(enumerate(value))
     else:
-        return False, value
-    for key, entry in entries:
-        done, new = _first(entry, swap)
-        if done:
-            return True, _with(value, key, new)
-    return False, value
-
-
-def _with(value: Any, key: Any, entry: Any) -> Any:
-    """A copy of a container with one entry replaced."""
+        return value
+    new = {key: _swapped(entry, swap) for key, entry in entries.items()}
+    changed = {key: entry for key, entry in new.items() if entry is not entries[key]}
+    if not changed:
+        return value
     if dataclasses.is_dataclass(value):
-        return dataclasses.replace(value, **{key: entry})  # type: ignore[type-var]
+        return dataclasses.replace(value, **changed)  # type: ignore[type-var]
     if isinstance(value, Mapping):
-        return type(value)({**value, key: entry})  # type: ignore[call-arg]
-    entries = [*value[:key], entry, *value[key + 1 :]]
-    return type(value)(*entries) if hasattr(value, "_fields") else type(value)(entries)
+        return type(value)(new)  # type: ignore[call-arg]
+    return type(value)(*new.values()) if hasattr(value, "_fields") else type(value)(new.values())
