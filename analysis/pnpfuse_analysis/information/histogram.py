@@ -17,6 +17,7 @@ from .problem import (
     as_parts,
     constant_notes,
     flat_note,
+    number_notes,
     storage_notes,
     ties_note,
 )
@@ -66,6 +67,7 @@ class Histogram:
             columns,
             ceiling=math.log(min(cells)),
             notes=constant_notes(named)
+            + number_notes({"x": x, "y": y})
             + storage_notes({"x": x, "y": y})
             + scarcity_note(joint_codes(codes), "the bins of (x, y)"),
         )

@@ -12,7 +12,7 @@ from pnpfuse_analysis.samples import Array, check_choice, rounding, standard_col
 
 from . import copula, discrete, labels
 from .estimate import Estimate
-from .gaussian import gaussian_information, tail_notes, whitened
+from .gaussian import LINEAR, gaussian_information, tail_notes, whitened
 from .histogram import Histogram
 from .inference import Interval, estimated
 from .kraskov import digamma, ksg_information
@@ -24,6 +24,8 @@ from .problem import (
     as_parts,
     constant_notes,
     dimension_note,
+    few_samples_note,
+    number_notes,
     storage_notes,
     ties_note,
     varies,
@@ -71,7 +73,7 @@ def mutual_information(
         features of many dimensions; see `Probe`. "discrete": labels in both, from counts with the
         Miller-Madow correction. "mixed": variables with ties or discrete parts: Gao et al., 2017.
         Lower bounds from trained critics, held out:
-        "infonce", "nwj", "dv", "smile": see `pnpfuse_analysis.variational`.
+        "infonce", "nwj", "dv", "smile": see `Variational`.
         An instance such as `Histogram(bins=20)`, or a function of your own that takes (x, y,
         settings) and returns a `Problem`, stands for itself.
     reduce : {None, "pca", "cca"}
@@ -99,7 +101,8 @@ def mutual_information(
         How often to halve the sample size for `Estimate.n_sweep`: a drift shows bias. 2 gives N,
         N/2 and N/4.
     generator : torch.Generator or None
-        Source of subsamples and permutations.
+        Source of subsamples, permutations and folds. None takes torch's global one; trained
+        critics then draw from a new one of seed 0.
 
     Returns
     -------
@@ -149,6 +152,7 @@ def _ksg(x: Array, y: Array, settings: Settings) -> Problem:
         notes=constant_notes(named)
         + storage_notes({"x": x, "y": y})
         + ties
+        + few_samples_note(len(raw[0]), k)
         + dimension_note(parts),
     )
 
@@ -170,7 +174,11 @@ def _gaussian(x: Array, y: Array, settings: Settings) -> Problem:
         least=d,
         least_name="d_x + d_y",
         tie_fraction=ties_note(parts)[0],
-        notes=constant_notes(named) + storage_notes({"x": x, "y": y}) + tail_notes(named),
+        notes=constant_notes(named)
+        + number_notes({"x": x, "y": y})
+        + storage_notes({"x": x, "y": y})
+        + tail_notes(named),
+        sees=LINEAR,
     )
 
 

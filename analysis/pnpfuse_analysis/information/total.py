@@ -13,12 +13,22 @@ from pnpfuse_analysis.neighbours import Engine
 from pnpfuse_analysis.samples import Array, as_labels, check_choice, rounding, standard_columns
 
 from . import kraskov
-from .copula import BLIND, whitened_scores
+from .copula import BLIND, MONOTONE, whitened_scores
 from .discrete import discrete_entropy, joint_codes, scarcity_note
 from .estimate import Estimate
-from .gaussian import gaussian_information, tail_notes, whitened
+from .gaussian import LINEAR, gaussian_information, tail_notes, whitened
 from .inference import Interval, estimated
-from .problem import Problem, Settings, as_parts, same_rows, storage_notes, ties_note, varies
+from .problem import (
+    Problem,
+    Settings,
+    as_parts,
+    few_samples_note,
+    number_notes,
+    same_rows,
+    storage_notes,
+    ties_note,
+    varies,
+)
 
 Method = Callable[[Sequence[Array], Settings], Problem]
 
@@ -108,7 +118,10 @@ def _linear(xs: Sequence[Array], method: str, white) -> Problem:
         d,
         "sum of d_i",
         tie_fraction=ties_note(parts)[0],
-        notes=storage_notes(named) + (tail_notes(tied) if method == "gaussian" else ()),
+        notes=number_notes(named)
+        + storage_notes(named)
+        + (tail_notes(tied) if method == "gaussian" else ()),
+        sees=LINEAR if method == "gaussian" else MONOTONE,
         unlink=_shuffled_apart,
     )
 
@@ -136,7 +149,7 @@ def _ksg(xs: Sequence[Array], settings: Settings) -> Problem:
         "k",
         ceiling=(len(parts) - 1) * gap,
         tie_fraction=share,
-        notes=storage_notes(named) + ties,
+        notes=storage_notes(named) + ties + few_samples_note(len(raw[0]), k),
         unlink=_shuffled_apart,
     )
 
