@@ -33,6 +33,7 @@ from .graphs import (
     smoothing_report,
 )
 from .information import (
+    ConditionalNCE,
     Estimate,
     Histogram,
     Probe,
@@ -59,6 +60,7 @@ from .running import (
 
 __all__ = [
     "Buffered",
+    "ConditionalNCE",
     "ConflictMonitor",
     "Estimate",
     "GradReport",

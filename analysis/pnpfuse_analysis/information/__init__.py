@@ -2,6 +2,7 @@
 
 from .bounds import nce_bound
 from .conditional import conditional_mutual_information
+from .conditional_nce import ConditionalNCE
 from .entropies import entropy
 from .estimate import Estimate
 from .histogram import Histogram
@@ -12,6 +13,7 @@ from .total import total_correlation
 from .variational import Variational
 
 __all__ = [
+    "ConditionalNCE",
     "Estimate",
     "Histogram",
     "Probe",

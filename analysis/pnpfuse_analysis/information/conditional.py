@@ -21,9 +21,9 @@ from pnpfuse_analysis.samples import (
 from . import kraskov
 from .bends import bend_notes
 from .conditional_nce import ConditionalNCE
-from .copula import BLIND, whitened_scores
+from .copula import BLIND, MONOTONE, whitened_scores
 from .estimate import Estimate
-from .gaussian import gaussian_information, residual, tail_notes, whitened
+from .gaussian import LINEAR, gaussian_information, residual, tail_notes, whitened
 from .inference import Interval, estimated
 from .mutual import METHODS as PAIR_METHODS
 from .problem import (
@@ -33,7 +33,9 @@ from .problem import (
     as_parts,
     chosen_method,
     constant_notes,
+    few_samples_note,
     filled_dimensions,
+    number_notes,
     same_rows,
     storage_notes,
     ties_note,
@@ -83,7 +85,7 @@ def conditional_mutual_information(
         "ksg": Frenzel and Pompe, Phys. Rev. Lett. 99 (2007) 204101; reads low where x, y and z
         have more than a few dimensions in all. "label": "ksg" within classes; z must be labels.
         "discrete": all three labels, from counts with the Miller-Madow correction.
-        "cnce": from trained critics, held out; see `pnpfuse_analysis.information.conditional_nce`.
+        "cnce": from trained critics, held out; see `ConditionalNCE`.
     k, standardise, engine, chunk, ci, sweep, generator
         As in `mutual_information`.
     null : int
@@ -144,9 +146,11 @@ def _linear(x: Array, y: Array, z: Array, settings: Settings, method: str, white
         "d_x + d_y + d_z",
         tie_fraction=ties_note(parts)[0],
         notes=constant_notes({"x": tied["x"], "y": tied["y"]})
+        + number_notes({"x": x, "y": y})
         + storage_notes(named)
         + (tail_notes(tied) if method == "gaussian" else ()),
         remarks=remarks,
+        sees=LINEAR if method == "gaussian" else MONOTONE,
         unlink=_exchange_near,
     )
 
@@ -174,7 +178,10 @@ def _ksg(x: Array, y: Array, z: Array, settings: Settings) -> Problem:
         "k",
         ceiling=kraskov.ksg_ceiling(len(raw[0]), k, share > 0),
         tie_fraction=share,
-        notes=constant_notes({"x": raw[0], "y": raw[1]}) + storage_notes(named) + ties,
+        notes=constant_notes({"x": raw[0], "y": raw[1]})
+        + storage_notes(named)
+        + ties
+        + few_samples_note(len(raw[0]), k),
         unlink=_exchange_near,
     )
 

@@ -16,7 +16,7 @@ from pnpfuse_analysis.samples import Array, as_tensor, check_count, seeded, tie_
 from .copula import normal_scores
 from .critics import SeparableCritics
 from .crossfit import Folds, batches, dealt, fit_critics, own_training
-from .problem import Problem, Settings, as_parts
+from .problem import Problem, Settings, as_parts, number_notes
 from .variational import copies_note
 
 # Drawn pairs to a true one in a training step.
@@ -93,7 +93,9 @@ class ConditionalNCE:
             kind="lower_bound" if classes else "estimate",
             ceiling=math.log(self.ratio),
             tie_fraction=copied,
-            notes=(() if classes else (_NEAR,)) + copies_note(copied),
+            notes=number_notes({"x": x, "y": y})
+            + (() if classes else (_NEAR,))
+            + copies_note(copied),
             remarks=_remarks,
             unlink=lambda given, order: _unlinked(given, order, classes, self.candidates),
         )

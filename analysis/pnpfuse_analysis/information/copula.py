@@ -8,12 +8,13 @@ from torch import Tensor
 from pnpfuse_analysis.samples import Array, rounding, tie_fraction
 
 from .gaussian import Whitened, gaussian_information, whitened
-from .problem import Problem, Settings, as_parts, constant_notes, storage_notes
+from .problem import Problem, Settings, as_parts, constant_notes, number_notes, storage_notes
 
 BLIND = (
     "The Gaussian copula sees what is monotone in each pair of coordinates: dependence by the size "
     "alone (y = x^2), by rings or by a common scale adds to the truth but not to the value."
 )
+MONOTONE = "monotone dependence, the only kind that this method sees,"
 
 
 def normal_scores(x: Tensor) -> Tensor:
@@ -62,6 +63,8 @@ def information_problem(x: Array, y: Array, settings: Settings) -> Problem:
         "d_x + d_y",
         tie_fraction=max(tie_fraction(column[:, None]) for column in columns),
         notes=constant_notes(dict(zip("xy", parts, strict=True)))
+        + number_notes({"x": x, "y": y})
         + storage_notes({"x": x, "y": y})
         + (BLIND,),
+        sees=MONOTONE,
     )

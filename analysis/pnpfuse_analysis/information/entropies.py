@@ -22,6 +22,9 @@ from .renyi import Renyi
 
 Method = Callable[[Array, Settings], Problem]
 
+# Dimensions up to which nearest-neighbour entropy is good to some tenths of a nat.
+_MOST_DIMENSIONS = 6
+
 
 def entropy(
     x: Array,
@@ -109,7 +112,7 @@ def _kl(x: Array, settings: Settings) -> Problem:
         local = kl_entropy(part, k, settings.metric, settings.engine, settings.chunk)
         return local + log_volume
 
-    share, notes = ties_note([samples])
+    share, ties = ties_note([samples])
     return Problem(
         (z,),
         measure,
@@ -118,7 +121,21 @@ def _kl(x: Array, settings: Settings) -> Problem:
         k,
         "k",
         tie_fraction=share,
-        notes=flat_note(z.shape[1], samples.shape[1]) + storage_notes({"x": x}) + notes,
+        notes=flat_note(z.shape[1], samples.shape[1])
+        + storage_notes({"x": x})
+        + ties
+        + _wide_note(z.shape[1]),
+    )
+
+
+def _wide_note(d: int) -> tuple[str, ...]:
+    """A warning if neighbours in d dimensions lie too far apart for the density between them."""
+    if d <= _MOST_DIMENSIONS:
+        return ()
+    return (
+        f"In {d} dimensions neighbours are far apart and the value often reads high, by more than "
+        "its standard error (N=1000: uniform in 8 dimensions +1.2; Gaussian in 16 +0.7, in 64 +9). "
+        "Compare with method='gaussian', an upper bound.",
     )
 
 

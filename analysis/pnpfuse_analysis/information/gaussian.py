@@ -10,6 +10,8 @@ from torch import Tensor
 
 from pnpfuse_analysis.samples import standardised
 
+LINEAR = "linear dependence, the only kind that this method sees,"
+
 
 class Whitened(NamedTuple):
     """Samples in coordinates with unit covariance on the subspace that they span.

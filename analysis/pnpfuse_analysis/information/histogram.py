@@ -23,6 +23,7 @@ from .problem import (
     as_parts,
     constant_notes,
     flat_note,
+    number_notes,
     storage_notes,
     ties_note,
 )
@@ -72,6 +73,7 @@ class Histogram:
             columns,
             ceiling=most_entropy(len(raw[0]), min(cells)),
             notes=constant_notes(named)
+            + number_notes({"x": x, "y": y})
             + storage_notes({"x": x, "y": y})
             + scarcity_note(joint_codes(codes), "the bins of (x, y)"),
         )

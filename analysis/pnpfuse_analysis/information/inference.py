@@ -80,7 +80,7 @@ def estimated(
             "size; the truth may be any larger number."
         )
     if value < 0 and not signed:
-        notes.append("The value is negative by chance or bias: no dependence was found.")
+        notes.append(f"The value is negative by chance or bias: no {problem.sees} was found.")
     stderr, interval = local_interval(local, value)
     if ci in ("subsample", "splits") and math.isfinite(value):
         resampled = subsample_interval if ci == "subsample" else split_interval

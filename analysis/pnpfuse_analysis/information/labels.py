@@ -14,11 +14,18 @@ from .problem import (
     Settings,
     as_parts,
     constant_notes,
+    dimension_note,
+    few_samples_note,
     same_rows,
     storage_notes,
     ties_note,
     varies,
 )
+
+# Dimensions that features may fill for neighbours to tell some hundreds of samples' labels, and for
+# counts within one radius in both variables to do so.
+_MOST_FILLED = 8.5
+_MOST_FILLED_MIXED = 4.5
 
 
 def labels_and_features(x: Array, y: Array, method: str) -> tuple[Tensor, Tensor, tuple[str, str]]:
@@ -79,7 +86,8 @@ def label_problem(x: Array, y: Array, settings: Settings) -> Problem:
         notes=constant_notes(dict(zip(names, (labels, features), strict=True)))
         + storage_notes({names[1]: {"x": x, "y": y}[names[1]]})
         + ties
-        + small_classes_note(labels, k),
+        + small_classes_note(labels, k)
+        + dimension_note([scaled], _MOST_FILLED, "method='probe'"),
     )
 
 
@@ -105,7 +113,10 @@ def mixed_problem(x: Array, y: Array, settings: Settings) -> Problem:
         k,
         "k",
         tie_fraction=ties_note(raw)[0],
-        notes=constant_notes(dict(zip("xy", raw, strict=True))) + storage_notes({"x": x, "y": y}),
+        notes=constant_notes(dict(zip("xy", raw, strict=True)))
+        + storage_notes({"x": x, "y": y})
+        + few_samples_note(len(raw[0]), k)
+        + dimension_note(parts, _MOST_FILLED_MIXED, "reduce='pca', or method='probe' for labels"),
     )
 
 

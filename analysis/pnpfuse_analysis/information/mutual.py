@@ -12,7 +12,7 @@ from pnpfuse_analysis.samples import Array, rounding, standard_columns
 
 from . import copula, discrete, labels
 from .estimate import Estimate
-from .gaussian import gaussian_information, tail_notes, whitened
+from .gaussian import LINEAR, gaussian_information, tail_notes, whitened
 from .histogram import Histogram
 from .inference import Interval, estimated
 from .kraskov import ksg_ceiling, ksg_information
@@ -26,6 +26,8 @@ from .problem import (
     chosen_method,
     constant_notes,
     dimension_note,
+    few_samples_note,
+    number_notes,
     storage_notes,
     ties_note,
     varies,
@@ -74,7 +76,7 @@ def mutual_information(
         features of many dimensions; see `Probe`. "discrete": labels in both, from counts with the
         Miller-Madow correction. "mixed": variables with ties or discrete parts: Gao et al., 2017.
         Lower bounds from trained critics, held out:
-        "infonce", "nwj", "dv", "smile": see `pnpfuse_analysis.information.variational`.
+        "infonce", "nwj", "dv", "smile": see `Variational`.
         An instance such as `Histogram(bins=20)`, or a function of your own that takes (x, y,
         settings) and returns a `Problem`, stands for itself.
     reduce : {None, "pca", "cca"}
@@ -152,6 +154,7 @@ def _ksg(x: Array, y: Array, settings: Settings) -> Problem:
         notes=constant_notes(named)
         + storage_notes({"x": x, "y": y})
         + ties
+        + few_samples_note(len(raw[0]), k)
         + dimension_note(parts),
     )
 
@@ -173,7 +176,11 @@ def _gaussian(x: Array, y: Array, settings: Settings) -> Problem:
         least=d,
         least_name="d_x + d_y",
         tie_fraction=ties_note(parts)[0],
-        notes=constant_notes(named) + storage_notes({"x": x, "y": y}) + tail_notes(named),
+        notes=constant_notes(named)
+        + number_notes({"x": x, "y": y})
+        + storage_notes({"x": x, "y": y})
+        + tail_notes(named),
+        sees=LINEAR,
     )
 
 

@@ -119,7 +119,12 @@ def _principal(method, name, components, x: Array, y: Array, settings: Settings)
 def _canonical(method, name, components, x: Array, y: Array, settings: Settings) -> Problem:
     raw = as_parts({"x": x, "y": y})
     parts = tuple(standard_columns(part) for part in raw)
-    pairs = min(components or _MOST_PAIRS, *(part.shape[1] for part in parts))
+    there = min(part.shape[1] for part in parts)
+    pairs = min(components or _MOST_PAIRS, there)
+    left_out = (
+        f"{there - pairs} of {there} canonical pairs are left out, and what they tell is missing "
+        f"in the value; components={there} takes all.",
+    )
 
     def measure(a: Tensor, b: Tensor) -> Tensor:
         local = found = a.new_zeros(len(a))
@@ -145,5 +150,7 @@ def _canonical(method, name, components, x: Array, y: Array, settings: Settings)
             f"Sum over {pairs} canonical pairs, fitted on one half of the samples and measured on "
             "the other: independent variables read about 0.01 a pair, so compare with the null "
             "(null=39).",
-        ),
+        )
+        + (left_out if pairs < there else ()),
+        sees="dependence along linear (canonical) pairs",
     )

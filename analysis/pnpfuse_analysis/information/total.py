@@ -12,10 +12,10 @@ from pnpfuse_analysis.neighbours import Engine
 from pnpfuse_analysis.samples import Array, as_labels, rounding, standard_columns
 
 from . import kraskov
-from .copula import BLIND, whitened_scores
+from .copula import BLIND, MONOTONE, whitened_scores
 from .discrete import discrete_entropy, joint_codes, most_entropy, scarcity_note
 from .estimate import Estimate
-from .gaussian import gaussian_information, tail_notes, whitened
+from .gaussian import LINEAR, gaussian_information, tail_notes, whitened
 from .inference import Interval, estimated
 from .problem import (
     COUNTED,
@@ -23,6 +23,8 @@ from .problem import (
     Settings,
     as_parts,
     chosen_method,
+    few_samples_note,
+    number_notes,
     same_rows,
     storage_notes,
     ties_note,
@@ -115,7 +117,10 @@ def _linear(xs: Sequence[Array], method: str, white) -> Problem:
         d,
         "sum of d_i",
         tie_fraction=ties_note(parts)[0],
-        notes=storage_notes(named) + (tail_notes(tied) if method == "gaussian" else ()),
+        notes=number_notes(named)
+        + storage_notes(named)
+        + (tail_notes(tied) if method == "gaussian" else ()),
+        sees=LINEAR if method == "gaussian" else MONOTONE,
         unlink=_shuffled_apart,
     )
 
@@ -142,7 +147,7 @@ def _ksg(xs: Sequence[Array], settings: Settings) -> Problem:
         "k",
         ceiling=(len(parts) - 1) * kraskov.ksg_ceiling(len(raw[0]), k, share > 0),
         tie_fraction=share,
-        notes=storage_notes(named) + ties,
+        notes=storage_notes(named) + ties + few_samples_note(len(raw[0]), k),
         unlink=_shuffled_apart,
     )
 
