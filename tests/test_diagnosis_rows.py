@@ -152,6 +152,7 @@ def test_one_class_and_too_many_neighbours_are_named(data):
     assert "10 neighbours are most of the 12 rows" in found.notes
     found = diagnose(model, batches, only=("geometry", "smoothness"), neighbours=99)
     assert "Missing: smoothness: k must" in found.notes
+    assert "relative_spread" in found and "rayleigh_quotient" not in found  # which needs no graph
 
 
 def test_points_are_explained(data):

@@ -106,7 +106,7 @@ def _smoothness(one: xr.Dataset, points: list[str]) -> Iterator[str]:
         if alike := [p for p in known if float(size[p].max()) < COLLAPSED]:
             yield (
                 f"collapse to a point: all rows have nearly the same features at "
-                f"{_listed(alike)}; the numbers below are about the little that is left."
+                f"{_listed(alike)}; what follows is about the little that is left."
             )
     if "rayleigh_quotient" in one and (known := _known(one["rayleigh_quotient"], points)):
         quotient = one["rayleigh_quotient"]

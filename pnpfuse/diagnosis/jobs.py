@@ -90,6 +90,7 @@ def _jobs(
                 measure = partial(_conflict, conflict, point, k)
                 yield Job((k, i), f"{loss}, {point}", "gradients", measure)
         if "smoothness" in chosen:
+            yield Job(i, point, "spread", _of_several(partial(measures.spread, x), x))
             measure = partial(measures.smoothness, x, settings["neighbours"], seed)
             yield Job(i, point, "smoothness", _of_several(measure, x))
         if "geometry" in chosen:

@@ -116,16 +116,20 @@ def wilson(hits: int, tries: int) -> tuple[float, float]:
     return float(low) if hits else 0.0, float(high) if hits < tries else 1.0
 
 
+def spread(x: Tensor) -> Numbers:
+    """Of features (N, d): how far around their mean, over how far from 0."""
+    wide = x.to(widest(x.device))
+    around = (wide - wide.mean(0)).square().sum()
+    return {"relative_spread": (around / wide.square().sum()).sqrt()}
+
+
 def smoothness(x: Tensor, neighbours: int, seed: int) -> Numbers:
     """Of features (N, d) on the graph of their nearest neighbours, and of noise beside them."""
     graph = knn_graph(x, neighbours)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(x.shape, generator=generator).to(x.device)  # (N, d)
     among_noise = knn_graph(noise, neighbours)
-    wide = x.to(widest(x.device))
-    size = wide.square().sum(1).mean()
     return {
-        "relative_spread": ((wide - wide.mean(0)).square().sum(1).mean() / size).sqrt(),
         "dirichlet_energy": dirichlet_energy(x, graph),
         "rayleigh_quotient": rayleigh_quotient(x, graph),
         "rayleigh_noise": rayleigh_quotient(noise, among_noise),
