@@ -17,12 +17,17 @@ def within(x, radius):
     return (gaps(x) < np.asarray(radius)[:, None]).sum(1)
 
 
+def kth(x, k):
+    """(N,) distance to the k-th neighbour."""
+    return np.sort(gaps(x), axis=1)[:, k - 1]
+
+
 def reach(x, k):
     """(N,) distance to the k-th neighbour, and how many lie nearer, with the sample itself.
 
     Where it is 0 the copies lie nearer, that is at a distance below the least positive number.
     """
-    radius = np.sort(gaps(x), axis=1)[:, k - 1]
+    radius = kth(x, k)
     radius = np.where(radius > 0, radius, 5e-324)
     return radius, within(x, radius) + 1
 

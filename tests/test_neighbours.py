@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive_neighbours import gaps, reach, within
+from naive_neighbours import gaps, kth, within
 from sklearn.neighbors import NearestNeighbors
 
 from pnpfuse_analysis.neighbours import choose_engine, count_within, nearest
@@ -52,7 +52,7 @@ def test_count_is_strict_to_the_last_bit(engine):
 def test_engines_agree_with_and_without_copies(seed, d, k, levels):
     x = (samples(150, d, seed) * levels).round() / levels
     found = {engine: nearest(x, k, metric="max", engine=engine) for engine in ENGINES}
-    radius = torch.from_numpy(reach(x, k))
+    radius = torch.from_numpy(kth(x, k))
     for engine, (distances, indices) in found.items():
         assert torch.equal(distances[:, -1], radius)
         assert torch.equal(distances, found["brute"].distances)
@@ -130,7 +130,7 @@ def test_counts_on_a_line_are_those_of_the_rounded_differences(x, data):
 @settings(max_examples=20, deadline=None)
 def test_order_and_scale_of_samples_do_not_matter(seed, power):
     x, order = samples(90, 3, seed), torch.randperm(90, generator=torch.Generator().manual_seed(1))
-    radius = torch.from_numpy(reach(x, 2))
+    radius = torch.from_numpy(kth(x, 2))
     expected = torch.from_numpy(within(x, radius))
     for engine in ENGINES:
         moved = torch.from_numpy(np.ldexp(x[order].numpy(), power))
@@ -237,7 +237,7 @@ def test_tensors_that_learn_and_views_are_fine(engine):
     found = nearest(x[::2, ::3], 2, metric="max", engine=engine)
     assert not found.distances.requires_grad
     dense = x.detach()[::2, ::3].clone()
-    np.testing.assert_array_equal(found.distances[:, -1], reach(dense, 2))
+    np.testing.assert_array_equal(found.distances[:, -1], kth(dense, 2))
     single = nearest(dense.float(), 2, engine=engine).distances
     assert single.dtype == torch.float32
     torch.testing.assert_close(single.double(), nearest(dense, 2).distances, rtol=1e-5, atol=0)
