@@ -9,7 +9,7 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("search" if os.environ.get("PNPFUSE_SEARCH") else "same")
 
-# Numbers that stand in the source of whatever happens to be imported would be tried as well, so that
-# examples would depend on which tests ran before in the same process.
+# Numbers that stand in the source of whatever is imported would be tried as well: examples would
+# depend on which tests ran before in the same process.
 if not os.environ.get("PNPFUSE_SEARCH") and hasattr(providers, "_local_constants"):
     providers._get_local_constants = lambda: providers._local_constants
