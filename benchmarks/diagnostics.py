@@ -5,7 +5,8 @@
 
 Calls are taken in turn, warm; medians. A row names what was measured, the seconds here, those of
 the peer or the floor, their ratio and the goal that the project set itself, if it did. A peer that
-is not installed is left out. On a machine with CUDA the crossover is measured too.
+is not installed is left out. On a machine with CUDA the crossover is measured too. Rows of works
+that are not run again stay in the file.
 """
 
 import argparse
@@ -37,14 +38,17 @@ def main():
     given = parser.parse_args()
     torch.set_num_threads(1)
     timing.PACKAGES = (*timing.PACKAGES, *PEERS)
-    report = {"machine": timing.machine(), "quick": given.quick, "rows": []}
+    out = Path(given.out)
+    before = json.loads(out.read_text(encoding="utf-8"))["rows"] if out.exists() else []
+    kept = [row for row in before if row["work"] not in given.only]
+    report = {"machine": timing.machine(), "rows": kept}
     if torch.cuda.is_available():
         report["machine"]["gpu"] = torch.cuda.get_device_name()
     for work in given.only:
         for row in importlib.import_module(WORKS[work]).measure(quick=given.quick):
-            report["rows"].append({"work": work, **row})
+            report["rows"].append({"work": work, "quick": given.quick, **row})
             print(text(row), flush=True)
-            Path(given.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
