@@ -19,10 +19,12 @@ from pnpfuse_analysis import RunningCKA, cka, effective_rank, mmd2, uniformity
 
 
 def noise(n, d, seed=0):
+    """Gaussian noise (n, d)."""
     return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
 
 
 def related(n, dx, dy):
+    """Features (n, dx) and (n, dy) that share one direction."""
     x = noise(n, dx)
     return x, x[:, :1].repeat(1, dy) + noise(n, dy, 1)
 
@@ -34,10 +36,13 @@ def line(name, times, against, kind="floor", **sizes):
 
 
 def whole_uniformity(x, t=2.0):
+    """Uniformity from all distances at once."""
     return torch.pdist(torch.nn.functional.normalize(x)).square().mul(-t).exp().mean().log()
 
 
 def whole_mmd2(x, y, bandwidth):
+    """Unbiased MMD^2 from whole kernel matrices."""
+
     def kernel(a, b):
         return torch.exp(-torch.cdist(a, b).square() / (2 * bandwidth**2))
 

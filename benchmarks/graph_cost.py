@@ -23,11 +23,13 @@ CACHED = 2**18  # float32 numbers to a block of the floor in blocks
 
 
 def plain(x, edges):
+    """One gather pass, as anyone would write it."""
     i, j = edges
     return ((x[i] - x[j]) ** 2).sum()
 
 
 def in_blocks(x, edges):
+    """The same in blocks that stay in the cache."""
     chunk = CACHED // x.shape[1]
     return sum(
         (x.index_select(0, i) - x.index_select(0, j)).square_().sum()
@@ -36,6 +38,7 @@ def in_blocks(x, edges):
 
 
 def with_gradient(measure, x, edges):
+    """The gradient of a measure with respect to x."""
     leaf = x.clone().requires_grad_()
     measure(leaf, edges).backward()
     return leaf.grad
@@ -66,6 +69,7 @@ def graphs(edges, neighbours):
 
 
 def line(name, times, here, against, sizes, goal=None, kind="floor"):
+    """The row of the times `here` and `against`."""
     seconds = times[against].seconds
     return row(name, times[here].seconds, against=(kind, against, seconds), goal=goal, **sizes)
 

@@ -560,3 +560,9 @@ def test_flags_are_true_or_false(name):
 def test_an_axis_is_looked_at_even_where_it_is_not_used():
     with pytest.raises(ValueError, match="batch_dim must be a whole number, found '0'"):
         grad_cosine(PAIR, Z, main="task", per_sample=False, batch_dim="0")
+
+
+def test_long_gradients_may_be_negative_views():
+    row = torch.complex(torch.zeros(2**17), torch.ones(2**17)).conj().imag
+    assert row.is_neg()
+    assert gramian([[row], [row]]).tolist() == [[2.0**17] * 2] * 2

@@ -194,7 +194,7 @@ def gramian(gradients: Sequence[Sequence[Tensor]], space: Tensor | None = None) 
         if _compiled(flat):
             from .dots import inner_products
 
-            rows = tuple(row.detach().numpy() for row in flat)
+            rows = tuple(row.resolve_neg().numpy() for row in flat)
             gram += torch.from_numpy(inner_products(rows))
             continue
         for start in range(0, flat[0].numel(), size):

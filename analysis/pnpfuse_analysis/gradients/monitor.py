@@ -56,8 +56,8 @@ class ConflictMonitor:
     schedule : callable
         Takes the number of a step, says whether to measure. It is asked once for a number, one
         step ahead: steps are taken to go on as they have. Of micro-batches that share a number the
-        first is measured. Each measured step costs a backward
-        pass from the losses to the points for each loss; others next to nothing.
+        first is measured. Each measured step costs a backward pass from the losses to the points
+        for each loss; others next to nothing.
     batch_dim : int
         The axis of samples at inputs and outputs.
     eps : float

@@ -66,21 +66,7 @@ def estimated(
             "use ci='subsample'"
         )
     value = float(local.mean())
-    notes = [*problem.notes, *problem.remarks(local)]
-    if value == math.inf:
-        notes.append("The value is infinite: one variable determines a part of the other.")
-    if value == -math.inf and problem.d:
-        notes.append(
-            f"Some samples have {problem.least_name}={problem.least} or more exact copies, so the "
-            "estimate is -inf."
-        )
-    if problem.ceiling is not None and value > 0.9 * problem.ceiling and not problem.tight:
-        notes.append(
-            f"The value is near the ceiling {problem.ceiling:.3g} nats of this method and sample "
-            "size; the truth may be any larger number."
-        )
-    if value < 0 and not signed:
-        notes.append(f"The value is negative by chance or bias: no {problem.sees} was found.")
+    notes = [*problem.notes, *problem.remarks(local), *_value_notes(problem, value, signed)]
     stderr, interval = local_interval(local, value)
     if ci in ("subsample", "splits") and math.isfinite(value):
         resampled = subsample_interval if ci == "subsample" else split_interval
@@ -114,6 +100,24 @@ def estimated(
         tie_fraction=problem.tie_fraction,
         warnings=tuple(notes),
     )
+
+
+def _value_notes(problem, value, signed):
+    """What a value says by itself, in whole sentences."""
+    if value == math.inf:
+        yield "The value is infinite: one variable determines a part of the other."
+    if value == -math.inf and problem.d:
+        yield (
+            f"Some samples have {problem.least_name}={problem.least} or more exact copies, so the "
+            "estimate is -inf."
+        )
+    if problem.ceiling is not None and value > 0.9 * problem.ceiling and not problem.tight:
+        yield (
+            f"The value is near the ceiling {problem.ceiling:.3g} nats of this method and sample "
+            "size; the truth may be any larger number."
+        )
+    if value < 0 and not signed:
+        yield f"The value is negative by chance or bias: no {problem.sees} was found."
 
 
 def _check_size(problem, ci, sweep):

@@ -299,7 +299,7 @@ def dimension_note(
     )
 
 
-def filled_dimensions(x, rows=1000):
+def filled_dimensions(x: Tensor, rows: int = 1000) -> float:
     """Return (sum of variances)^2 / sum of their squares over principal directions of x (N, d)."""
     some = x[:rows]
     some = some - some.mean(0)
