@@ -66,9 +66,10 @@ def cell_lines(solution: xr.Dataset) -> list[str]:
 
 
 def mapping_lines(found: Hyperparameters) -> list[str]:
-    """Mapped hyperparameters, and where the analogy is void."""
-    lines = [f"n = {found.n:g}", *table_lines(mapping_table(found))]
-    return [*lines, f"void: {found.void}"] if found.void else lines
+    """Mapped hyperparameters, where they are not the strong field's, where the analogy is void."""
+    lines = [f"n = {found.n:g} at {found.voltage:g} kB T/e", *table_lines(mapping_table(found))]
+    said = {"not at the limit": found.off_limit, "void": found.void}
+    return [*lines, *(f"{word}: {why}" for word, why in said.items() if why)]
 
 
 def history_lines(history: History) -> list[str]:
