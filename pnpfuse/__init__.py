@@ -30,6 +30,7 @@ _HOMES = {
     "param_groups": "optimisers",
     "rank": "ranking",
     "retrieve": "retrieval",
+    "run_sweep": "sweep",
     "save_model": "fusion",
     "save_views": "saving",
     "summary": "findings",
