@@ -29,6 +29,7 @@ _HOMES = {
     "load_views": "data",
     "param_groups": "optimisers",
     "rank": "ranking",
+    "regime_map": "regimes",
     "retrieve": "retrieval",
     "run_sweep": "sweep",
     "save_model": "fusion",

@@ -8,6 +8,7 @@ import xarray as xr
 
 from pnpfuse.mapping import Hyperparameters
 from pnpfuse.mapping.answer import ratio_text
+from pnpfuse.regimes import decoded, longer_cells
 from pnpfuse.report import Table
 
 # PMR Sec. 3.2 and App. E.2: "a residual below 1e-8 %".
@@ -182,6 +183,27 @@ def mapping_table(found: Hyperparameters) -> Table:
         for row in found.rows()
     ]
     return Table(["modality", "b", "limit of b", "separation", "width/l", "regime"], rows)
+
+
+def regimes(found: xr.Dataset) -> list[str]:
+    """Sentences about a regime map: what its cells are, and what a longer cell does."""
+    total = found["b"].size
+    names, counts = np.unique(decoded(found["regime"]), return_counts=True)
+    shares = ", ".join(f"{n} {c / total:.1%}" for n, c in zip(names, counts, strict=True))
+    said = [f"{found.attrs['outcome'][0].upper()}{found.attrs['outcome'][1:]}: {shares}."]
+    (less, steps), (more, along) = longer_cells(found)
+    if steps and along:
+        said.append(
+            f"At a fixed voltage separation does not rise with the length in {less} of {steps} "
+            f"steps along the map; in a fixed field, the voltage in proportion to the length, it "
+            f"does not fall in {more} of {along}."
+        )
+    if steps and along and less == steps and more > 0.95 * along:
+        said.append(
+            "PMR Sec. 3.2 (much longer than the Debye length separates) holds in a fixed field, "
+            "App. E.2 (much shorter, or a strong field, does) at a fixed voltage."
+        )
+    return said
 
 
 def fusion(comparison: xr.Dataset, paper: str, mapped: str) -> list[str]:

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from pnpfuse.figures import CYCLE, GREY, blank_figure
-from pnpfuse.mapping.answer import ratio_text
+from pnpfuse.mapping.answer import fraction_text, ratio_text
 from pnpfuse.mapping.regime import REGIMES
-from pnpfuse.regimes import at_field, at_voltage
+from pnpfuse.regimes import at_field, at_voltage, longer_cells
 from pnpfuse_solvers import Cell
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ DRAWN = (1.0, 3 / 8, 1 / 8, 1 / 32)
 FIXED_VOLTAGES, FIXED_FIELDS = (1.581, 5.0, 15.81), (0.1, 0.3162, 1.0)
 FIG8_VOLTAGES = (5.0, 20.0)
 # A region smaller than this share of a panel gets no name.
-_NAMED = 0.03
+_NAMED = 0.1
 
 
 def regime_figure(found: xr.Dataset, command: str = "pnpfuse regimes --plot regimes.png") -> Figure:
@@ -55,15 +55,14 @@ def regime_figure(found: xr.Dataset, command: str = "pnpfuse regimes --plot regi
         share = _map(axes[0, k], part, part["separation"], 0.5)
         place = _map(axes[1, k], part, part["b"] / part["limit"], 0.0)
         axes[0, k].set_title(
-            f"$l^*/l_m$ = {ratio_text(ratio).split(' ')[0]}\n"
-            f"limit of b: {ratio_text(float(part['limit']))}",
+            f"$l^*/l_m$ = {fraction_text(ratio)}\nlimit of b: {ratio_text(float(part['limit']))}",
             fontsize=9,
         )
         axes[1, k].set_xlabel("l / λ_D")
     for axis in axes[:, 0]:
         axis.set_ylabel("voltage / (kB T/e)")
-    maps.colorbar(share, ax=axes[0, :], label="separation (worse species)")
-    maps.colorbar(place, ax=axes[1, :], label="b over its limit")
+    maps.colorbar(share, ax=axes[0, :], label="separation (worse species)", extend="min", pad=0.01)
+    maps.colorbar(place, ax=axes[1, :], label="b over its limit", pad=0.01)
     _lines(below.subplots(), found.sel(charge_ratio=ratios[0]), ratios[0])
     below.supxlabel(
         f"{found['b'].size} closed cells of two species ({found.attrs['outcome']}); grey: no "
@@ -127,12 +126,14 @@ def _lines(axis: Axes, part: xr.Dataset, ratio: float) -> None:
     axis.axvline(1.0, color="0.85", lw=0.8, zorder=0)
     axis.set(
         xscale="log", xlabel="l / λ_D", ylim=(0.48, 1.02),
-        ylabel=f"separation at $l^*/l_m$ = {ratio_text(ratio).split(' ')[0]}",
+        ylabel=f"separation at $l^*/l_m$ = {fraction_text(ratio)}",
     )  # fmt: skip
     axis.spines[["top", "right"]].set_visible(False)
+    (less, steps), (more, along) = longer_cells(part)
     axis.set_title(
-        "A longer cell separates less at a fixed voltage (PMR App. E.2), more in a fixed field "
-        "(what Sec. 3.2 describes)",
+        f"With a longer cell separation does not rise at a fixed voltage ({less} of {steps} steps "
+        "of the map; PMR App. E.2)\n"
+        f"and does not fall in a fixed field ({more} of {along}; what Sec. 3.2 describes)",
         fontsize=9, color=GREY,
     )  # fmt: skip
     axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -209,3 +209,28 @@ def at_field(found: xr.Dataset, field: float) -> xr.Dataset:
     held = np.abs(wanted - there[near]) <= 0.51 * step
     along = xr.DataArray(near[held], dims="length_ratio")
     return found.isel(length_ratio=np.flatnonzero(held)).isel(voltage=along)
+
+
+def longer_cells(found: xr.Dataset) -> tuple[tuple[int, int], tuple[int, int]]:
+    """What separation does from one length of a map to the next.
+
+    Returns
+    -------
+    (int, int)
+        At fixed voltages: steps in which it does not rise, and all steps.
+    (int, int)
+        In fixed fields: steps in which it does not fall, and all steps.
+    """
+    share = found[["separation"]].sortby(["length_ratio", "voltage"])
+    lengths, voltages = share["length_ratio"].values, share["voltage"].values
+    rise = _rises(share)
+    fields = np.concatenate([voltages / lengths[0], voltages[0] / lengths[1:]])
+    along = np.concatenate([_rises(at_field(share, field)) for field in fields])
+    level = 1e-6  # more than separation is off by
+    return (int((rise < level).sum()), rise.size), (int((along > -level).sum()), along.size)
+
+
+def _rises(cells: xr.Dataset) -> np.ndarray:
+    """Finite changes of separation from each length to the next."""
+    change = cells["separation"].transpose("length_ratio", ...).diff("length_ratio").values
+    return change[np.isfinite(change)]

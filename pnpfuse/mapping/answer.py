@@ -110,7 +110,7 @@ class Hyperparameters:
             f"strong field, {ratio_text(row.limit)}"
         )
         if row.felt < FELT:
-            charge = _fraction(row.felt / self.voltage)
+            charge = fraction_text(row.felt / self.voltage)
             return (
                 f"{said}: its more weakly charged species (valence {charge}) feels only "
                 f"{row.felt:.2g} kB T; {FELT:g} are felt at a voltage of "
@@ -166,11 +166,12 @@ def mapping_dataset(found: Hyperparameters) -> xr.Dataset:
 
 def ratio_text(value: float) -> str:
     """A ratio with four digits, after the simple fraction that it is, if it is one."""
-    fraction = _fraction(value)
+    fraction = fraction_text(value)
     return f"{fraction} = {value:.4f}" if "/" in fraction else f"{value:.4f}"
 
 
-def _fraction(value: float) -> str:
+def fraction_text(value: float) -> str:
+    """A ratio as the simple fraction that it is, or with three digits."""
     if math.isnan(value):
         return "nan"
     near = Fraction(value).limit_denominator(999)
