@@ -89,7 +89,7 @@ def inverse_lines(solution: xr.Dataset) -> list[str]:
     return [
         f"n = {found.n:g}, b = {found.b:.8f} at {found.voltage:g} kB T/e",
         f"  l*/l_m           {ratio:.8g} (valence of the specific species): {widths}",
-        f"  limit of b       {ratio_text(found.limit)}",
+        f"  limit of b       {ratio_text(found.rows()[0].limit)}",
         f"  regime           {found.regime}",
         *cell_lines(solution),
         *_doubts(found),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -48,7 +48,8 @@ def regime_figure(found: xr.Dataset, command: str = "pnpfuse regimes --plot regi
     ratios = _drawn(found["charge_ratio"].values)
     columns = len(ratios)
     figure = blank_figure(1.6 + 2.6 * columns, 8.6)
-    maps, below = figure.subfigures(2, 1, height_ratios=(5.2, 3.4))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(5.2, 3.4))
+    maps, below = parts
     axes = maps.subplots(2, columns, squeeze=False, sharex=True, sharey=True)
     for k, ratio in enumerate(ratios):
         part = found.sel(charge_ratio=ratio)

@@ -89,7 +89,7 @@ def regime_map(
         "specific.concentration": cell.ions[0].concentration / ratios,
     }
     # Electrodes at +voltage and -voltage in the solver: the shared species gathers at -voltage.
-    vary = {
+    vary: dict[str, Any] = {
         "length_ratio": axes["length_ratio"], "voltage": -axes["voltage"], "charge_ratio": pairs,
     }  # fmt: skip
     found = solve_many(cell, vary, nodes=nodes, threads=threads, progress=progress)
