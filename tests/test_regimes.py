@@ -194,6 +194,8 @@ def test_command_line(capsys, tmp_path):
     with xr.open_dataset(tmp_path / "r.nc") as found:
         assert dict(found.b.sizes) == {"length_ratio": 3, "voltage": 2, "charge_ratio": 2}
     assert (tmp_path / "r.png").stat().st_size > 10000
+    status, out, _ = run(capsys, "regimes", "--help")
+    assert status == 0 and "example:\n  pnpfuse regimes" in out
     status, _, err = run(capsys, "regimes", "--voltage", "0")
     assert status == 2 and "voltage: got" in err and err.count("\n") == 1
 
