@@ -251,7 +251,7 @@ def _integral(x, edges, piece, rate, shift, state, turn, change, d_shift, out):
 
 
 @_jit
-def _bend_changes(u, du, ds, mass, length, r, d_mass, dk):
+def _bend_changes(u, du, mass, length, r, d_mass, dk):
     """Fill ``dk`` (3, N) with the changes of u''."""
     scale = length * length / (1.0 + r)
     f, g = np.empty(u.size), np.empty(u.size)
@@ -391,7 +391,7 @@ def _tangents_each(stamp):
             if np.isnan(mass[c, 0]):
                 continue
             tangents(x[c], u[c], s[c], k[c], length[c], r[c], weights, du[c], ds[c], d_mass[c])
-            _bend_changes(u[c], du[c], ds[c], mass[c], length[c], r[c], d_mass[c], dk[c])
+            _bend_changes(u[c], du[c], mass[c], length[c], r[c], d_mass[c], dk[c])
         return (du, ds, dk), d_mass
 
     return tangents_each
