@@ -15,7 +15,7 @@ from pnpfuse.fusion.presence import resolve_present, zero_absent
 from pnpfuse.history import Columns, append
 from pnpfuse.optimisers import Schedule, make_optimizer, param_groups
 from pnpfuse.stacked.draws import Draws
-from pnpfuse.stacked.forward import Forward
+from pnpfuse.stacked.losses import Losses
 from pnpfuse.stacked.weights import Weights
 from pnpfuse.trainer import TrainingError, broken, check_losses
 from pnpfuse.weighting import FixedWeights
@@ -49,11 +49,11 @@ class StackTrainer:
         self.features, self.masks, self.labels = _scaled_rows(self.models, train)
         self.count = len(train)
         self.weights = Weights(self.models)
-        self.forward = Forward(self.weights, self.batch_size)
+        self.forward = Losses(self.weights, self.batch_size)
         self.weigh = FixedWeights(weights)
         given = ("lr", "weight_decay", "block_lr", "block_weight_decay")
         groups = param_groups(self.weights, **{name: numbers[name] for name in given})
-        self.optimizer = make_optimizer(optimizer, groups)
+        self.optimizer = make_optimizer(optimizer, groups, fused=True)
         steps = -(-self.count // self.batch_size)
         self.schedule = Schedule(schedule, self.optimizer, self.epochs, steps)
         self.dropout = self.models[0].options.get("dropout", 0.0)
@@ -100,7 +100,7 @@ class StackTrainer:
     def _step(self, rows: Tensor) -> dict[str, Tensor]:
         """One step of all with their rows (seeds, batch); the losses before it, each (P,)."""
         model, draws = self.models[0], self.draws
-        X = {m: x[rows] for m, x in self.features.items()}  # (seeds, batch, d)
+        X = {m: gathered(x, rows) for m, x in self.features.items()}  # (seeds, batch, d)
         masks = self.masks and {m: mask[rows] for m, mask in self.masks.items()}
         if model.modality_dropout > 0:
             masks = draws.dropped(masks, rows.shape[1], list(X), model.modality_dropout)
@@ -120,6 +120,11 @@ class StackTrainer:
         self.optimizer.step()
         self.schedule.after_step()
         return losses
+
+
+def gathered(values: Tensor, rows: Tensor) -> Tensor:
+    """values[rows], (seeds, batch, ...) of (count, ...) and (seeds, batch)."""
+    return values.index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
 
 def _scaled_rows(

@@ -15,7 +15,7 @@ from pnpfuse.weighting import TASK
 Named = dict[str, Tensor]
 
 
-class Forward(nn.Module):
+class Losses(nn.Module):
     """Encoders, PMR Eq. 4-6, head and losses of P models that `obstacle` has nothing against.
 
     Parameters
@@ -30,7 +30,6 @@ class Forward(nn.Module):
         block, blocks = model.block, [one.block for one in weights.models]
         assert isinstance(block, PMR)
         self.weights, self.block = weights, block
-        self.parts = model.head.parts
         self.hidden = model.encoders is not None
         self.fill_input = model.fill_input
         expanded = {m: [one.widths.expanded[m] for one in blocks] for m in block.dims}
@@ -54,19 +53,14 @@ class Forward(nn.Module):
         """
         known = None if self.fill_input else masks
         V = {m: self._encoded(m, x, known, noise) for m, x in X.items()}  # (P, batch, l)
-        own, specific = self._separated(V)
-        shared = {m: own[self.block.source_of(m)] for m in V}
-        fused = {m: torch.cat([shared[m], specific[m]], dim=-1) for m in V}
-        task = self._task(
-            {"all": fused, "shared": shared, "specific": specific}[self.parts], labels
-        )
+        parts = self._exchanged(V)
+        task = self._task(parts, labels)
         if self.block.gradient == "block_only":
             V = {m: v.detach() for m, v in V.items()}
-            own, specific = self._separated(V)
-            fused = {m: torch.cat([own[self.block.source_of(m)], specific[m]], dim=-1) for m in V}
+            parts = self._exchanged(V)
         keep = known and {m: known[m] & known[self.block.source_of(m)] for m in V}  # (P, batch)
         losses = [
-            self._preservation(m, v, fused[m], None if keep is None else keep[m])
+            self._preservation(m, v, parts, None if keep is None else keep[m])
             for m, v in V.items()
         ]
         return {TASK: task, "preservation": torch.stack(losses).sum(0)}
@@ -81,10 +75,10 @@ class Forward(nn.Module):
         V = linear(H, rest["encoded"], rest["encoded_bias"])  # (P, batch, l)
         return V if masks is None else zero_absent(V, masks[m])
 
-    def _separated(self, V: Named) -> tuple[Named, Named]:
-        """Own shared (P, batch, l*) and specific parts (P, batch, l), PMR Eq. 4-5."""
-        parts = [{m: self._side(m, v, side) for m, v in V.items()} for side in SIDES]
-        return parts[0], parts[1]
+    def _exchanged(self, V: Named) -> dict[str, Named]:
+        """The shared part (P, batch, l*) each receives and its specific part (P, batch, l)."""
+        own, specific = ({m: self._side(m, v, side) for m, v in V.items()} for side in SIDES)
+        return {"shared": {m: own[self.block.source_of(m)] for m in V}, "specific": specific}
 
     def _side(self, m: str, v: Tensor, side: str) -> Tensor:
         maps = self.weights.block[m]
@@ -106,10 +100,14 @@ class Forward(nn.Module):
         D = linear(v, maps[name], offset)
         return D if self.block.activation is None else self.block.activation(D)
 
-    def _preservation(self, m: str, target: Tensor, fused: Tensor, keep: Tensor | None) -> Tensor:
+    def _preservation(
+        self, m: str, target: Tensor, parts: dict[str, Named], keep: Tensor | None
+    ) -> Tensor:
         """One modality's term of PMR Eq. 6, (P,)."""
         maps = self.weights.block[m]
-        found = linear(fused, maps["recon"], maps["recon_bias"] if "recon_bias" in maps else None)
+        bias = maps["recon_bias"] if "recon_bias" in maps else None
+        found = linear(parts["shared"][m], maps["recon_shared"], bias)
+        found = torch.baddbmm(found, parts["specific"][m], maps["recon_specific"].mT)
         if self.block.gradient != "full":
             target = target.detach()
         transformed = self.block.domain == "transform"
@@ -129,13 +127,15 @@ class Forward(nn.Module):
         kept = torch.where(keep, error, torch.zeros_like(error))  # (P, batch)
         return kept.sum(-1) / keep.sum(-1).clamp(min=1)
 
-    def _task(self, parts: Named, labels: Tensor) -> Tensor:
+    def _task(self, parts: dict[str, Named], labels: Tensor) -> Tensor:
         """The cross-entropy of the head's logits, (P,)."""
-        logits = self.weights.head_bias[:, None]  # (P, 1, classes)
-        for m, part in parts.items():
-            logits = torch.baddbmm(logits, part, self.weights.rest[m]["head"].mT)
-        errors = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        return errors.view(labels.shape).mean(1)
+        # Classes before rows: there a softmax over few classes is ten times as fast.
+        logits = self.weights.head_bias[..., None]  # (P, classes, 1)
+        for m, rest in self.weights.rest.items():
+            for side in SIDES:
+                if f"head_{side}" in rest:
+                    logits = torch.baddbmm(logits, rest[f"head_{side}"], parts[side][m].mT)
+        return cross_entropy(logits, labels, reduction="none").mean(1)  # of (P, classes, batch)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
