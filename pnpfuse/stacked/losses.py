@@ -1,7 +1,7 @@
 """The losses of many models on a batch each, computed together."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pnpfuse.fusion.maps import SIDES
@@ -15,7 +15,7 @@ from pnpfuse.weighting import TASK
 Named = dict[str, Tensor]
 
 
-class Losses(nn.Module):
+class Losses:
     """Encoders, PMR Eq. 4-6, head and losses of P models that `obstacle` has nothing against.
 
     Parameters
@@ -24,8 +24,7 @@ class Losses(nn.Module):
     batch : rows of a whole batch
     """
 
-    def __init__(self, weights: Weights, batch: int):
-        super().__init__()
+    def __init__(self, weights: Weights, weight: float, dropout: float):
         model = weights.models[0]
         block, blocks = model.block, [one.block for one in weights.models]
         assert isinstance(block, PMR)
@@ -36,13 +35,10 @@ class Losses(nn.Module):
         like = next(weights.parameters())
         # What a mean over n l channels divides by, without the padding.
         self.expanded = {m: like.new_tensor(sizes)[:, None] for m, sizes in expanded.items()}
-        worth = [maps._worthwhile for one in blocks for maps in one.maps]
-        self.multiplied = block.activation is None and batch > max(worth)
+        self.weight = weight
 
-    def forward(
-        self, X: Named, masks: Named | None, noise: Named | None, labels: Tensor
-    ) -> dict[str, Tensor]:
-        """Every loss (P,) by name, as `pnpfuse.objective.Objective` gives them for one model.
+    def __call__(self, X: Named, masks: Named | None, noise: Named | None, labels: Tensor) -> Named:
+        """Every loss (P,) by name; the weights have the gradient of their sum, as weighted.
 
         Parameters
         ----------
@@ -60,10 +56,14 @@ class Losses(nn.Module):
             parts = self._exchanged(V)
         keep = known and {m: known[m] & known[self.block.source_of(m)] for m in V}  # (P, batch)
         losses = [
-            self._preservation(m, v, parts, None if keep is None else keep[m])
-            for m, v in V.items()
+            self._preservation(m, v, parts, None if keep is None else keep[m]) for m, v in V.items()
         ]
-        return {TASK: task, "preservation": torch.stack(losses).sum(0)}
+        preservation = torch.stack(losses).sum(0)  # (P,)
+        for one in self.weights.parameters():
+            one.grad = None
+        # Each point's weights have a share in its own loss alone.
+        (task + self.weight * preservation).sum().backward()
+        return {TASK: task.detach(), "preservation": preservation.detach()}
 
     def _encoded(self, m: str, x: Tensor, masks: Named | None, noise: Named | None) -> Tensor:
         if not self.hidden:
@@ -82,16 +82,8 @@ class Losses(nn.Module):
 
     def _side(self, m: str, v: Tensor, side: str) -> Tensor:
         maps = self.weights.block[m]
-        inner, outer = maps[f"dissolve_{side}"], maps[side]
-        offset, bias = (
-            maps[f"{name}_bias"] if f"{name}_bias" in maps else None
-            for name in (f"dissolve_{side}", side)
-        )
-        if not self.multiplied:
-            return linear(self._dissolved(m, v, side), outer, bias)
-        if bias is not None:
-            bias = torch.baddbmm(bias[..., None], outer, offset[..., None])[..., 0]
-        return linear(v, torch.bmm(outer, inner), bias)
+        bias = maps[f"{side}_bias"] if f"{side}_bias" in maps else None
+        return linear(self._dissolved(m, v, side), maps[side], bias)
 
     def _dissolved(self, m: str, v: Tensor, side: str, bias: bool = True) -> Tensor:
         """One side of D (P, batch, channels)."""
