@@ -50,7 +50,7 @@ def _scaled(x: Tensor, room: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Divided so, no square over- or underflows. A zero row counts as one of norm 1.
     """
-    largest = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True)
+    largest = torch.abs(x, out=room).amax(-1, keepdim=True)
     zero = largest < SHORTEST
     largest.masked_fill_(zero, 1)
     scaled = torch.div(x, largest, out=room)
