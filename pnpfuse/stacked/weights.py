@@ -44,10 +44,8 @@ class Weights(nn.Module):
     def __init__(self, models: Sequence[FusionModel]):
         super().__init__()
         self.models = list(models)
-        self.rest = Flat(
-            [_of_modalities(rest_of, one) | {HEAD_BIAS: head_bias_of(one)} for one in models]
-        )
-        self.block = Flat([_of_modalities(block_of, one) for one in models])
+        self.rest = Flat([_rest(one) for one in models])
+        self.block = Flat([_block(one) for one in models])
         names = self.models[0].dims
         self.named: dict[str, Pieces] = {m: {} for m in names}
         for (m, kind), tensor in (self.rest.tensors | self.block.tensors).items():
