@@ -22,8 +22,8 @@ def cosine_error(
     # d cos/dr = (t/|t| - cos r/|r|)/|r|, and the same with t and r exchanged.
     across = -weight[..., None] / (t_norm * r_norm)  # (P, batch, 1)
     along = weight[..., None] * cosine
-    torch.mul(t, across / r_largest, out=dfound).addcmul_(r, along / (r_norm**2 * r_largest))
-    torch.mul(r, across / t_largest, out=dtarget).addcmul_(t, along / (t_norm**2 * t_largest))
+    torch.mul(t, across / r_largest, out=dfound).addcmul_(r, along / (r_norm * r_norm * r_largest))
+    torch.mul(r, across / t_largest, out=dtarget).addcmul_(t, along / (t_norm * t_norm * t_largest))
     return 1 - cosine[..., 0]
 
 

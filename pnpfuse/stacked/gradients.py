@@ -150,8 +150,7 @@ class Gradients:
         if keep is None:
             share = V.new_full(self.shape, 1 / V.shape[1])  # (P, batch)
         else:
-            share = keep / keep.sum(1, keepdim=True).clamp(min=1)
-            share = share.to(V.dtype)
+            share = keep.to(V.dtype) / keep.sum(1, keepdim=True).clamp(min=1)
         slopes = self.room("dV", m, *V.shape), self.room("drecon", m, *V.shape)
         if block.metric == "cosine":
             error = cosine_error(V, found, self.weight * share, *slopes, self.room)

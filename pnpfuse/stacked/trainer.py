@@ -67,7 +67,7 @@ class StackTrainer:
         """Train to the end and give every model its weights; `bar` counts epochs of points."""
         for epoch in range(1, self.epochs + 1):
             append(self.rates, {g["name"]: g["lr"] for g in self.optimizer.param_groups})
-            losses = self._pass()
+            losses = self.one_epoch()
             finite = self.weights.finite().tolist()  # (P,)
             for point, means in enumerate(losses):
                 if self.failures[point] is None:
@@ -88,7 +88,7 @@ class StackTrainer:
             self.failures[point] = error
             self.weights.give_back(point)
 
-    def _pass(self) -> list[dict[str, float]]:
+    def one_epoch(self) -> list[dict[str, float]]:
         """One epoch of steps; for each point the mean of every loss over the training rows."""
         order = self.draws.order(self.count)  # (seeds, rows)
         sums: dict[str, Tensor] = {}
