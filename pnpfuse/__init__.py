@@ -15,6 +15,7 @@ _HOMES = {
     "PMR": "fusion",
     "Views": "data",
     "cell_for": "mapping",
+    "cell_with": "mapping",
     "compare": "comparison",
     "create_model": "fusion",
     "diagnose": "diagnosis",

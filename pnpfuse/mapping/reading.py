@@ -1,25 +1,22 @@
-"""The bridge: a modality's cell, its interface, and the hyperparameters (n, b) they stand for."""
+"""The hyperparameters (n, b) that a solved cell stands for, and where the analogy is void."""
 
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from pnpfuse.mapping.cells import cell_for, checked_dims
 from pnpfuse.provenance import provenance
-from pnpfuse_solvers import Cell, Ion, solve_equilibrium
-from pnpfuse_solvers.arguments import finite_number
+from pnpfuse_solvers import solve_equilibrium
 
 # Below this share of either species on its own side the two are mixed and the analogy is void.
 SEPARATED = 0.9
 # A bulk with less than this share of the mean ion density is depleted.
 DEPLETED = 0.01
-_UNIT = 1e20  # number density [1/m^3] of one feature; it sets the scale of the SI values only
-_TEMPERATURE = 300.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,56 +69,6 @@ class Hyperparameters:
         return [(m, *(column[m] for column in columns)) for m in self.b]  # type: ignore[index, misc]
 
 
-def cell_for(
-    dims: Mapping[str, int], modality: str, *, n: float = 4, voltage: float = 20.0
-) -> Cell:
-    """Return the cell of one modality (PMR Table 2, Eq. 10).
-
-    The species "shared" has the amount l* = min(dims) and valence +1, "specific" the amount l_m
-    and valence -l*/l_m, so that the whole is neutral (PMR Eq. 10). The electrode at x = 0 is the
-    negative one: the shared features gather there, and the interface divides a length b of the
-    cell for them from the rest, as the boundary b divides the dissolved features.
-
-    Parameters
-    ----------
-    dims : {modality: width}
-        Widths of at least two modalities.
-    modality : str
-        Which one.
-    n : float
-        Cell length in Debye lengths; the factor n of the fusion block.
-    voltage : float
-        Electrodes at -voltage (x = 0) and +voltage, in units of kB T/e; positive.
-
-    Returns
-    -------
-    Cell
-        Closed, at 300 K in vacuum, one feature being 1e20 ions/m^3.
-
-    Raises
-    ------
-    ValueError
-        Naming the argument, what was found and what would do.
-
-    Notes
-    -----
-    In the strong field both species are packed on their sides and b = l*/(l* + l_m): 1/2 for
-    equal widths, 3/11 for 2048 beside 768.
-    """
-    widths = _checked(dims)
-    if not isinstance(modality, str) or modality not in widths:
-        raise ValueError(f"modality: got {modality!r}; give one of {', '.join(widths)}")
-    n, voltage = _above_zero("n", n), _above_zero("voltage", voltage)
-    common, width = min(widths.values()), widths[modality]
-    ions = (
-        Ion("shared", 1.0, common * _UNIT),
-        Ion("specific", -common / width, width * _UNIT),
-    )
-    unit = Cell(length=1.0, ions=ions, temperature=_TEMPERATURE)
-    volt = unit.thermal_voltage
-    return unit.replace(length=n * unit.debye_length, potential=(-voltage * volt, voltage * volt))
-
-
 def hyperparameters_from(solution: xr.Dataset) -> Hyperparameters:
     """Read (n, b), separation and regime off the solution of a cell.
 
@@ -172,7 +119,7 @@ def hyperparameters(
     """
     found: dict[str, Any] = {
         m: hyperparameters_from(solve_equilibrium(cell_for(dims, m, n=n, voltage=voltage)))
-        for m in _checked(dims)
+        for m in checked_dims(dims)
     }
     return Hyperparameters(
         n=float(n),
@@ -210,29 +157,3 @@ def _regime(solution: xr.Dataset, b: float) -> str:
     ions = solution["concentration"].sum("species")
     mean = float(ions.integrate("x") / solution["length"])
     return "depleted" if float(ions.min()) < DEPLETED * mean else "screened"
-
-
-def _checked(dims: Mapping[str, int]) -> dict[str, int]:
-    if not isinstance(dims, Mapping) or len(dims) < 2:
-        raise ValueError(
-            f"dims: got {dims!r}; give {{modality: width}} with two or more modalities"
-        )
-    widths = {}
-    for name, width in dims.items():
-        try:
-            number = operator.index(width)
-        except TypeError:
-            number = 0
-        if isinstance(width, bool) or number < 1:
-            raise ValueError(f"dims[{name!r}]: got {width!r}; give a whole number of at least 1")
-        if not isinstance(name, str):
-            raise ValueError(f"dims: got the modality name {name!r}; give strings as names")
-        widths[name] = number
-    return widths
-
-
-def _above_zero(name: str, value: float) -> float:
-    number = finite_number(name, value)
-    if number <= 0.0:
-        raise ValueError(f"{name}: got {number:g}; give a number above 0")
-    return number
