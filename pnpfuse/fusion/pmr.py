@@ -6,18 +6,21 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pnpfuse.fusion.arguments import check_choice
+from pnpfuse.fusion.arguments import check_choice, check_number
 from pnpfuse.fusion.exchange import Exchange, Pairing
 from pnpfuse.fusion.experts import MixtureOfExperts
 from pnpfuse.fusion.folded import FoldedPMR
-from pnpfuse.fusion.maps import Maps
+from pnpfuse.fusion.maps import LinearMaps, Maps
 from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.preservation import METRICS, REDUCTIONS, preservation
+from pnpfuse.fusion.share import FixedShare, simulated_share
+from pnpfuse.fusion.softmaps import SoftMaps
 from pnpfuse.fusion.transforms import Transforms
 from pnpfuse.fusion.widths import Ratio, split_widths
 
 __all__ = ["GMF", "PMR"]
 
+BOUNDARIES = ("hard", "soft")
 MAPPINGS = ("linear", "srht")
 DOMAINS = ("input", "transform")
 GRADIENTS = ("full", "detach_target", "block_only")
@@ -69,6 +72,14 @@ class PMR(Exchange):
         map is linear: n adds no capacity, and the preservation loss does not by itself decide
         what is shared (with (1 - b) n >= 1 it can be 0 whatever the shared part is).
     fill : what stands for an absent V: "zero", "mean" or "learned", see `pnpfuse.fusion.fill.Fill`
+    boundary : "hard", the cut at B_m; or "soft", an interface of finite width there (PMR App. A.2:
+        "an effective interface that occupies a finite interval"). Channel j of D_m is then shared
+        by w_j = c_shared/(c_shared + c_specific), the simulated concentrations at its middle
+        (j + 1/2)/(n l_m) in the cell of n Debye lengths whose interface lies at B_m/(n l_m), and
+        both maps read all channels: shared_m = P_shared (w * D)_k, specific_m =
+        P_specific ((1 - w) * D)_m. w is a constant, and the hard cut in the limit of high voltages.
+    voltage : of the soft boundary's cells, electrodes at -voltage and +voltage in kB T/e; the
+        interface, from w = 0.9 to 0.1, is about 2.2 (1 - b)/voltage of the channels wide
 
     Raises
     ------
@@ -104,6 +115,8 @@ class PMR(Exchange):
         bias: bool = True,
         activation: str | nn.Module | None = None,
         fill: str = "zero",
+        boundary: str = "hard",
+        voltage: float = 20.0,
     ):
         super().__init__(split_widths(dims, n, b), pairing, fill)
         self.n = n
@@ -115,6 +128,10 @@ class PMR(Exchange):
         self.experts = check_choice("experts", experts, (None, "moe"))
         self.gradient = check_choice("gradient", gradient, GRADIENTS)
         self.activation = _activation(activation)
+        self.boundary = check_choice("boundary", boundary, BOUNDARIES)
+        self.voltage = check_number("voltage", voltage)
+        if self.voltage == 0:
+            raise ValueError("voltage must be above 0: without a field nothing separates")
         if not isinstance(bias, bool):
             raise ValueError(f"bias must be True or False; found {bias!r}")
         if mapping == "srht" and self.activation is not None:
@@ -125,16 +142,19 @@ class PMR(Exchange):
                 "parameters; take 'full' or 'detach_target'"
             )
 
+        if mapping == "srht" and boundary != "hard":
+            raise ValueError(
+                f"boundary must be 'hard' with mapping='srht', whose way back is that of a cut; "
+                f"found {boundary!r}"
+            )
+
         w = self.widths
         alike: dict[tuple[int, int, int], list[str]] = {}
         for m, width in w.dims.items():
             alike.setdefault((width, w.expanded[m], w.boundary[m]), []).append(m)
         self.groups = list(alike.values())
         self.maps = nn.ModuleList(
-            Maps(len(group), *sizes, w.common, bias, self.activation)
-            if mapping == "linear"
-            else Transforms(len(group), *sizes, w.common)
-            for sizes, group in alike.items()
+            self._made(len(group), *sizes, bias) for sizes, group in alike.items()
         )
         self.mixture = MixtureOfExperts(w.common) if experts == "moe" else None
 
@@ -189,15 +209,29 @@ class PMR(Exchange):
     def extra_repr(self) -> str:
         return (
             f"dims={self.dims}, n={self.n}, b={self.b}, shared={self.widths.common}, "
-            f"mapping={self.mapping!r}, experts={self.experts!r}, metric={self.metric!r}, "
+            f"boundary={self.boundary!r}, "
+            + ("" if self.boundary == "hard" else f"voltage={self.voltage:g}, ")
+            + f"mapping={self.mapping!r}, experts={self.experts!r}, metric={self.metric!r}, "
             f"domain={self.domain!r}, reduction={self.reduction!r}, "
             f"gradient={self.gradient!r}, pairing={self.pairing!r}"
         )
 
     @property
-    def stacks(self) -> list[Maps | Transforms]:
+    def stacks(self) -> list[LinearMaps | Transforms]:
         """`maps`, typed, in the order of `groups`."""
-        return cast(list[Maps | Transforms], list(self.maps))
+        return cast(list[LinearMaps | Transforms], list(self.maps))
+
+    def _made(
+        self, count: int, width: int, expanded: int, boundary: int, bias: bool
+    ) -> LinearMaps | Transforms:
+        """The maps of `count` modalities that are l, n l and B wide."""
+        common = self.widths.common
+        if self.mapping == "srht":
+            return Transforms(count, width, expanded, boundary, common)
+        if self.boundary == "hard":
+            return Maps(count, width, expanded, boundary, common, bias, self.activation)
+        share = simulated_share(self.n, boundary, expanded, self.voltage)  # (n l,)
+        return SoftMaps(count, width, common, bias, self.activation, share, FixedShare(share))
 
     def _stacked(self, V: dict[str, Tensor]) -> list[Tensor]:
         """(g, batch, width) of (batch, width), for each group."""
