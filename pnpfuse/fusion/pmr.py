@@ -193,6 +193,11 @@ class PMR(Exchange):
         self._known("source", source)
         return self.maps_of(source)["shared"]
 
+    def interface(self) -> dict[str, float]:
+        """{modality: b}: where its boundary lies, as a ratio of its channels."""
+        widths = self.widths
+        return {m: widths.boundary[m] / widths.expanded[m] for m in self.dims}
+
     def fold(self) -> FoldedPMR:
         """A copy for inference in which each path is one linear map, without the factor n.
 
