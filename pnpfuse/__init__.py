@@ -12,6 +12,7 @@ from typing import Any
 _HOMES = {
     "GMF": "fusion",
     "Hyperparameters": "mapping",
+    "PNPBoundary": "boundary",
     "PMR": "fusion",
     "Views": "data",
     "cell_for": "mapping",
@@ -28,6 +29,7 @@ _HOMES = {
     "load_model": "fusion",
     "load_views": "data",
     "param_groups": "optimisers",
+    "pnp_boundary": "boundary",
     "rank": "ranking",
     "retrieve": "retrieval",
     "save_model": "fusion",
