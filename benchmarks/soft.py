@@ -68,7 +68,11 @@ def distinct(views, plans):
     for label, options in plans.items():
         with torch.random.fork_rng(devices=[]):
             block = create_model(MODEL, views.dims, views.classes, n=N, **options).block
-        key = (tuple(block.widths.boundary.items()), options.get("boundary"), options.get("voltage"))
+        key = (
+            tuple(block.widths.boundary.items()),
+            options.get("boundary"),
+            options.get("voltage"),
+        )
         if key in seen:
             same[label] = seen[key]
         else:

@@ -67,8 +67,11 @@ class LinearMaps(nn.Module):
         saved = expanded * width + read - width * whole  # multiplications for each sample
         self._worthwhile = width * read / saved if saved > 0 else math.inf  # rows
 
-    def weights(self) -> dict[str, Tensor]:
-        """P_shared (g, l*, inputs) and P_specific (g, l, inputs), as they act on what is read."""
+    def weights(self, share: Tensor | None) -> dict[str, Tensor]:
+        """P_shared (g, l*, inputs) and P_specific (g, l, inputs), as they act on what is read.
+
+        share : w (g, n l), by how much each channel is shared; None behind a hard boundary
+        """
         return {side: self._weight(side) for side in SIDES}
 
     def dissolved(self, V: Tensor) -> Tensor:
@@ -81,12 +84,12 @@ class LinearMaps(nn.Module):
             return self.dissolved(V)
         return torch.cat([torch.bmm(V, self._weight(name).mT) for name in self.DISSOLVE], dim=2)
 
-    def separate(self, V: Tensor) -> tuple[Tensor, Tensor]:
+    def separate(self, V: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Own shared (g, batch, l*) and specific part (g, batch, l) of V (g, batch, l), Eq. 5."""
         if self.activation is None and self.training and V.shape[1] > self._worthwhile:
-            own, specific = (_linear(V, weight, bias) for weight, bias in self.products())
+            own, specific = (_linear(V, weight, bias) for weight, bias in self.products(share))
         else:
-            weights, parts = self.weights(), self._dissolved(V)
+            weights, parts = self.weights(share), self._dissolved(V)
             own, specific = (
                 _linear(D, weights[side], self._bias(side))
                 for side, D in zip(SIDES, (parts[0], parts[-1]), strict=True)
@@ -97,10 +100,10 @@ class LinearMaps(nn.Module):
         """P_recon Z (g, batch, l) of Z (g, batch, l* + l), Eq. 6."""
         return _linear(Z, self.recon, self.recon_bias)
 
-    def products(self) -> list[tuple[Tensor, Tensor | None]]:
+    def products(self, share: Tensor | None = None) -> list[tuple[Tensor, Tensor | None]]:
         """P_shared P_dis (g, l*, l) and P_specific P_dis (g, l, l), each with its bias."""
         found = []
-        for (side, outer), name in zip(self.weights().items(), self._rows(), strict=True):
+        for (side, outer), name in zip(self.weights(share).items(), self._rows(), strict=True):
             bias, offset = self._bias(side), self._bias(name)
             if bias is not None and offset is not None:
                 # Not a batched product: with a single column that takes three times as long.
@@ -109,20 +112,25 @@ class LinearMaps(nn.Module):
         return found
 
     @torch.no_grad()
-    def folded(self) -> tuple[Tensor, Tensor | None]:
+    def folded(self, share: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Both products one above the other, (g, l* + l, l) and (g, l* + l).
 
         Multiplied out in double precision: their rounding would stay for good.
         """
         like = self.recon
         double = copy.deepcopy(self).cpu().double()  # not every accelerator has double precision
-        weights, biases = zip(*double.products(), strict=True)
+        share = None if share is None else share.cpu().double()
+        weights, biases = zip(*double.products(share), strict=True)
         bias = None if biases[0] is None else torch.cat(biases, dim=1).to(like)
         return torch.cat(weights, dim=1).to(like), bias
 
-    def one(self, index: int) -> dict[str, tuple[Tensor, Tensor | None]]:
+    def one(
+        self, index: int, share: Tensor | None = None
+    ) -> dict[str, tuple[Tensor, Tensor | None]]:
         """{"dissolve", "shared", "specific", "recon": (weight, bias)} of one of the modalities."""
-        named = self.weights() | {name: self._weight(name) for name in (*self.DISSOLVE, "recon")}
+        named = self.weights(share) | {
+            name: self._weight(name) for name in (*self.DISSOLVE, "recon")
+        }
         found = {
             name: (weight[index], None if (bias := self._bias(name)) is None else bias[index])
             for name, weight in named.items()

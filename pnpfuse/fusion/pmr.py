@@ -13,14 +13,14 @@ from pnpfuse.fusion.folded import FoldedPMR
 from pnpfuse.fusion.maps import LinearMaps, Maps
 from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.preservation import METRICS, REDUCTIONS, preservation
-from pnpfuse.fusion.share import FixedShare, simulated_share
+from pnpfuse.fusion.share import FixedShare, Learn, LearnedShare, starting_shares
 from pnpfuse.fusion.softmaps import SoftMaps
 from pnpfuse.fusion.transforms import Transforms
 from pnpfuse.fusion.widths import Ratio, split_widths
 
 __all__ = ["GMF", "PMR"]
 
-BOUNDARIES = ("hard", "soft")
+BOUNDARIES = ("hard", "soft", "learned")
 MAPPINGS = ("linear", "srht")
 DOMAINS = ("input", "transform")
 GRADIENTS = ("full", "detach_target", "block_only")
@@ -72,14 +72,18 @@ class PMR(Exchange):
         map is linear: n adds no capacity, and the preservation loss does not by itself decide
         what is shared (with (1 - b) n >= 1 it can be 0 whatever the shared part is).
     fill : what stands for an absent V: "zero", "mean" or "learned", see `pnpfuse.fusion.fill.Fill`
-    boundary : "hard", the cut at B_m; or "soft", an interface of finite width there (PMR App. A.2:
-        "an effective interface that occupies a finite interval"). Channel j of D_m is then shared
-        by w_j = c_shared/(c_shared + c_specific), the simulated concentrations at its middle
-        (j + 1/2)/(n l_m) in the cell of n Debye lengths whose interface lies at B_m/(n l_m), and
-        both maps read all channels: shared_m = P_shared (w * D)_k, specific_m =
-        P_specific ((1 - w) * D)_m. w is a constant, and the hard cut in the limit of high voltages.
-    voltage : of the soft boundary's cells, electrodes at -voltage and +voltage in kB T/e; the
-        interface, from w = 0.9 to 0.1, is about 2.2 (1 - b)/voltage of the channels wide
+    boundary : "hard", the cut at B_m; "soft", an interface of finite width there (PMR App. A.2:
+        "an effective interface that occupies a finite interval"); "learned", one that the training
+        moves. Channel j of D_m is then shared by w_j = c_shared/(c_shared + c_specific), the
+        simulated concentrations at its middle (j + 1/2)/(n l_m) in the cell of n Debye lengths
+        whose interface lies at B_m/(n l_m), and both maps read all channels:
+        shared_m = P_shared (w * D)_k, specific_m = P_specific ((1 - w) * D)_m. In the limit of
+        high voltages w is the hard cut.
+    voltage : of the cells of a boundary that is not hard, electrodes at -voltage and +voltage in
+        kB T/e; from w = 0.9 to 0.1 they take about 2.2 (1 - b)/voltage of the channels
+    learn : what a learned boundary learns of its cells: one or several of "voltage", "length" and
+        "charge" (see `pnpfuse.PNPBoundary`), or "all", from the cells of the soft boundary on.
+        n l_m stays. The cells are solved on the CPU in every pass: an accelerator waits for that.
 
     Raises
     ------
@@ -92,7 +96,9 @@ class PMR(Exchange):
     parameters stacked, j counting such groups in the order of `dims` (see
     `pnpfuse.fusion.maps.Maps`; `maps_of` gives one modality's own). P_shared lies with the
     modality k whose shared part it takes, as in GMF Algorithms 1-2; PMR Eq. 5 indexes the same
-    matrix by its receiver m.
+    matrix by its receiver m. ``share`` holds w of a soft boundary, ``share.cells`` the parameters
+    of a learned one; P_dis, P_shared and P_specific then lie undivided in ``maps.<j>``, see
+    `pnpfuse.fusion.softmaps.SoftMaps`.
 
     A map's bias remains for an absent V = 0. The preservation terms of an absent modality and of
     the one that receives its shared part are dropped, sample by sample, and the means run over
@@ -117,6 +123,7 @@ class PMR(Exchange):
         fill: str = "zero",
         boundary: str = "hard",
         voltage: float = 20.0,
+        learn: Learn = "all",
     ):
         super().__init__(split_widths(dims, n, b), pairing, fill)
         self.n = n
@@ -153,9 +160,25 @@ class PMR(Exchange):
         for m, width in w.dims.items():
             alike.setdefault((width, w.expanded[m], w.boundary[m]), []).append(m)
         self.groups = list(alike.values())
-        self.maps = nn.ModuleList(
-            self._made(len(group), *sizes, bias) for sizes, group in alike.items()
-        )
+        self.share: FixedShare | LearnedShare | None = None
+        if boundary == "hard":
+            self.maps = nn.ModuleList(
+                Maps(len(group), *sizes, w.common, bias, self.activation)
+                if mapping == "linear"
+                else Transforms(len(group), *sizes, w.common)
+                for sizes, group in alike.items()
+            )
+        else:
+            start, charge = starting_shares(w, n, self.voltage)
+            self.maps = nn.ModuleList(
+                SoftMaps(len(group), width, w.common, bias, self.activation, start[group[0]])
+                for (width, *_), group in alike.items()
+            )
+            self.share = (
+                FixedShare(start)
+                if boundary == "soft"
+                else LearnedShare(w, n, self.voltage, charge, learn)
+            )
         self.mixture = MixtureOfExperts(w.common) if experts == "moe" else None
 
     def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
@@ -175,18 +198,20 @@ class PMR(Exchange):
 
     def dissociate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Each modality's shared (batch, l*) and specific part (batch, l_m), before any experts."""
-        parts = [maps.separate(V) for maps, V in zip(self.stacks, self._stacked(V), strict=True)]
+        each = zip(self.stacks, self._stacked(V), self.shares(), strict=True)
+        parts = [maps.separate(V, **share) for maps, V, share in each]
         return self._by_name([own for own, _ in parts]), self._by_name([s for _, s in parts])
 
     def maps_of(self, modality: str) -> dict[str, tuple[Tensor, Tensor | None]]:
         """{"dissolve", "shared", "specific", "recon": (weight, bias)} of one modality.
 
         Weights are (outputs, inputs). "shared" takes this modality's OWN shared part, of width B,
-        to the modality that receives it.
+        to the modality that receives it. Behind a soft boundary "shared" and "specific" take all
+        n l channels, and their weights are those that act: P_shared w and P_specific (1 - w).
         """
         self._known("modality", modality)
         j = next(j for j, group in enumerate(self.groups) if modality in group)
-        return self.stacks[j].one(self.groups[j].index(modality))
+        return self.stacks[j].one(self.groups[j].index(modality), **self.shares()[j])
 
     def shared_of(self, source: str) -> tuple[Tensor, Tensor | None]:
         """Weight (l*, B_k) and bias (l*,) of the map that takes `source`'s shared part."""
@@ -194,7 +219,12 @@ class PMR(Exchange):
         return self.maps_of(source)["shared"]
 
     def interface(self) -> dict[str, float]:
-        """{modality: b}: where its boundary lies, as a ratio of its channels."""
+        """{modality: b}, where the boundary lies as a ratio of the channels.
+
+        That of a learned boundary is its cell's at present, NaN where there is no interface.
+        """
+        if isinstance(self.share, LearnedShare):
+            return self.share.interface()
         widths = self.widths
         return {m: widths.boundary[m] / widths.expanded[m] for m in self.dims}
 
@@ -226,17 +256,12 @@ class PMR(Exchange):
         """`maps`, typed, in the order of `groups`."""
         return cast(list[LinearMaps | Transforms], list(self.maps))
 
-    def _made(
-        self, count: int, width: int, expanded: int, boundary: int, bias: bool
-    ) -> LinearMaps | Transforms:
-        """The maps of `count` modalities that are l, n l and B wide."""
-        common = self.widths.common
-        if self.mapping == "srht":
-            return Transforms(count, width, expanded, boundary, common)
-        if self.boundary == "hard":
-            return Maps(count, width, expanded, boundary, common, bias, self.activation)
-        share = simulated_share(self.n, boundary, expanded, self.voltage)  # (n l,)
-        return SoftMaps(count, width, common, bias, self.activation, share, FixedShare(share))
+    def shares(self) -> list[dict[str, Tensor]]:
+        """{"share": w (g, n l)} for the maps of each group; {} behind a hard boundary."""
+        if self.share is None:
+            return [{} for _ in self.groups]
+        w = self.share()
+        return [{"share": torch.stack([w[m] for m in group])} for group in self.groups]
 
     def _stacked(self, V: dict[str, Tensor]) -> list[Tensor]:
         """(g, batch, width) of (batch, width), for each group."""

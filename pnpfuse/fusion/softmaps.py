@@ -1,7 +1,7 @@
 """The linear maps of a block whose boundary is an interface of finite width (PMR App. A.2)."""
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from pnpfuse.fusion.maps import Activation, LinearMaps
 
@@ -9,7 +9,7 @@ from pnpfuse.fusion.maps import Activation, LinearMaps
 class SoftMaps(LinearMaps):
     """The maps of a soft boundary: either side reads every channel, by its share of it.
 
-    With the share w_j of channel j that is shared, and D = P_dis V as before ::
+    Channel j of D = P_dis V counts with w_j for the shared side, 1 - w_j for the specific one ::
 
         own = P_shared (w * D),   specific = P_specific ((1 - w) * D)
 
@@ -20,8 +20,7 @@ class SoftMaps(LinearMaps):
     common : l*
     bias : whether the maps have biases
     activation : applied to the dissolved features, or None
-    start : w of the first step, (n l,): the spread of the initial weights depends on it
-    share : gives w (g or 1, n l) when called, values in [0, 1]
+    start : w of the first step, (n l,), on which the spread of the initial weights depends
 
     Notes
     -----
@@ -41,7 +40,6 @@ class SoftMaps(LinearMaps):
         bias: bool,
         activation: Activation | None,
         start: np.ndarray,
-        share: nn.Module,
     ):
         expanded = len(start)
         shapes = {
@@ -52,10 +50,12 @@ class SoftMaps(LinearMaps):
         }
         fans = {"shared": float((start**2).sum()), "specific": float(((1 - start) ** 2).sum())}
         super().__init__(count, shapes, bias, activation, fans)
-        self.share = share
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self, share: Tensor | None) -> dict[str, Tensor]:
         """P_shared w (g, l*, n l) and P_specific (1 - w) (g, l, n l): P (w * D) = (P w) D."""
-        shared, specific = self._weight("shared"), self._weight("specific")
-        w = self.share().to(shared)[:, None]  # (g or 1, 1, n l)
-        return {"shared": shared * w, "specific": specific * (1 - w)}
+        assert share is not None
+        w = share.to(self.recon.dtype)[:, None]  # (g, 1, n l)
+        return {
+            "shared": self._weight("shared") * w,
+            "specific": self._weight("specific") * (1 - w),
+        }
