@@ -21,7 +21,8 @@ def as_tensors(*values: Any) -> tuple[Numbers, torch.dtype]:
     tensors = {}
     for name, value in given.items():
         try:
-            tensors[name] = torch.as_tensor(value)
+            plain = None if isinstance(value, Tensor) else torch.float64  # a float keeps its digits
+            tensors[name] = torch.as_tensor(value, dtype=plain)
         except (TypeError, ValueError, RuntimeError):
             raise ValueError(f"{name}: got {value!r:.60}; give a number or a tensor") from None
         if tensors[name].is_complex() or tensors[name].dtype == torch.bool:
@@ -38,7 +39,7 @@ def as_tensors(*values: Any) -> tuple[Numbers, torch.dtype]:
     for name, value in tensors.items():
         wrong = value.detach()[~(torch.isfinite(value) & (value > 0.0))]
         if wrong.numel():
-            raise ValueError(f"{name}: got {float(wrong[0]):g}; give finite numbers above 0")
+            raise ValueError(f"{name}: got {wrong[0].item():g}; give finite numbers above 0")
     try:
         broadcast = torch.broadcast_tensors(*(one.to(device) for one in tensors.values()))
     except RuntimeError:
@@ -46,3 +47,14 @@ def as_tensors(*values: Any) -> tuple[Numbers, torch.dtype]:
         raise ValueError(f"{shapes}: give shapes that broadcast against each other") from None
     length, voltage, charge = broadcast
     return (length, voltage, charge), dtype
+
+
+def as_positions(given: Any, device: torch.device) -> Tensor:
+    """Return positions as float64 on a device; ValueError for those outside of the cell."""
+    try:
+        at = torch.as_tensor(given, dtype=torch.float64, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"positions: got {given!r:.60}; give numbers or a tensor") from None
+    if not bool(((at >= 0.0) & (at <= 1.0)).all()):
+        raise ValueError("positions: got some outside of the cell; give x/l from 0 to 1")
+    return at

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pnpfuse.boundary.arguments import NAMES, Numbers, as_tensors
+from pnpfuse.boundary.arguments import NAMES, Numbers, as_positions, as_tensors
 from pnpfuse.boundary.implicit import Balance, Readings, to_numpy
 from pnpfuse_solvers.arguments import check_nodes
 from pnpfuse_solvers.outcome import SolverError
@@ -62,7 +62,6 @@ class Boundary:
         """
         return self.shares.amin(dim=-1)
 
-    @torch.compiler.disable
     def balance(self, positions: Any) -> Tensor:
         """ln of shared over specific density at positions x/l: (..., P) for P positions.
 
@@ -76,22 +75,7 @@ class Boundary:
         ValueError
             For positions outside of the cell, or of another shape.
         """
-        one = self.b
-        at = torch.as_tensor(positions, device=one.device).to(torch.float64)
-        places = at[None] if at.ndim == 0 else at
-        try:
-            places = places.expand(*one.shape, places.shape[-1])
-        except RuntimeError:
-            raise ValueError(
-                f"positions: got the shape {tuple(at.shape)} for cells of shape "
-                f"{tuple(one.shape)}; give (P,) or (*cells, P)"
-            ) from None
-        if not bool(((places >= 0.0) & (places <= 1.0)).all()):
-            raise ValueError("positions: got some outside of the cell; give x/l from 0 to 1")
-        flat = places.reshape(-1, places.shape[-1])
-        found = Balance.apply(self._pairs, *self._numbers, flat)
-        found = found.reshape(places.shape).to(one.dtype)
-        return found[..., 0] if at.ndim == 0 else found
+        return self._balance(positions).to(self.b.dtype)
 
     def share(self, positions: Any) -> Tensor:
         """c_shared/(c_shared + c_specific) at positions x/l; arguments as `balance`.
@@ -99,7 +83,22 @@ class Boundary:
         Densities are those of ions; the share is 1/2 at b. It is there, with its gradient, also
         where b is not determined.
         """
-        return self.balance(positions).sigmoid()
+        return self._balance(positions).sigmoid().to(self.b.dtype)
+
+    @torch.compiler.disable
+    def _balance(self, positions: Any) -> Tensor:
+        at, cells = as_positions(positions, self.b.device), self.b.shape
+        places = at[None] if at.ndim == 0 else at
+        try:
+            places = places.expand(*cells, places.shape[-1])
+        except RuntimeError:
+            raise ValueError(
+                f"positions: got the shape {tuple(at.shape)} for cells of shape {tuple(cells)}; "
+                "give (P,) or (*cells, P)"
+            ) from None
+        flat = places.reshape(cells.numel(), places.shape[-1])
+        found = Balance.apply(self._pairs, *self._numbers, flat).reshape(places.shape)
+        return found[..., 0] if at.ndim == 0 else found
 
 
 @torch.compiler.disable
@@ -173,7 +172,7 @@ def solved(numbers: Numbers, dtype: torch.dtype, nodes: int, throw: bool) -> Bou
     if failed and throw:
         k = failed[0]
         each = zip(NAMES, flat, strict=True)
-        where = ", ".join(f"{name} {float(one[k]):.6g}" for name, one in each)
+        where = ", ".join(f"{name} {one[k].item():.6g}" for name, one in each)
         raise SolverError(
             pairs.outcome[k], f"({where}; {len(failed)} of {len(pairs.outcome)} cells)"
         )

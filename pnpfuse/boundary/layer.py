@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pnpfuse.boundary.arguments import as_tensors
 from pnpfuse.boundary.cells import Boundary, solved
-from pnpfuse_solvers.arguments import check_nodes, finite_number
+from pnpfuse_solvers.arguments import check_nodes, positive
 
 LEARNABLE = ("length", "voltage", "charge")
 
@@ -68,9 +68,7 @@ class PNPBoundary(nn.Module):
         self.dims = check_dims(dims, at_least=2)
         if isinstance(learn, str) or not set(learn) <= set(LEARNABLE):
             raise ValueError(f"learn: got {learn!r}; give some of {', '.join(LEARNABLE)}")
-        for name, value in (("n", n), ("voltage", voltage)):
-            if finite_number(name, value) <= 0.0:
-                raise ValueError(f"{name}: got {value:g}; give a number above 0")
+        n, voltage = positive("n", n, "Debye lengths"), positive("voltage", voltage, "kB T/e")
         check_nodes(nodes)
         self.nodes = nodes
         common, count = min(self.dims.values()), len(self.dims)

@@ -63,7 +63,8 @@ class Pairs:
         self._split, self.uncertainty = np.full((2, count), np.nan)
         self.outcome = [Outcome.OUT_OF_RANGE] * count
         self.reason = [""] * count
-        whole = _batch(length_ratio, voltage, charge_ratio)
+        with np.errstate(all="ignore"):  # extreme cells fail, and say so
+            whole = _batch(length_ratio, voltage, charge_ratio)
         _in_parts(
             lambda part: self._put(part, batch.solve(whole.rows(part), nodes, tol, order), order),
             count,
@@ -71,7 +72,7 @@ class Pairs:
         self._bend = implicit.bends_each(self._u, self._mass, self.length, self.charge)
 
     def _put(self, part: slice, found: Equilibria, order: int) -> None:
-        with np.errstate(all="ignore"):  # extreme cells have failed, and say so
+        with np.errstate(all="ignore"):
             b, u = found.batch, found.u
             self.outcome[part] = outcome = found.outcomes(order)
             ok = np.array([one.ok for one in outcome])
