@@ -54,11 +54,10 @@ def boundaries(views):
         REFERENCE: {"b": 0.5},
         "mapped": {"b": b},
         **soft,
-        "mapped and soft, 5 kT/e": {"b": b, "boundary": "soft", "voltage": 5},
         f"mapped and soft, {high:g} kT/e": {"b": b, "boundary": "soft", "voltage": high},
         "learned from 1/2, 5 kT/e": {"b": 0.5, "boundary": "learned", "voltage": 5},
         "learned from 1/2, 20 kT/e": {"b": 0.5, "boundary": "learned", "voltage": 20},
-        "learned from mapped, 5 kT/e": {"b": b, "boundary": "learned", "voltage": 5},
+        f"learned from mapped, {high:g} kT/e": {"b": b, "boundary": "learned", "voltage": high},
     }
 
 
@@ -131,10 +130,9 @@ def text(row):
     parts = [f"{row['data']:12} {row['boundary']:30}"]
     for condition in CONDITIONS:
         one = row[condition]
-        mark = "*" if one["beyond"] else " "
-        parts.append(
-            f"{one['mean']:5.1f} +- {one['sd']:3.1f}  {one['ahead']:+5.1f} +- {one['half']:3.1f}{mark}"
-        )
+        accuracy = f"{one['mean']:5.1f} +- {one['sd']:3.1f}"
+        ahead = f"{one['ahead']:+5.1f} +- {one['half']:3.1f}" + (" *" if one["beyond"] else "  ")
+        parts.append(f"{accuracy}  {ahead}")
     return "   ".join(parts) + "".join(f"  (= {other})" for other in row["equals"])
 
 

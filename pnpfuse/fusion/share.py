@@ -114,9 +114,10 @@ class LearnedShare(nn.Module):
         from pnpfuse.boundary import PNPBoundary  # here: it needs the solver
 
         super().__init__()
-        if isinstance(learn, str):
-            learn = ALL if learn == "all" else [learn]
-        self.cells = PNPBoundary(widths.dims, n=n, voltage=voltage, learn=learn)
+        names = ALL if learn == "all" else [learn] if isinstance(learn, str) else learn
+        if not isinstance(names, Sequence) or not all(name in ALL for name in names):
+            raise ValueError(f"learn must be 'all' or some of {list(ALL)}; found {learn!r}")
+        self.cells = PNPBoundary(widths.dims, n=n, voltage=voltage, learn=names)
         ratios = [charge[m] for m in widths.dims]
         self.cells.start[2] = torch.tensor(ratios, dtype=torch.float64)
         self.channels = list(widths.expanded.values())
