@@ -86,10 +86,10 @@ def compare(
         When runs failed: names each, after all the others have been finished, and holds these.
     """
     plans, seeds, settings = _plans(models), _seeds(seeds), plain(settings)
-    _check_settings(settings)
+    check_settings(settings)
     epochs, threads = check_count("epochs", epochs), check_count("threads", threads)
     absent = conditions(missing, check_is_views(views).dims)
-    _check_executor(executor, inspect)
+    check_executor(executor, inspect)
     untrained = {}
     with ONE_AT_A_TIME, torch.random.fork_rng():
         for label, (name, options) in plans.items():
@@ -190,7 +190,8 @@ def _checkpoint(settings: Mapping[str, Any], label: str, seed: int) -> dict[str,
     return {"checkpoint": os.path.join(settings["checkpoint"], name, str(seed))}
 
 
-def _check_settings(settings: Mapping[str, Any]) -> None:
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """ValueError for what `fit` has no argument for, and for a seed among the settings."""
     if "seed" in settings:
         raise ValueError("seed: give seeds, one for each repetition")
     accepted = signatures.signature(fit).parameters.values()
@@ -201,7 +202,8 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         raise ValueError(f"fit has no argument {', '.join(unknown)}; accepted are {own}")
 
 
-def _check_executor(executor: Any, inspect: Any) -> None:
+def check_executor(executor: Any, inspect: Any = None) -> None:
+    """ValueError for what is no executor, and for `inspect` beside one."""
     if executor is None:
         return
     if not callable(getattr(executor, "submit", None)):

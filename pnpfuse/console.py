@@ -14,7 +14,8 @@ from pnpfuse.findings import (
     mapping_table,
     summary,
 )
-from pnpfuse.mapping import Hyperparameters
+from pnpfuse.mapping import Hyperparameters, hyperparameters_from
+from pnpfuse.mapping.answer import ratio_text
 from pnpfuse.report import Table
 
 if TYPE_CHECKING:
@@ -66,9 +67,33 @@ def cell_lines(solution: xr.Dataset) -> list[str]:
 
 
 def mapping_lines(found: Hyperparameters) -> list[str]:
-    """Mapped hyperparameters, and where the analogy is void."""
-    lines = [f"n = {found.n:g}", *table_lines(mapping_table(found))]
-    return [*lines, f"void: {found.void}"] if found.void else lines
+    """Mapped hyperparameters, where they are not the strong field's, where the analogy is void."""
+    lines = [f"n = {found.n:g} at {found.voltage:g} kB T/e", *table_lines(mapping_table(found))]
+    return [*lines, *_doubts(found)]
+
+
+def _doubts(found: Hyperparameters) -> list[str]:
+    said = {"not at the limit": found.off_limit, "void": found.void}
+    return [f"{word}: {why}" for word, why in said.items() if why]
+
+
+def inverse_lines(solution: xr.Dataset) -> list[str]:
+    """The solved cell that stands for (n, b), and the widths and hyperparameters it stands for."""
+    found = hyperparameters_from(solution)
+    ratio = -float(solution["valence"].sel(species="specific"))
+    widths = (
+        f"a modality {1 / ratio:.6g} times as wide as the narrowest"
+        if ratio <= 1.0
+        else "no modality, none being narrower than the narrowest"
+    )
+    return [
+        f"n = {found.n:g}, b = {found.b:.8f} at {found.voltage:g} kB T/e",
+        f"  l*/l_m           {ratio:.8g} (valence of the specific species): {widths}",
+        f"  limit of b       {ratio_text(found.rows()[0].limit)}",
+        f"  regime           {found.regime}",
+        *cell_lines(solution),
+        *_doubts(found),
+    ]
 
 
 def history_lines(history: History) -> list[str]:

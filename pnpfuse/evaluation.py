@@ -60,10 +60,8 @@ def evaluate(
         model.train(was_training)
     if missing != "none":
         one_gone = np.array([scores[f"missing:{m}"] for m in names])  # (modality, variable)
-        before_only = 1 + len(names)
-        ordered = list(scores.items())
-        ordered.insert(before_only, ("each", one_gone.mean(0).tolist()))
-        scores = dict(ordered)
+        scores["each"] = one_gone.mean(0).tolist()
+        scores = {condition: scores[condition] for condition in condition_names(missing, names)}
     dataset = _dataset(scores, model, views, split, len(rows))
     if rows.present is not None:
         # "each" is a mean over conditions and has no rows of its own; those in any of them count.
@@ -88,6 +86,14 @@ def conditions(missing: str, modalities: Iterable[str]) -> dict[str, set[str]]:
     if missing == "all":
         absent |= {f"only:{m}": set(names) - {m} for m in names}
     return absent
+
+
+def condition_names(missing: str, modalities: Iterable[str]) -> list[str]:
+    """The conditions that `evaluate` reports for a value of `missing`, in their order."""
+    found = list(conditions(missing, modalities))
+    if missing != "none":
+        found.insert(sum(1 for name in found if not name.startswith("only:")), "each")
+    return found
 
 
 def check_views(model: FusionModel, views: Views, split: str) -> Views:

@@ -114,6 +114,6 @@ def mapped_options(
     with torch.random.fork_rng(devices=[]):
         block = create_model(model, views.dims, views.classes, **options | {"n": n, "b": 0.5}).block
     found = hyperparameters(block.dims, n=n, voltage=voltage)
-    if any(regime == "no interface" for *_, regime in found.rows()):
+    if any(row.regime == "no interface" for row in found.rows()):
         raise ValueError(f"voltage: got {voltage:g} kB T/e; {found.void}")
     return found

@@ -7,6 +7,8 @@ import pandas as pd
 import xarray as xr
 
 from pnpfuse.mapping import Hyperparameters
+from pnpfuse.mapping.answer import ratio_text
+from pnpfuse.regimes import decoded, longer_cells
 from pnpfuse.report import Table
 
 # PMR Sec. 3.2 and App. E.2: "a residual below 1e-8 %".
@@ -158,18 +160,50 @@ def fig8_table(fig8: xr.Dataset) -> Table:
 
 def mapping(found: Hyperparameters) -> list[str]:
     """Sentences about the mapped hyperparameters."""
-    return [
+    said = [
         f"n = {found.n:g} is the cell's length in Debye lengths; b its interface over its length.",
         f"The analogy is void: {found.void}."
         if found.void
         else "The analogy stands for all: the species are apart in every cell.",
     ]
+    return [*said, f"Not the strong field's: {found.off_limit}."] if found.off_limit else said
 
 
 def mapping_table(found: Hyperparameters) -> Table:
-    """b, separation and regime of each modality."""
-    rows = [[m, f"{b:.4f}", f"{share:.4f}", regime] for m, b, share, regime in found.rows()]
-    return Table(["modality", "b", "separation", "regime"], rows)
+    """b beside its limit, separation, interface width and regime of each modality."""
+    rows = [
+        [
+            row.modality,
+            f"{row.b:.4f}",
+            ratio_text(row.limit),
+            f"{row.separation:.4f}",
+            f"{row.width:.4f}",
+            row.regime,
+        ]
+        for row in found.rows()
+    ]
+    return Table(["modality", "b", "limit of b", "separation", "width/l", "regime"], rows)
+
+
+def regimes(found: xr.Dataset) -> list[str]:
+    """Sentences about a regime map: what its cells are, and what a longer cell does."""
+    total = found["b"].size
+    names, counts = np.unique(decoded(found["regime"]), return_counts=True)
+    shares = ", ".join(f"{n} {c / total:.1%}" for n, c in zip(names, counts, strict=True))
+    said = [f"{found.attrs['outcome'][0].upper()}{found.attrs['outcome'][1:]}: {shares}."]
+    (less, steps), (more, along) = longer_cells(found)
+    if steps and along:
+        said.append(
+            f"At a fixed voltage separation does not rise with the length in {less} of {steps} "
+            f"steps along the map; in a fixed field, the voltage in proportion to the length, it "
+            f"does not fall in {more} of {along}."
+        )
+    if steps and along and less == steps and more > 0.95 * along:
+        said.append(
+            "PMR Sec. 3.2 (much longer than the Debye length separates) holds in a fixed field, "
+            "App. E.2 (much shorter, or a strong field, does) at a fixed voltage."
+        )
+    return said
 
 
 def fusion(comparison: xr.Dataset, paper: str, mapped: str) -> list[str]:

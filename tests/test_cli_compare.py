@@ -10,7 +10,7 @@ import xarray as xr
 from command_line import run
 
 from pnpfuse import Views, create_model, list_models, retrieve, save_model, summary
-from pnpfuse.model_options import TWINS, models_given, twins_note
+from pnpfuse.cli.model_options import TWINS, models_given, twins_note
 
 
 @pytest.fixture

@@ -45,6 +45,12 @@ def test_mapping_sentences_name_a_void_analogy():
     assert "stands for all" in mapping(sound)[1]
     mixed = Hyperparameters(4.0, {"a": 0.5}, {"a": 0.7}, {"a": "screened"})
     assert mapping(mixed)[1].startswith("The analogy is void: a: only 70%")
+    assert len(mapping(sound)) == 2
+    off = Hyperparameters(
+        4.0, {"a": 0.49}, {"a": 1.0}, {"a": "screened"}, voltage=8.0, limit={"a": 0.5},
+        felt={"a": 4.0},
+    )  # fmt: skip
+    assert mapping(off)[2].startswith("Not the strong field's: a: b = 0.4900 is 0.01 below")
     unknown = Hyperparameters(4.0, {"a": 0.5}, {"a": float("nan")}, {"a": "screened"})
     assert unknown.void
 

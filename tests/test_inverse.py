@@ -1,4 +1,4 @@
-"""From (n, b) back to a cell: the round trip, symmetry, the closed form, and where there is none."""
+"""From (n, b) back to a cell: round trip, symmetry, the closed form, and where there is none."""
 
 import math
 

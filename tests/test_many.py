@@ -8,7 +8,7 @@ from pnpfuse_solvers import Cell, Ion, Outcome, solve_equilibrium, solve_many
 
 SCALARS = (
     "debye_length", "interface", "interface_width", "free_energy", "error_estimate",
-    "layer_resolution", "minimum_concentration", "iterations", "separation",
+    "layer_resolution", "minimum_concentration", "least_density", "iterations", "separation",
     "surface_charge",
 )  # fmt: skip
 
@@ -107,6 +107,73 @@ def test_ions_of_a_size_are_solved_one_by_one():
     np.testing.assert_allclose(many.surface_charge[0], alone.surface_charge)
 
 
+PAIRS = {
+    "anion.valence": [-1.0, -0.25, -2.0],
+    "anion.concentration": [1e20, 4e20, 5e19],
+}
+
+
+def test_length_ratio_and_linked_names_cell_by_cell():
+    cell = Cell.dimensionless(4, 5)
+    vary = {
+        "length_ratio": [0.3, 6.0], "charge_ratio": PAIRS, "temperature": [250.0, 400.0],
+        "relative_permittivity": [3.0], "stern_thickness": [1e-9], "voltage": [7.0],
+    }  # fmt: skip
+    found = solve_many(cell, vary, nodes=101)
+    assert tuple(found.interface.dims) == tuple(vary)
+    assert found["anion.valence"].dims == ("charge_ratio",)
+    assert found["anion.concentration"].attrs["units"] == "m-3"
+    assert "charge_ratio" not in found.coords and found.length.attrs["units"] == "m"
+    for i, ratio in enumerate(vary["length_ratio"]):
+        for j in range(3):
+            for k, temperature in enumerate(vary["temperature"]):
+                valence, amount = (values[j] for values in PAIRS.values())
+                made = Cell(
+                    1.0, (cell.ions[0], Ion("anion", valence, amount)), temperature, 3.0,
+                    stern_thickness=1e-9,
+                )  # fmt: skip
+                made = made.replace(length=ratio * made.debye_length).at_voltage(7.0)
+                alone = solve_equilibrium(made, nodes=101)
+                here = found.isel(length_ratio=i, charge_ratio=j, temperature=k).squeeze()
+                assert float(here.length) == pytest.approx(made.length, rel=1e-14)
+                assert float(here.length / here.debye_length) == pytest.approx(ratio, rel=1e-14)
+                assert float(alone.length_ratio) == pytest.approx(ratio, rel=1e-14)
+                for name in SCALARS:
+                    np.testing.assert_allclose(here[name], alone[name], rtol=1e-5, err_msg=name)
+
+
+def test_length_ratio_and_linked_names_of_sized_ions():
+    """Solved one after the other, and the same."""
+    cell = Cell.dimensionless(4, 5)
+    vary = {"length_ratio": [3.0], "pair": PAIRS, "cation.diameter": [0.0]}
+    alone, batched = solve_many(cell, vary), solve_many(cell, {n: vary[n] for n in list(vary)[:2]})
+    for name in ("length", *SCALARS):
+        if name not in ("iterations", "layer_resolution"):
+            theirs = batched[name].values
+            np.testing.assert_allclose(
+                alone[name].values.reshape(theirs.shape), theirs, rtol=1e-5, err_msg=name
+            )
+
+
+def test_a_cell_without_charges_has_no_debye_length():
+    """Nor a length, given in Debye lengths; the others are solved all the same."""
+    vary = {"pair": {"cation.valence": [0.0, 1.0], "anion.valence": [0.0, -1.0]}}
+    for more in ({}, {"cation.diameter": [0.0]}):
+        found = solve_many(Cell.dimensionless(4, 5), {**vary, "length_ratio": [4.0], **more})
+        assert found.outcome.values.ravel().tolist() == [Outcome.OUT_OF_RANGE, "converged"]
+        assert not np.isfinite(found.length.values[0]).any()
+
+
+@pytest.mark.parametrize("contact", ["closed", "reservoir"])
+def test_least_density_is_that_of_all_ions_over_its_mean(contact):
+    solution = solve_equilibrium(Cell.dimensionless(4, 3, (2, -1), (1, 2), contact))
+    ions = solution.concentration.sum("species")
+    mean = float(ions.integrate("x") / solution.length)
+    assert float(solution.least_density) == pytest.approx(float(ions.min()) / mean, rel=1e-12)
+    if contact == "closed":
+        assert mean == pytest.approx(3e20, rel=1e-12)
+
+
 def test_threads_and_chunks_change_nothing():
     cell = Cell.dimensionless(10, 5)
     vary = {"voltage": np.linspace(0.1, 20, 150), "cation.concentration": [1e20, 2e20]}
@@ -115,7 +182,8 @@ def test_threads_and_chunks_change_nothing():
 
 
 def test_it_can_be_saved_and_read(tmp_path):
-    found = solve_many(Cell.dimensionless(4, 5), {"voltage": [1, 2]}, profiles=True, nodes=51)
+    vary = {"voltage": [1, 2], "pair": PAIRS, "length_ratio": [4]}
+    found = solve_many(Cell.dimensionless(4, 5), vary, profiles=True, nodes=51)
     found.to_netcdf(tmp_path / "many.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "many.nc", engine="h5netcdf") as back:
         xr.testing.assert_identical(back.load(), found)
@@ -135,8 +203,27 @@ def test_it_can_be_saved_and_read(tmp_path):
         ({"voltage": "high"}, "'voltage'"),
         ({"voltage": [1], "potential_left": [1]}, "voltage beside"),
         ({"stern_thickness": [-1.0]}, "'stern_thickness'"),
+        ({"length": [1.0], "length_ratio": [1.0]}, "length beside length_ratio"),
+        ({"length_ratio": [0.0]}, "'length_ratio'"),
+        ({"pair": {}}, "'pair'.*no names"),
+        ({"pair": {"anion.mass": [1]}}, "'pair'.*'anion.mass'"),
+        ({"pair": {"anion.valence": [-1, -2], "voltage": [1]}}, "equally long"),
+        ({"pair": {"anion.concentration": [0.0]}}, "'pair'.*'anion.concentration'.*above 0"),
+        ({"pair": {"voltage": [1]}, "voltage": [1]}, "voltage twice"),
+        ({"pair": {"voltage": [1]}, "potential_left": [1]}, "voltage beside"),
+        ({"voltage": {"voltage": [1]}}, "a name of its own"),
+        ({"separation": {"voltage": [1]}}, "a name of its own"),
+        ({"": {"voltage": [1]}}, "a name of its own"),
     ],
 )
 def test_bad_input_is_named(vary, said):
     with pytest.raises(ValueError, match=said):
         solve_many(Cell.dimensionless(4, 5), vary)
+
+
+def test_length_ratio_needs_a_debye_length_that_does_not_depend_on_it():
+    cell = Cell.dimensionless(4, 5).replace(relative_permittivity=lambda x: 1 + x / x.max())
+    with pytest.raises(ValueError, match="give length"):
+        solve_many(cell, {"length_ratio": [4.0]})
+    found = solve_many(cell, {"length_ratio": [4.0], "relative_permittivity": [2.0]})
+    assert (found.length / found.debye_length).item() == pytest.approx(4.0, rel=1e-14)

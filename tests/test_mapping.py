@@ -97,12 +97,88 @@ def test_the_block_takes_them_as_they_are():
     assert PMR({"a": 64, "b": 16}, n=found.n, b=found.b).widths.boundary == {"a": 51, "b": 32}
 
 
-def test_dataset():
-    dataset = mapping_dataset(hyperparameters(FOOD))
-    assert list(dataset.modality.values) == ["image", "text"]
-    assert dataset.attrs["n"] == 4 and dataset.b.attrs["units"] == "1"
-    one = Hyperparameters(4.0, 0.5, 1.0, "screened")
-    assert one.rows() == [("", 0.5, 1.0, "screened")]
+def test_dataset(tmp_path):
+    found = hyperparameters({"v": 4096, "i": 128}, voltage=50)
+    dataset = mapping_dataset(found)
+    assert list(dataset.modality.values) == ["v", "i"]
+    assert dataset.attrs["n"] == 4 and dataset.attrs["voltage"] == 50
+    assert dataset.attrs["off_limit"] == found.off_limit
+    assert {name: v.attrs["units"] for name, v in dataset.data_vars.items()} == {
+        "b": "1", "separation": "1", "regime": "1", "width": "1", "limit": "1", "felt": "kB T",
+    }  # fmt: skip
+    for row, name in zip(found.rows(), dataset.modality.values, strict=True):
+        assert [dataset[k].sel(modality=name).item() for k in row._fields] == list(row)
+    dataset.to_netcdf(tmp_path / "mapping.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "mapping.nc", engine="h5netcdf") as back:
+        xr.testing.assert_identical(back.load(), dataset)
+    one = Hyperparameters(4.0, 0.5, 1.0, "screened").rows()
+    assert [row[:4] for row in one] == [("", 0.5, 1.0, "screened")]
+
+
+# Widths of ten pairs, from equal to 200 times as wide.
+PAIRS = [
+    (512, 512), (96, 91), (1024, 768), (300, 200), (768, 384), (2048, 768), (512, 128),
+    (1024, 128), (4096, 128), (12800, 64),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [0.5, 1, 4])
+@pytest.mark.parametrize("wide, narrow", PAIRS)
+def test_where_the_weaker_species_feels_five_b_is_at_its_limit(wide, narrow, n):
+    dims = {"a": wide, "b": narrow}
+    found = hyperparameters(dims, n=n, voltage=5 * wide / narrow)
+    assert found.limit == pytest.approx({"a": narrow / (wide + narrow), "b": 0.5})
+    assert found.felt["a"] == pytest.approx(5) and found.felt["b"] == 5 * wide / narrow
+    assert max(abs(found.b[m] - found.limit[m]) for m in dims) < 1e-4
+    assert found.off_limit == ""
+
+
+def test_what_is_not_at_the_limit_is_said_with_its_reason():
+    found = hyperparameters({"image": 4096, "text": 128}, voltage=50)
+    assert found.b["image"] - found.limit["image"] == pytest.approx(-6e-4, abs=5e-5)
+    assert found.felt["image"] == pytest.approx(50 / 32)
+    for said in ("image: b = 0.0297 is 0.00061 below", "1/33 = 0.0303", "valence 1/32",
+                 "feels only 1.6 kB T", "voltage of 160"):  # fmt: skip
+        assert said in found.off_limit
+    assert "text" not in found.off_limit and found.void == ""
+    assert hyperparameters({"image": 4096, "text": 128}, voltage=160).off_limit == ""
+    # In long cells five is not enough: the ions screen what they feel.
+    long = hyperparameters({"image": 1024, "text": 768}, n=8, voltage=5 * 4 / 3)
+    assert long.felt["image"] == pytest.approx(5) and "8 Debye lengths" in long.off_limit
+    assert abs(long.b["image"] - long.limit["image"]) > 1e-3
+    assert long.off_limit.startswith("image: ")
+    # Where there is no interface there is nothing to compare.
+    assert hyperparameters({"image": 4096, "text": 128}, voltage=5).off_limit == ""
+
+
+def test_voltage_and_width():
+    found = hyperparameters(FOOD, voltage=13)
+    assert found.voltage == 13
+    solution = solve_equilibrium(cell_for(FOOD, "image", voltage=13))
+    one = hyperparameters_from(solution)
+    assert one.voltage == pytest.approx(13, rel=1e-14)
+    assert one.width == found.width["image"] == float(solution.interface_width / solution.length)
+    # In a straight potential the ratio of the two goes from 1/9 to 9 over ln 81 / (2 U (1 + r)).
+    r, u = 768 / 2048, 30
+    cell = cell_for(FOOD, "image", n=1e-3, voltage=u)
+    expected = math.log(81) / (2 * u * (1 + r))
+    assert hyperparameters_from(solve_equilibrium(cell)).width == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_limit_of_cells_of_any_make():
+    """From x = 0, whichever species is there; none where the strong field has none."""
+    ions = {"valences": (2, -1), "concentrations": (1, 2)}
+    mirrored = hyperparameters_from(solve_equilibrium(Cell.dimensionless(4, 30, **ions)))
+    assert mirrored.limit == pytest.approx(2 / 3) == pytest.approx(mirrored.b, abs=1e-4)
+    cell = hyperparameters_from(solve_equilibrium(Cell.dimensionless(4, -30, **ions)))
+    assert cell.limit == pytest.approx(1 / 3) and cell.felt == pytest.approx(30)
+    for other in (
+        Cell.dimensionless(4, 2, contact="reservoir"),
+        Cell.dimensionless(4, 2, (1, 1, -1), (1, 1, 2)),
+        Cell.dimensionless(4, 0),
+    ):
+        found = hyperparameters_from(solve_equilibrium(other))
+        assert math.isnan(found.limit) and found.off_limit == ""
 
 
 @pytest.mark.parametrize(

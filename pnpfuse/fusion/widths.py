@@ -68,7 +68,7 @@ def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Width
     Parameters
     ----------
     dims : {modality: l_m}, two or more; their order is the cycle
-    n : magnification factor, real, n >= 1; n l_m is rounded to an integer, 2**31 at most
+    n : magnification factor, real, above 0; n l_m is rounded to an integer, from 2 to 2**31
     b : boundary as a ratio of n l_m, strictly between 0 and 1; one number, or one a modality
 
     Notes
@@ -76,7 +76,7 @@ def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Width
     B_m = floor(b n l_m), kept within 1 and n l_m - 1 so that neither part is empty.
     """
     dims = check_dims(dims, at_least=2)
-    n = check_number("n", n, 1, WIDEST)
+    n = check_number("n", n, 0, WIDEST)
     expanded, boundary = {}, {}
     for name, ratio in _ratios(b, dims).items():
         width = round(n * dims[name])

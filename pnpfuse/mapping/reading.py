@@ -1,76 +1,24 @@
-"""The hyperparameters (n, b) that a solved cell stands for, and where the analogy is void."""
+"""Hyperparameters read off solved cells."""
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
+from pnpfuse.mapping.answer import Hyperparameters
 from pnpfuse.mapping.cells import cell_for, checked_dims
-from pnpfuse.provenance import provenance
+from pnpfuse.mapping.regime import REGIMES, regime_codes
 from pnpfuse_solvers import solve_equilibrium
 
-# Below this share of either species on its own side the two are mixed and the analogy is void.
-SEPARATED = 0.9
-# A bulk with less than this share of the mean ion density is depleted.
-DEPLETED = 0.01
-
-
-@dataclasses.dataclass(frozen=True)
-class Hyperparameters:
-    """What a simulated cell says about a fusion block.
-
-    Attributes
-    ----------
-    n : float
-        Magnification factor: the cell's length in Debye lengths (PMR Table 2).
-    b : float or {modality: float}
-        Dissociation boundary as a ratio: the interface over the cell length; NaN without one.
-    separation : float or {modality: float}
-        Share of the species that is separated worst on its own side of the interface, 0 to 1.
-    regime : str or {modality: str}
-        "unscreened" (shorter than its Debye length: the field crosses the cell), "depleted" (the
-        bulk is emptied into the layers), "screened" (a conducting bulk remains between the
-        layers) or "no interface".
-    """
-
-    n: float
-    b: float | dict[str, float]
-    separation: float | dict[str, float]
-    regime: str | dict[str, str]
-
-    @property
-    def void(self) -> str:
-        """Why the analogy is void, in a sentence; empty where it stands.
-
-        A boundary means something only where the two species are apart: it is void without an
-        interface, and where less than 90 % of a species lies on its own side.
-        """
-        said = []
-        for name, b, share, regime in self.rows():
-            where = f"{name}: " if name else ""
-            if np.isnan(b):
-                said.append(f"{where}no interface, so the cell gives no b")
-            elif not share >= SEPARATED:
-                said.append(
-                    f"{where}only {share:.0%} of a species is on its own side ({regime}), so b "
-                    "separates little"
-                )
-        return "; ".join(said) + (": raise the voltage" if said else "")
-
-    def rows(self) -> list[tuple[str, float, float, str]]:
-        """(modality, b, separation, regime) of each modality; one without a name for one cell."""
-        if not isinstance(self.b, Mapping):
-            return [("", self.b, self.separation, self.regime)]  # type: ignore[list-item]
-        columns = (self.b, self.separation, self.regime)
-        return [(m, *(column[m] for column in columns)) for m in self.b]  # type: ignore[index, misc]
+# What each modality has a value of its own of.
+_EACH = ("b", "separation", "regime", "width", "limit", "felt")
 
 
 def hyperparameters_from(solution: xr.Dataset) -> Hyperparameters:
-    """Read (n, b), separation and regime off the solution of a cell.
+    """Read (n, b) and what to think of them off the solution of a cell.
 
     Parameters
     ----------
@@ -83,7 +31,8 @@ def hyperparameters_from(solution: xr.Dataset) -> Hyperparameters:
     ValueError
         If ``solution`` is not such a Dataset or did not converge.
     """
-    needed = {"interface", "length", "length_ratio", "separation", "concentration"}
+    needed = {"interface", "interface_width", "length", "length_ratio", "separation",
+              "least_density", "reduced_potential", "valence"}  # fmt: skip
     if not isinstance(solution, xr.Dataset) or not needed <= set(solution.variables):
         raise ValueError(
             f"solution: got {type(solution).__name__} without the variables of a solved cell; "
@@ -92,13 +41,30 @@ def hyperparameters_from(solution: xr.Dataset) -> Hyperparameters:
     outcome = solution.attrs.get("outcome")
     if outcome != "converged":
         raise ValueError(f"solution: got one with the outcome {outcome!r}; give a converged one")
-    b = float(solution["interface"] / solution["length"])
+    n, b = float(solution["length_ratio"]), float(solution["interface"] / solution["length"])
+    drop = float(solution["reduced_potential"][-1] - solution["reduced_potential"][0])
+    limit, least_charge = _strong_field(solution, drop)
     return Hyperparameters(
-        n=float(solution["length_ratio"]),
+        n=n,
         b=b,
         separation=float(solution["separation"].min()),  # NaN only of an uncharged species
-        regime=_regime(solution, b),
+        regime=REGIMES[regime_codes(n, solution["least_density"], b).item()],
+        width=float(solution["interface_width"] / solution["length"]),
+        voltage=abs(drop) / 2,
+        limit=limit,
+        felt=least_charge * abs(drop) / 2,
     )
+
+
+def _strong_field(solution: xr.Dataset, drop: float) -> tuple[float, float]:
+    """b in the strong field and the smaller |z|; NaN where there is no such limit."""
+    cations = solution["valence"].values[solution["valence"].values > 0.0]
+    anions = -solution["valence"].values[solution["valence"].values < 0.0]
+    if solution.attrs.get("contact") != "closed" or not cations.size == anions.size == 1:
+        return math.nan, math.nan
+    first, last = (cations[0], anions[0]) if drop > 0.0 else (anions[0], cations[0])
+    # Both exponentials end where first x = last (1 - x), whatever their amounts.
+    return (float(last / (first + last)) if drop else math.nan), float(min(first, last))
 
 
 def hyperparameters(
@@ -117,43 +83,9 @@ def hyperparameters(
         With dicts over the modalities; for n >= 1 ``PMR(dims, h.n, h.b)`` takes them as they are,
         unless ``h.void`` names a modality without an interface.
     """
-    found: dict[str, Any] = {
+    found: dict[str, Hyperparameters] = {
         m: hyperparameters_from(solve_equilibrium(cell_for(dims, m, n=n, voltage=voltage)))
         for m in checked_dims(dims)
     }
-    return Hyperparameters(
-        n=float(n),
-        b={m: h.b for m, h in found.items()},
-        separation={m: h.separation for m, h in found.items()},
-        regime={m: h.regime for m, h in found.items()},
-    )
-
-
-def mapping_dataset(found: Hyperparameters) -> xr.Dataset:
-    """Return hyperparameters with one value a modality as a Dataset over (modality)."""
-    modalities, *columns = zip(*found.rows(), strict=True)
-    long_names = {
-        "b": "boundary as a ratio: interface over cell length",
-        "separation": "share of the worse separated species on its own side",
-        "regime": "regime of the cell",
-    }
-    return xr.Dataset(
-        {
-            name: ("modality", list(values), {"units": "1", "long_name": long_name})
-            for (name, long_name), values in zip(long_names.items(), columns, strict=True)
-        },
-        coords={
-            "modality": ("modality", list(modalities), {"units": "1", "long_name": "modality"})
-        },
-        attrs=provenance("fusion hyperparameters from simulated cells", n=found.n, void=found.void),
-    )
-
-
-def _regime(solution: xr.Dataset, b: float) -> str:
-    if np.isnan(b):
-        return "no interface"
-    if float(solution["length_ratio"]) < 1.0:
-        return "unscreened"
-    ions = solution["concentration"].sum("species")
-    mean = float(ions.integrate("x") / solution["length"])
-    return "depleted" if float(ions.min()) < DEPLETED * mean else "screened"
+    each: dict[str, Any] = {name: {m: getattr(h, name) for m, h in found.items()} for name in _EACH}
+    return Hyperparameters(n=float(n), voltage=float(voltage), **each)

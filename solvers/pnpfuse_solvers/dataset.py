@@ -15,7 +15,7 @@ import xarray as xr
 from pnpfuse_solvers.cell import Cell
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.interface import Interface, Profiles, locate, separation
-from pnpfuse_solvers.observables import log_of
+from pnpfuse_solvers.observables import least_share, log_of
 
 if TYPE_CHECKING:
     from pnpfuse_solvers.batch import Equilibria
@@ -77,6 +77,7 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     ),
     "layer_resolution": ((), "1", "mesh spacing over layer thickness where ions are"),
     "minimum_concentration": ((), "m-3", "smallest number density of any species"),
+    "least_density": ((), "1", "lowest number density of all ions together over its mean"),
 }
 COORDINATES = ("time", "x", "species", "electrode")
 # What a transient reports at every time, beside what only a transient has.
@@ -222,6 +223,7 @@ def _dressed(
             "interface_width": found.width * length,
             "electrode_potential": np.array(cell.potential),
             "minimum_concentration": values["concentration"].min(),
+            "least_density": least_share(values["x"], values["concentration"].sum(axis=0)),
         },
         {
             **attrs,

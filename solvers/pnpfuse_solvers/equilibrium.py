@@ -58,9 +58,9 @@ def solve_equilibrium(
         `charge_density` [C/m^3], `electric_field` [V/m]; scalars `debye_length`, `interface`,
         `interface_width` [m], `separation` (species), `surface_charge` (electrode) [C/m^2],
         `free_energy` [J/m^2]; certificates `residual`, `iterations`, `mass_error`,
-        `layer_resolution`, `minimum_concentration`; ``attrs["outcome"]``. With diameters or an
-        excess also `packing` (x), the share of space that ions fill, and `excess_potential`
-        (species, x) [kB T].
+        `layer_resolution`, `minimum_concentration`; `least_density`, that of all ions together
+        over its mean; ``attrs["outcome"]``. With diameters or an excess also `packing` (x), the
+        share of space that ions fill, and `excess_potential` (species, x) [kB T].
 
     Raises
     ------

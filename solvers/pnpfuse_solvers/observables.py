@@ -22,6 +22,13 @@ def log_of(c: Array) -> Array:
     return np.log(np.maximum(c, np.finfo(float).tiny))
 
 
+def least_share(x: Array, density: Array) -> Array:
+    """Return the lowest of densities (.., N) over their trapezoidal means over ``x`` (.., N)."""
+    both = density[..., 1:] + density[..., :-1]
+    total = 0.5 * np.einsum("...i,...i->...", both, np.diff(x))
+    return density.min(axis=-1) * (x[..., -1] - x[..., 0]) / total
+
+
 @dataclasses.dataclass(frozen=True)
 class Observables:
     """Quantities that converge smoothly with the mesh, at the nodes of the coarsest one."""

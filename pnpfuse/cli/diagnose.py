@@ -7,9 +7,25 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pnpfuse.diagnosis_options import diagnosis_settings
+from pnpfuse.cli.command import DATA, command, path
+from pnpfuse.cli.diagnosis_options import add_diagnosis_options, diagnosis_settings
 
 PAGE = "diagnosis.html"
+
+
+def add_diagnose(commands: argparse._SubParsersAction) -> None:
+    """The command and its arguments."""
+    parser = command(
+        commands, "diagnose", diagnosis_lines,
+        "say whether a trained model's losses fight, its features collapse, and what they know",
+        "pnpfuse diagnose out/train digits --out out/diagnosis --html\n\n"
+        + DATA,
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=path, default="out/diagnosis",
+        help="folder for diagnostics.nc and the page (%(default)s)",
+    )  # fmt: skip
+    add_diagnosis_options(parser)
 
 
 def diagnosis_lines(given: argparse.Namespace) -> Iterator[str]:

@@ -1,0 +1,61 @@
+"""`pnpfuse compare`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from pnpfuse.cli.command import DATA, command, path, png
+from pnpfuse.cli.model_options import add_model_options, models_given, twins_note
+from pnpfuse.cli.training_options import add_training_options, training_settings
+
+
+def add_compare(commands: argparse._SubParsersAction) -> None:
+    """The command and its arguments."""
+    parser = command(
+        commands, "compare", _compare,
+        "train several models with several seeds and set their accuracies side by side",
+        "pnpfuse compare digits --models concat rpmr --seeds 5 --jobs 2 --out compare.nc\n\n"
+        + DATA,
+    )  # fmt: skip
+    parser.add_argument("data", help="digits, or a file (see below)")
+    parser.add_argument("--models", nargs="+", metavar="NAME",
+                        help="see pnpfuse models (all but those equal to another)")  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=3, help="trainings a model (%(default)s)")
+    add_model_options(parser)
+    add_training_options(parser, several=True)
+    parser.add_argument("--score", choices=("accuracy", "balanced_accuracy"),
+                        help="to print (accuracy; with unequal classes both)")  # fmt: skip
+    parser.add_argument("--missing", default="each", help="none, each or all (%(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads a run (%(default)s)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=int, default=1, help="runs at a time (%(default)s)")
+    where.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler that takes the runs")
+    parser.add_argument("--out", type=path, help="write all scores to this NetCDF file")
+    parser.add_argument("--plot", type=png, help="draw the accuracies to this PNG file")
+
+
+def _compare(given: argparse.Namespace) -> Iterator[str]:
+    from pnpfuse.comparison import compare
+    from pnpfuse.console import compared_lines
+    from pnpfuse.data import load_views
+    from pnpfuse.executors import executor_for
+    from pnpfuse.storage import save_dataset
+
+    models, settings = models_given(given), training_settings(given)
+    views = load_views(given.data)
+    with executor_for(given.jobs, given.dask) as executor:
+        comparison = compare(
+            models, views, seeds=given.seeds, missing=given.missing, executor=executor,
+            threads=given.threads, **settings,
+        )  # fmt: skip
+    if not given.models:
+        yield twins_note()
+    yield from compared_lines(comparison, views.test, given.score)
+    if given.out:
+        yield f"written: {save_dataset(comparison, given.out)}"
+    if given.plot:
+        from pnpfuse.figures import save_figure, spread_figure
+
+        yield f"drawn: {save_figure(spread_figure(comparison), given.plot)}"
