@@ -1,20 +1,9 @@
 """The bridge: cells and their interfaces, and the hyperparameters (n, b) they stand for."""
 
-<<<<<<< HEAD
-from pnpfuse.mapping.cells import cell_for
-from pnpfuse.mapping.inverse import cell_with
-from pnpfuse.mapping.reading import (
-    Hyperparameters,
-    hyperparameters,
-    hyperparameters_from,
-    mapping_dataset,
-)
-=======
 from pnpfuse.mapping.answer import Hyperparameters, mapping_dataset
 from pnpfuse.mapping.cells import cell_for
 from pnpfuse.mapping.inverse import cell_with
 from pnpfuse.mapping.reading import hyperparameters, hyperparameters_from
->>>>>>> f6-mapping
 
 __all__ = [
     "Hyperparameters",
