@@ -4,6 +4,7 @@ import naive_fusion as naive
 import numpy as np
 import pytest
 import torch
+from command_line import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pmr import FOUR, THREE, block_for, features_for
@@ -35,7 +36,7 @@ def shares_of(block):
 
 @pytest.mark.parametrize(
     ("n", "boundary", "channels", "voltage"),
-    [(4, 20, 48, 5), (4, 12, 48, 20), (1, 3, 10, 2), (2.5, 30, 40, 1), (8, 100, 512, 50)],
+    [(4, 20, 48, 5), (4, 12, 48, 20), (0.5, 3, 10, 2), (2.5, 30, 40, 1), (8, 100, 512, 50)],
 )
 def test_shares_are_those_of_the_simulated_concentrations(n, boundary, channels, voltage):
     share, ratio = simulated_share(n, boundary, channels, voltage)
@@ -284,6 +285,28 @@ def test_trains():
     assert float(evaluate(model, views, missing="none").accuracy.mean()) > 0.5
     for m, w in shares_of(model.block).items():
         assert torch.equal(w, before[m])
+
+
+@pytest.mark.parametrize(
+    ("given", "mapped", "voltage"),
+    [
+        (["--voltage", "50"], 50, 50),
+        (["--option", "voltage=40"], 40, 40),
+        (["--option", "voltage=5", "--voltage", "30"], 30, 5),
+        ([], 20, 20),
+    ],
+)
+def test_command_line_maps_and_softens_with_the_same_cells(
+    capsys, tmp_path, given, mapped, voltage
+):
+    status, _, err = run(
+        capsys, "train", "digits", "--mapped", "--option", "boundary=soft", *given,
+        "--epochs", "1", "--out", str(tmp_path),
+    )  # fmt: skip
+    assert status == 0, err
+    options = load_model(tmp_path).options
+    found = hyperparameters({"pixels": 64, "fourier": 40, "profiles": 16}, voltage=mapped)
+    assert options["voltage"] == voltage and options["b"] == found.b
 
 
 @pytest.mark.parametrize(
