@@ -265,6 +265,22 @@ def test_positions_take_gradients_too():
     gradcheck(lambda x, n: pnp_boundary(n, 6.0, 0.6).share(x), (at, L), eps=1e-5, atol=1e-7)
 
 
+def test_cells_stay_what_they_were_when_numbers_change_in_place():
+    length, at = leaves([4.0], [0.2, 0.6])
+    found = pnp_boundary(length, 6.0, 0.6)
+    share = found.share(at)
+    expected = gradients(share.sum() + found.b.sum(), length, at)
+    found = pnp_boundary(length, 6.0, 0.6)
+    before = found.share(at)
+    with torch.no_grad():
+        length *= 2.0
+        at *= 0.5
+    mine = gradients(before.sum() + found.b.sum(), length, at)
+    for one, other in zip(mine, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert found.share([0.2, 0.6]).tolist() == share.tolist()
+
+
 def test_derivatives_are_not_differentiated_again():
     charge = leaves(0.5)[0]
     loss = pnp_boundary(4.0, 20.0, charge).b.square()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pnpfuse.boundary.arguments import NAMES, Numbers, as_positions, as_tensors
+from pnpfuse.boundary.arguments import NAMES, Home, Numbers, as_numbers, as_positions
 from pnpfuse.boundary.implicit import Balance, Readings, to_numpy
 from pnpfuse_solvers.arguments import check_nodes
 from pnpfuse_solvers.outcome import SolverError
@@ -51,7 +51,8 @@ class Boundary:
     uncertainty: Tensor
     reason: np.ndarray
     _pairs: Pairs = dataclasses.field(repr=False)
-    _numbers: tuple[Tensor, ...] = dataclasses.field(repr=False)  # (C,) float64
+    _numbers: tuple[Tensor, ...] = dataclasses.field(repr=False)  # (C,) float64, on the CPU
+    _home: Home = dataclasses.field(repr=False)
 
     @property
     def separation(self) -> Tensor:
@@ -75,7 +76,7 @@ class Boundary:
         ValueError
             For positions outside of the cell, or of another shape.
         """
-        return self._balance(positions).to(self.b.dtype)
+        return self._home.take(self._balance(positions))
 
     def share(self, positions: Any) -> Tensor:
         """c_shared/(c_shared + c_specific) at positions x/l; arguments as `balance`.
@@ -83,11 +84,11 @@ class Boundary:
         Densities are those of ions; the share is 1/2 at b. It is there, with its gradient, also
         where b is not determined.
         """
-        return self._balance(positions).sigmoid().to(self.b.dtype)
+        return self._home.take(self._balance(positions).sigmoid())
 
     @torch.compiler.disable
     def _balance(self, positions: Any) -> Tensor:
-        at, cells = as_positions(positions, self.b.device), self.b.shape
+        at, cells = as_positions(positions), self.b.shape
         places = at[None] if at.ndim == 0 else at
         try:
             places = places.expand(*cells, places.shape[-1])
@@ -158,15 +159,15 @@ def pnp_boundary(
     >>> round(float(b), 4), round(float(charge.grad), 4)
     (0.2727, 0.5288)
     """
-    numbers, dtype = as_tensors(length_ratio, voltage, charge_ratio)
     check_nodes(nodes)
-    return solved(numbers, dtype, nodes, throw)
+    numbers, home = as_numbers(length_ratio, voltage, charge_ratio)
+    return solved(numbers, home, nodes, throw)
 
 
-def solved(numbers: Numbers, dtype: torch.dtype, nodes: int, throw: bool) -> Boundary:
-    """Solve cells whose numbers are checked; results are of the given dtype."""
+def solved(numbers: Numbers, home: Home, nodes: int, throw: bool) -> Boundary:
+    """Solve cells whose numbers are checked; results go home."""
     shape = numbers[0].shape
-    flat = tuple(one.reshape(-1).to(torch.float64) for one in numbers)
+    flat = tuple(one.reshape(-1) for one in numbers)
     pairs = Pairs(*(to_numpy(one) for one in flat), nodes=nodes)
     failed = [k for k, outcome in enumerate(pairs.outcome) if not outcome.ok]
     if failed and throw:
@@ -177,10 +178,9 @@ def solved(numbers: Numbers, dtype: torch.dtype, nodes: int, throw: bool) -> Bou
             pairs.outcome[k], f"({where}; {len(failed)} of {len(pairs.outcome)} cells)"
         )
     values = Readings.apply(pairs, *flat)
-    values = values.to(dtype).reshape(*shape, values.shape[-1])
+    values = home.take(values.reshape(*shape, values.shape[-1]))
+    length, voltage, charge = (home.take(one) for one in numbers)
     b = values[..., POSITION]
-    length, voltage, charge = (one.to(dtype) for one in numbers)
-    uncertainty = torch.from_numpy(pairs.uncertainty).to(b.device, dtype)
     return Boundary(
         length_ratio=length,
         voltage=voltage,
@@ -189,8 +189,9 @@ def solved(numbers: Numbers, dtype: torch.dtype, nodes: int, throw: bool) -> Bou
         shares=values[..., SHARED:WIDTH],
         width=values[..., WIDTH],
         determined=~b.detach().isnan(),
-        uncertainty=uncertainty.reshape(shape),
+        uncertainty=home.take(torch.from_numpy(pairs.uncertainty).reshape(shape)),
         reason=np.array(pairs.reason, dtype=object).reshape(shape),
         _pairs=pairs,
         _numbers=flat,
+        _home=home,
     )

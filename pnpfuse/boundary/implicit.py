@@ -1,4 +1,4 @@
-"""What is read off solved cells as functions with exact derivatives, for torch."""
+"""What is read off solved cells as functions with exact derivatives, for torch: on the CPU."""
 
 from typing import Any
 
@@ -17,15 +17,15 @@ class Readings(torch.autograd.Function):
     def forward(ctx: Any, pairs: Pairs, *numbers: Tensor) -> Tensor:
         values = pairs.interfaces()
         ctx.pairs, ctx.missing = pairs, np.isnan(values)
-        return torch.from_numpy(values).to(numbers[0].device)
+        return torch.from_numpy(values)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
         # What is missing has no gradient, whatever a loss makes of NaN.
-        known = np.where(ctx.missing, 0.0, gradient.cpu().numpy())
+        known = np.where(ctx.missing, 0.0, gradient.numpy())
         moved = np.einsum("co,cop->pc", known, ctx.pairs.interface_changes())
-        return None, *torch.from_numpy(moved).to(gradient.device)
+        return None, *torch.from_numpy(moved)
 
 
 class Balance(torch.autograd.Function):
@@ -36,22 +36,17 @@ class Balance(torch.autograd.Function):
         at = to_numpy(given[-1])
         values = pairs.balance(at)
         ctx.pairs, ctx.at, ctx.missing = pairs, at, np.isnan(values)
-        return torch.from_numpy(values).to(given[0].device)
+        return torch.from_numpy(values)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        known = np.where(ctx.missing, 0.0, gradient.cpu().numpy())
+        known = np.where(ctx.missing, 0.0, gradient.numpy())
         changes, slopes = ctx.pairs.balance_changes(ctx.at)
         moved = np.einsum("cj,cpj->pc", known, changes)
-        device = gradient.device
-        return (
-            None,
-            *torch.from_numpy(moved).to(device),
-            torch.from_numpy(known * slopes).to(device),
-        )
+        return None, *torch.from_numpy(moved), torch.from_numpy(known * slopes)
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
-    """The numbers of a tensor on the CPU, C-contiguous."""
-    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+    """The numbers of a tensor, in memory of their own: an optimiser may change it in place."""
+    return tensor.detach().numpy().copy()

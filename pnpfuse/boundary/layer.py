@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from pnpfuse.boundary.arguments import as_tensors
+from pnpfuse.boundary.arguments import as_numbers
 from pnpfuse.boundary.cells import Boundary, solved
 from pnpfuse_solvers.arguments import check_nodes, positive
 
@@ -85,8 +85,10 @@ class PNPBoundary(nn.Module):
         """The cells as they are now, tensors (M,) in the order of `dims`; see `pnp_boundary`."""
         offsets = [getattr(self, f"log_{name}") for name in LEARNABLE]
         each = zip(self.start, offsets, strict=True)
-        numbers, _ = as_tensors(*(start * offset.to(torch.float64).exp() for start, offset in each))
-        return solved(numbers, offsets[0].dtype, self.nodes, throw)
+        numbers, home = as_numbers(
+            *(start * offset.to(start.dtype).exp() for start, offset in each)
+        )
+        return solved(numbers, home._replace(dtype=offsets[0].dtype), self.nodes, throw)
 
     def extra_repr(self) -> str:
         with torch.no_grad():
