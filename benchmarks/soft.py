@@ -6,7 +6,9 @@ Every boundary is trained with the same seeds on the same rows: rpmr, n = 4, all
 `pnpfuse compare` has it. For each data set a line a boundary: test accuracy in percent, all present
 and one modality missing (mean over the modalities), mean and standard deviation over the seeds; and
 the difference to the hard cut at b = 1/2, seed by seed, with its 95 % interval (Student's t). A
-boundary that comes out as an earlier one to the channel is not trained again.
+boundary that comes out as an earlier one to the channel is not trained again. "other draws" is the
+hard cut at b = 1/2 itself, as the limit of a soft one: its weights are drawn in another order, so
+what it gains or loses is chance, and so is a gain or loss like it.
 """
 
 import argparse
@@ -23,7 +25,8 @@ from pnpfuse.experiment import mapped_options
 from pnpfuse.fusion import create_model
 
 MODEL, N = "rpmr", 4
-REFERENCE = "b = 1/2"
+REFERENCE, CONTROL = "b = 1/2", "b = 1/2, other draws"
+LIMIT = 1e5  # kT/e, at which no share of any channel differs from 0 and 1 in single precision
 VOLTAGES = (2, 5, 20)  # of the soft boundary at b = 1/2
 HIGHEST = 640
 CONDITIONS = {"none": "all present", "each": "one missing"}
@@ -52,6 +55,7 @@ def boundaries(views):
     }
     return {
         REFERENCE: {"b": 0.5},
+        CONTROL: {"b": 0.5, "boundary": "soft", "voltage": LIMIT},
         "mapped": {"b": b},
         **soft,
         f"mapped and soft, {high:g} kT/e": {"b": b, "boundary": "soft", "voltage": high},
