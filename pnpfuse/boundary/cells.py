@@ -156,8 +156,8 @@ def pnp_boundary(
     >>> charge = torch.tensor(0.375, dtype=torch.float64, requires_grad=True)
     >>> b = pnp_boundary(4.0, 20.0, charge).b
     >>> b.backward()
-    >>> round(float(b), 4), round(float(charge.grad), 4)
-    (0.2727, 0.5288)
+    >>> round(b.item(), 4), round(charge.grad.item(), 4)
+    (0.2727, 0.5289)
     """
     check_nodes(nodes)
     numbers, home = as_numbers(length_ratio, voltage, charge_ratio)

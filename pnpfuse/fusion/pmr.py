@@ -13,7 +13,7 @@ from pnpfuse.fusion.folded import FoldedPMR
 from pnpfuse.fusion.maps import LinearMaps, Maps
 from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.preservation import METRICS, REDUCTIONS, preservation
-from pnpfuse.fusion.share import FixedShare, Learn, LearnedShare, starting_shares
+from pnpfuse.fusion.share import FixedShare, Learn, LearnedShare, simulated_share, starting_shares
 from pnpfuse.fusion.softmaps import SoftMaps
 from pnpfuse.fusion.transforms import Transforms
 from pnpfuse.fusion.widths import Ratio, split_widths
@@ -148,10 +148,9 @@ class PMR(Exchange):
                 "gradient='block_only' leaves nothing to train with mapping='srht', which has no "
                 "parameters; take 'full' or 'detach_target'"
             )
-
         if mapping == "srht" and boundary != "hard":
             raise ValueError(
-                f"boundary must be 'hard' with mapping='srht', whose way back is that of a cut; "
+                "boundary must be 'hard' with mapping='srht', whose way back is that of a cut; "
                 f"found {boundary!r}"
             )
 
@@ -160,25 +159,10 @@ class PMR(Exchange):
         for m, width in w.dims.items():
             alike.setdefault((width, w.expanded[m], w.boundary[m]), []).append(m)
         self.groups = list(alike.values())
-        self.share: FixedShare | LearnedShare | None = None
-        if boundary == "hard":
-            self.maps = nn.ModuleList(
-                Maps(len(group), *sizes, w.common, bias, self.activation)
-                if mapping == "linear"
-                else Transforms(len(group), *sizes, w.common)
-                for sizes, group in alike.items()
-            )
-        else:
-            start, charge = starting_shares(w, n, self.voltage)
-            self.maps = nn.ModuleList(
-                SoftMaps(len(group), width, w.common, bias, self.activation, start[group[0]])
-                for (width, *_), group in alike.items()
-            )
-            self.share = (
-                FixedShare(start)
-                if boundary == "soft"
-                else LearnedShare(w, n, self.voltage, charge, learn)
-            )
+        self.maps = nn.ModuleList(
+            self._made(len(group), *sizes, bias) for sizes, group in alike.items()
+        )
+        self.share = None if boundary == "hard" else self._sharing(learn)
         self.mixture = MixtureOfExperts(w.common) if experts == "moe" else None
 
     def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
@@ -262,6 +246,25 @@ class PMR(Exchange):
             return [{} for _ in self.groups]
         w = self.share()
         return [{"share": torch.stack([w[m] for m in group])} for group in self.groups]
+
+    def _made(
+        self, count: int, width: int, expanded: int, boundary: int, bias: bool
+    ) -> LinearMaps | Transforms:
+        """The maps of `count` modalities that are l, n l and B wide."""
+        common = self.widths.common
+        if self.mapping == "srht":
+            return Transforms(count, width, expanded, boundary, common)
+        if self.boundary == "hard":
+            return Maps(count, width, expanded, boundary, common, bias, self.activation)
+        start, _ = simulated_share(float(self.n), boundary, expanded, self.voltage)
+        return SoftMaps(count, width, common, bias, self.activation, start)
+
+    def _sharing(self, learn: Learn) -> FixedShare | LearnedShare:
+        """What says by how much each channel is shared, at first and from then on."""
+        start, charge = starting_shares(self.widths, self.n, self.voltage)
+        if self.boundary == "soft":
+            return FixedShare(start)
+        return LearnedShare(self.widths, self.n, self.voltage, charge, learn)
 
     def _stacked(self, V: dict[str, Tensor]) -> list[Tensor]:
         """(g, batch, width) of (batch, width), for each group."""

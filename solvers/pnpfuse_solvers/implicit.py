@@ -63,13 +63,6 @@ def _quintic(basis, h, i, u, s, k):
 
 
 @_jit
-def _bends(u, mass, scale, r, k):
-    """Fill ``k`` (N,) with u'', ``mass`` being (ln A, ln B) and ``scale`` k of the equation."""
-    for i in range(u.size):
-        k[i] = scale * (exp(r * u[i] - mass[1]) - exp(-u[i] - mass[0]))
-
-
-@_jit
 def _crossing(x, u, s, k, level):
     """Edge, t on [0, 1] and slope where the rising potential is ``level``; edge -1: nowhere."""
     low, high = 0, x.size - 1
@@ -258,9 +251,8 @@ def _integral(x, edges, piece, rate, shift, state, turn, change, d_shift, out):
 
 
 @_jit
-def _bend_changes(state, du, ds, mass, length, r, d_mass, dk):
+def _bend_changes(u, du, mass, length, r, d_mass, dk):
     """Fill ``dk`` (3, N) with the changes of u''."""
-    u, _, _ = state
     scale = length * length / (1.0 + r)
     f, g = np.empty(u.size), np.empty(u.size)
     for i in range(u.size):
@@ -324,33 +316,10 @@ def readings(x, state, mass, r, code, split, change, d_mass, values, out):
     values[SHARED] = 1.0 - total
     out[SHARED] = exp(-at - mass[0]) * out[POSITION] - lost
     lost[:] = 0.0
-    rest = (0, edge)
     total = _integral(x, here, (0.0, t), r, mass[1], state, 1.0, change, d_mass[1], lost)
-    total += _integral(x, rest, (0.0, 1.0), r, mass[1], state, 1.0, change, d_mass[1], lost)
+    total += _integral(x, (0, edge), (0.0, 1.0), r, mass[1], state, 1.0, change, d_mass[1], lost)
     values[SPECIFIC] = 1.0 - total
     out[SPECIFIC] = -exp(r * at - mass[1]) * out[POSITION] - lost
-
-
-@_jit
-def balances(x, state, mass, r, change, d_mass, at, values, slopes, out):
-    """Fill ``values`` (P,), ln of first over second species at ``at`` (P,), and their slopes.
-
-    ``out`` (K, P) takes the changes with K = 3 parameters, or none for K = 0.
-    """
-    u, s, k = state
-    du, ds, dk = change
-    for j in range(at.size):
-        edge = min(max(np.searchsorted(x, at[j], side="right") - 1, 0), x.size - 2)
-        h = x[edge + 1] - x[edge]
-        t = (at[j] - x[edge]) / h
-        basis = _basis(t)
-        here = min(max(_quintic(basis, h, edge, u, s, k), u[edge]), u[edge + 1])
-        values[j] = np.log(r) - mass[0] + mass[1] - (1.0 + r) * here
-        slopes[j] = -(1.0 + r) / h * _quintic(_tilts(t), h, edge, u, s, k)
-        for a in range(out.shape[0]):
-            moved = (1.0 + r) * _quintic(basis, h, edge, du[a], ds[a], dk[a])
-            turn = 1.0 / r - here if a == CHARGE else 0.0
-            out[a, j] = turn - d_mass[0, a] + d_mass[1, a] - moved
 
 
 @_jit
@@ -358,7 +327,10 @@ def bends_each(u, mass, length, r):
     """u'' (C, N) of C cells."""
     k = np.full(u.shape, np.nan)
     for c in range(length.size):
-        _bends(u[c], mass[c], length[c] * length[c] / (1.0 + r[c]), r[c], k[c])
+        scale = length[c] * length[c] / (1.0 + r[c])
+        for i in range(u.shape[1]):
+            k[c, i] = exp(r[c] * u[c, i] - mass[c, 1]) - exp(-u[c, i] - mass[c, 0])
+            k[c, i] *= scale
     return k
 
 
@@ -378,16 +350,32 @@ def readings_each(x, u, s, k, mass, r, code, split, change, d_mass):
 
 @_jit
 def balances_each(x, u, s, k, mass, r, change, d_mass, at):
-    """`balances` of C cells at ``at`` (C, P): (C, P), slopes (C, P), changes (C, K, P)."""
+    """ln of first over second species of C cells at ``at`` (C, P).
+
+    Returns values (C, P), slopes (C, P) and the changes (C, K, P) with K = 3 parameters or none.
+    """
     du, ds, dk = change
     values, slopes = np.full(at.shape, np.nan), np.zeros(at.shape)
     out = np.zeros((r.size, du.shape[1], at.shape[1]))
     for c in range(r.size):
-        if not np.isnan(mass[c, 0]):
-            balances(
-                x[c], (u[c], s[c], k[c]), mass[c], r[c], (du[c], ds[c], dk[c]), d_mass[c], at[c],
-                values[c], slopes[c], out[c],
-            )  # fmt: skip
+        if np.isnan(mass[c, 0]):
+            continue
+        nodes, ratio = x[c], r[c]
+        for j in range(at.shape[1]):
+            place = at[c, j]
+            edge = min(max(np.searchsorted(nodes, place, side="right") - 1, 0), nodes.size - 2)
+            h = nodes[edge + 1] - nodes[edge]
+            t = (place - nodes[edge]) / h
+            basis = _basis(t)
+            here = _quintic(basis, h, edge, u[c], s[c], k[c])
+            here = min(max(here, u[c, edge]), u[c, edge + 1])
+            values[c, j] = np.log(ratio) - mass[c, 0] + mass[c, 1] - (1.0 + ratio) * here
+            tilt = _quintic(_tilts(t), h, edge, u[c], s[c], k[c])
+            slopes[c, j] = -(1.0 + ratio) / h * tilt
+            for a in range(out.shape[1]):
+                moved = (1.0 + ratio) * _quintic(basis, h, edge, du[c, a], ds[c, a], dk[c, a])
+                turn = 1.0 / ratio - here if a == CHARGE else 0.0
+                out[c, a, j] = turn - d_mass[c, 0, a] + d_mass[c, 1, a] - moved
     return values, slopes, out
 
 
@@ -402,9 +390,8 @@ def _tangents_each(stamp):
         for c in range(cells):
             if np.isnan(mass[c, 0]):
                 continue
-            state = u[c], s[c], k[c]
             tangents(x[c], u[c], s[c], k[c], length[c], r[c], weights, du[c], ds[c], d_mass[c])
-            _bend_changes(state, du[c], ds[c], mass[c], length[c], r[c], d_mass[c], dk[c])
+            _bend_changes(u[c], du[c], mass[c], length[c], r[c], d_mass[c], dk[c])
         return (du, ds, dk), d_mass
 
     return tangents_each

@@ -51,7 +51,7 @@ class Pairs:
 
     def __init__(
         self, length_ratio: Array, voltage: Array, charge_ratio: Array, *,
-        nodes: int = 201, tol: float = 1e-10, order: int = 6,
+        nodes: int = 401, tol: float = 1e-10, order: int = 6,
     ):  # fmt: skip
         self.length, self.voltage, self.charge = length_ratio, voltage, charge_ratio
         self._weights = WEIGHTS[order]
