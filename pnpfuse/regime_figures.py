@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +44,7 @@ def regime_figure(found: xr.Dataset, command: str = "pnpfuse regimes --plot regi
     for name in ("length_ratio", "voltage"):
         if found.sizes.get(name, 0) < 2:
             raise ValueError(f"found: got a map of less than two values of {name}; give more")
+    found = found.sortby(["length_ratio", "voltage"])
     ratios = _drawn(found["charge_ratio"].values)
     columns = len(ratios)
     figure = blank_figure(1.6 + 2.6 * columns, 8.6)
@@ -111,18 +111,18 @@ def _map(axis: Axes, part: xr.Dataset, values: xr.DataArray, low: float):  # typ
 
 def _lines(axis: Axes, part: xr.Dataset, ratio: float) -> None:
     """Separation over the length at fixed voltages and in fixed fields."""
-    kinds: Sequence[tuple] = (
-        (FIXED_VOLTAGES, at_voltage, "-", "fixed ∓{:.2g} kB T/e"),
-        (FIXED_FIELDS, at_field, "--", "fixed field: ∓{:.2g} kB T/e per λ_D of length"),
-    )
-    for values, take, dash, label in kinds:
-        for color, value in zip(CYCLE, values, strict=False):
-            line = take(part, value)
-            if line.sizes["length_ratio"]:
-                axis.plot(
-                    line["length_ratio"], line["separation"], dash, color=color, lw=1.6,
-                    label=label.format(value),
-                )  # fmt: skip
+    voltages = {v: at_voltage(part, v) for v in FIXED_VOLTAGES}
+    fields = {f: at_field(part, f) for f in FIXED_FIELDS}
+    # Labelled by what the map holds next to the wanted values, and each drawn once.
+    held = {float(line["voltage"]): line for line in voltages.values()}
+    for color, (voltage, line) in zip(CYCLE, held.items(), strict=False):
+        label = f"fixed ∓{voltage:.2g} kB T/e"
+        axis.plot(line["length_ratio"], line["separation"], "-", color=color, label=label)
+    for color, line in zip(CYCLE, fields.values(), strict=False):
+        if line.sizes["length_ratio"] > 1:
+            field = float((line["voltage"] / line["length_ratio"]).median())
+            label = f"fixed field: ∓{field:.2g} kB T/e per λ_D of length"
+            axis.plot(line["length_ratio"], line["separation"], "--", color=color, label=label)
     axis.axhline(0.5, color="0.85", lw=0.8, zorder=0)
     axis.axvline(1.0, color="0.85", lw=0.8, zorder=0)
     axis.set(

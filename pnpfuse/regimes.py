@@ -109,6 +109,8 @@ def _positive(name: str, values: Sequence[float]) -> np.ndarray:
         axis = np.zeros(0)
     if axis.ndim != 1 or not axis.size or not (np.isfinite(axis) & (axis > 0.0)).all():
         raise ValueError(f"{name}: got {values!r:.60}; give a list of numbers above 0")
+    if np.unique(axis).size < axis.size:
+        raise ValueError(f"{name}: got {values!r:.60}; give each number once")
     return axis
 
 

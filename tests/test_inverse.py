@@ -90,6 +90,7 @@ def test_a_neutral_middle_determines_no_interface():
         (lambda: cell_with(4, float("nan")), "b: got nan"),
         (lambda: cell_with(4, 0.5, voltage=-20), "voltage: got -20"),
         (lambda: cell_with(1e6, 0.3, voltage=1), "give a smaller n"),
+        (lambda: cell_with(4, 1 - 1e-9, voltage=1e4), "not solved .* further from 0 and 1"),
         (lambda: cell_with(4, 0.3, voltage=1e300), "voltage"),
     ],
 )

@@ -153,6 +153,7 @@ def test_threads_change_nothing():
         (lambda: regime_map([1], [5], []), "charge_ratio: got"),
         (lambda: regime_map([1], [5], ["a"]), "charge_ratio: got"),
         (lambda: regime_map([float("nan")]), "length_ratio: got"),
+        (lambda: regime_map([1], [5, 5], [1]), "voltage: got .* each number once"),
         (lambda: regime_map([1], [5], [1], nodes=3), "nodes: got 3"),
         (lambda: regime_map([1], [5], [1], threads=0), "threads: got 0"),
         (lambda: regime_figure(regime_map([1], [5, 6], [1])), "length_ratio"),
@@ -180,7 +181,7 @@ def test_figure(coarse):
     assert "the command" in below.get_supxlabel() and "cells converged" in below.get_supxlabel()
     assert png(figure)[:4] == b"\x89PNG"
     # Any other axes do as well.
-    regime_figure(regime_map([0.5, 2, 7], [1, 3], [0.2, 2.0]))
+    regime_figure(regime_map([2, 0.5, 7], [3, 1], [0.2, 2.0]))
 
 
 def test_command_line(capsys, tmp_path):
@@ -193,6 +194,8 @@ def test_command_line(capsys, tmp_path):
     with xr.open_dataset(tmp_path / "r.nc") as found:
         assert dict(found.b.sizes) == {"length_ratio": 3, "voltage": 2, "charge_ratio": 2}
     assert (tmp_path / "r.png").stat().st_size > 10000
+    status, out, _ = run(capsys, "regimes", "--help")
+    assert status == 0 and "example:\n  pnpfuse regimes" in out
     status, _, err = run(capsys, "regimes", "--voltage", "0")
     assert status == 2 and "voltage: got" in err and err.count("\n") == 1
 

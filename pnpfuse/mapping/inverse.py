@@ -12,9 +12,9 @@ from pnpfuse_solvers import Cell, solve_equilibrium
 # Steps of ln r away from the strong field's answer grow by this factor until b lies between two.
 _FIRST, _GROWTH, _FARTHEST = 1e-3, 4.0, 40.0
 # b is met at least this closely; a cell that jumps across b by more does not determine it.
-_CLOSE = 1e-9
+_CLOSE = 5e-9
 # How far a voltage that would do is looked for, in doublings.
-_DOUBLINGS = 8
+_DOUBLINGS = 12
 
 
 def cell_with(n: float, b: float, *, voltage: float = 20.0) -> Cell:
@@ -59,11 +59,11 @@ def cell_with(n: float, b: float, *, voltage: float = 20.0) -> Cell:
     """
     n, b, voltage = above_zero("n", n), above_zero("b", b), above_zero("voltage", voltage)
     if not b < 1.0:
-        raise ValueError(f"b: got {b:g}; give a ratio above 0 and below 1")
+        raise ValueError(f"b: got {b:.9g}; give a ratio above 0 and below 1")
     found = _search(n, b, voltage)
     if isinstance(found, Cell):
         return found
-    raise ValueError(f"b: got {b:g}, where {found}; {_remedy(n, b, voltage)}")
+    raise ValueError(f"b: got {b:.9g}, where {found}; {_remedy(n, b, voltage)}")
 
 
 def _search(n: float, b: float, voltage: float) -> Cell | str:
@@ -129,4 +129,4 @@ def _remedy(n: float, b: float, voltage: float) -> str:
     for k in range(1, _DOUBLINGS + 1):
         if isinstance(_search(n, b, voltage * 2.0**k), Cell):
             return f"a voltage of {voltage * 2.0**k:g} does, or give a smaller n"
-    return "give a smaller n, or another voltage"
+    return "give a smaller n, another voltage, or a b further from 0 and 1"
