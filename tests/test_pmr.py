@@ -210,8 +210,9 @@ def test_loss_in_the_transform_domain(metric):
     torch.testing.assert_close(out.losses["preservation"], expected)
 
 
-def test_embedding_is_leak_free():
-    block, V = block_for(THREE), features_for(THREE)
+@pytest.mark.parametrize("boundary", ["hard", "soft", "learned"])
+def test_embedding_is_leak_free(boundary):
+    block, V = block_for(THREE, boundary=boundary), features_for(THREE)
     V = {m: v.requires_grad_() for m, v in V.items()}
     for m, Z in block.embed(V).items():
         assert Z.shape == (5, 4 + THREE[m])
@@ -234,9 +235,10 @@ def test_embedding_is_own_shared_and_own_specific_and_takes_some_modalities():
         block.embed({"smell": V["audio"]})
 
 
+@pytest.mark.parametrize("boundary", ["hard", "soft", "learned"])
 @pytest.mark.parametrize("gradient", ["full", "detach_target", "block_only"])
-def test_where_the_preservation_gradient_goes(gradient):
-    block = block_for(THREE, gradient=gradient)
+def test_where_the_preservation_gradient_goes(gradient, boundary):
+    block = block_for(THREE, gradient=gradient, boundary=boundary)
     V = {m: v.requires_grad_() for m, v in features_for(THREE).items()}
     out = block(V)
     loss = out.losses["preservation"]

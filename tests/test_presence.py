@@ -45,10 +45,12 @@ def test_terms_of_absent_modalities_and_their_receivers_are_dropped(metric):
     rows=st.lists(st.tuples(*[st.booleans()] * 3).filter(any), min_size=4, max_size=4),
     metric=st.sampled_from(["mse", "cosine"]),
     gradient=st.sampled_from(["full", "detach_target", "block_only"]),
+    boundary=st.sampled_from(["hard", "soft", "learned"]),
 )
-def test_what_an_absent_row_holds_never_matters(rows, metric, gradient):
+def test_what_an_absent_row_holds_never_matters(rows, metric, gradient, boundary):
     masks = dict(zip(DIMS, torch.tensor(rows).T, strict=True))
-    block, V = block_for(metric=metric, gradient=gradient), features_for()
+    options = {"metric": metric, "gradient": gradient, "boundary": boundary}
+    block, V = block_for(**options), features_for()
     spoilt = {
         m: torch.where(masks[m][:, None], v, torch.nan).requires_grad_() for m, v in V.items()
     }

@@ -47,10 +47,13 @@ def _train(given: argparse.Namespace) -> Iterator[str]:
         raise ValueError("--mapped and --b each give b: take one of them")
     views = load_views(given.data)
     if given.mapped:
-        voltage = 20.0 if given.voltage is None else given.voltage
+        own = options.pop("voltage", None)  # of a soft or learned boundary
+        voltage = next(v for v in (given.voltage, own, 20.0) if v is not None)
         found = mapped_options(views, model=given.model, voltage=voltage, **options)
         yield from mapping_lines(found)
         options |= {"n": found.n, "b": found.b}
+        if options.get("boundary", "hard") != "hard":  # of the same cells, unless told otherwise
+            options["voltage"] = voltage if own is None else own
     settings = training_settings(given)
     with cpu_threads(given.threads):
         history, scores = train_and_save(

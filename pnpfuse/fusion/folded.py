@@ -30,8 +30,8 @@ class FoldedPMR(Exchange):
         self.check_values = block.check_values
         self.fill, self.mixture = copy.deepcopy(block.fill), copy.deepcopy(block.mixture)
         self.weight, self.bias = nn.ParameterDict(), nn.ParameterDict()
-        for group, maps in zip(block.groups, block.stacks, strict=True):
-            weight, bias = maps.folded()  # (g, l* + l, l), (g, l* + l)
+        for group, maps, share in zip(block.groups, block.stacks, block.shares(), strict=True):
+            weight, bias = maps.folded(**share)  # (g, l* + l, l), (g, l* + l)
             for i, m in enumerate(group):
                 self.weight[m] = nn.Parameter(weight[i])
                 if bias is not None:

@@ -56,13 +56,17 @@ PMR_OPTIONS: dict[str, Any] = GMF_OPTIONS | {
     "pairing": "next",
     "bias": True,
     "activation": None,
+    "boundary": "hard",
+    "voltage": 20.0,
+    "learn": "all",
 }
 STRICT, RELAXED = {"metric": "mse"}, {"metric": "cosine"}
 PARTS: dict[str, Any] = {"parts": "all"}
 SHARED: dict[str, Any] = {"parts": "shared"}  # the classifier width l* printed for CMMP
 PRESERVATION = {"preservation": 0.1}
 BALANCE = {"balance": 0.01}  # of a mixture of experts; Fedus et al. 2021
-SRHT_OPTIONS = {k: v for k, v in PMR_OPTIONS.items() if k not in ("mapping", "bias", "activation")}
+MAPS_OPTIONS = ("mapping", "bias", "activation", "boundary", "voltage", "learn")  # of linear maps
+SRHT_OPTIONS = {k: v for k, v in PMR_OPTIONS.items() if k not in MAPS_OPTIONS}
 UMOE_OPTIONS = {k: v for k, v in PMR_OPTIONS.items() if k != "experts"}
 ALIGNMENT_OPTIONS: dict[str, Any] = {"alignment": "infonce", "margin": 0.2}
 CONTRASTIVE = {"contrastive": 0.1}

@@ -6,18 +6,21 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pnpfuse.fusion.arguments import check_choice
+from pnpfuse.fusion.arguments import check_choice, check_number
 from pnpfuse.fusion.exchange import Exchange, Pairing
 from pnpfuse.fusion.experts import MixtureOfExperts
 from pnpfuse.fusion.folded import FoldedPMR
-from pnpfuse.fusion.maps import Maps
+from pnpfuse.fusion.maps import LinearMaps, Maps
 from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.preservation import METRICS, REDUCTIONS, preservation
+from pnpfuse.fusion.share import FixedShare, Learn, LearnedShare, simulated_share, starting_shares
+from pnpfuse.fusion.softmaps import SoftMaps
 from pnpfuse.fusion.transforms import Transforms
 from pnpfuse.fusion.widths import Ratio, split_widths
 
 __all__ = ["GMF", "PMR"]
 
+BOUNDARIES = ("hard", "soft", "learned")
 MAPPINGS = ("linear", "srht")
 DOMAINS = ("input", "transform")
 GRADIENTS = ("full", "detach_target", "block_only")
@@ -69,6 +72,18 @@ class PMR(Exchange):
         map is linear: n adds no capacity, and the preservation loss does not by itself decide
         what is shared (with (1 - b) n >= 1 it can be 0 whatever the shared part is).
     fill : what stands for an absent V: "zero", "mean" or "learned", see `pnpfuse.fusion.fill.Fill`
+    boundary : "hard", the cut at B_m; "soft", an interface of finite width there (PMR App. A.2:
+        "an effective interface that occupies a finite interval"); "learned", one that the training
+        moves. Channel j of D_m is then shared by w_j = c_shared/(c_shared + c_specific), the
+        simulated concentrations at its middle (j + 1/2)/(n l_m) in the cell of n Debye lengths
+        whose interface lies at B_m/(n l_m), and both maps read all channels:
+        shared_m = P_shared (w * D)_k, specific_m = P_specific ((1 - w) * D)_m. In the limit of
+        high voltages w is the hard cut.
+    voltage : of the cells of a boundary that is not hard, electrodes at -voltage and +voltage in
+        kB T/e; from w = 0.9 to 0.1 they take about 2.2 (1 - b)/voltage of the channels
+    learn : what a learned boundary learns of its cells: one or several of "voltage", "length" and
+        "charge" (see `pnpfuse.PNPBoundary`), or "all", from the cells of the soft boundary on.
+        n l_m stays. The cells are solved on the CPU in every pass: an accelerator waits for that.
 
     Raises
     ------
@@ -81,7 +96,9 @@ class PMR(Exchange):
     parameters stacked, j counting such groups in the order of `dims` (see
     `pnpfuse.fusion.maps.Maps`; `maps_of` gives one modality's own). P_shared lies with the
     modality k whose shared part it takes, as in GMF Algorithms 1-2; PMR Eq. 5 indexes the same
-    matrix by its receiver m.
+    matrix by its receiver m. ``share`` holds w of a soft boundary, ``share.cells`` the parameters
+    of a learned one; P_dis, P_shared and P_specific then lie undivided in ``maps.<j>``, see
+    `pnpfuse.fusion.softmaps.SoftMaps`.
 
     A map's bias remains for an absent V = 0. The preservation terms of an absent modality and of
     the one that receives its shared part are dropped, sample by sample, and the means run over
@@ -104,6 +121,9 @@ class PMR(Exchange):
         bias: bool = True,
         activation: str | nn.Module | None = None,
         fill: str = "zero",
+        boundary: str = "hard",
+        voltage: float = 20.0,
+        learn: Learn = "all",
     ):
         super().__init__(split_widths(dims, n, b), pairing, fill)
         self.n = n
@@ -115,6 +135,10 @@ class PMR(Exchange):
         self.experts = check_choice("experts", experts, (None, "moe"))
         self.gradient = check_choice("gradient", gradient, GRADIENTS)
         self.activation = _activation(activation)
+        self.boundary = check_choice("boundary", boundary, BOUNDARIES)
+        self.voltage = check_number("voltage", voltage)
+        if self.voltage == 0:
+            raise ValueError("voltage must be above 0: without a field nothing separates")
         if not isinstance(bias, bool):
             raise ValueError(f"bias must be True or False; found {bias!r}")
         if mapping == "srht" and self.activation is not None:
@@ -124,6 +148,11 @@ class PMR(Exchange):
                 "gradient='block_only' leaves nothing to train with mapping='srht', which has no "
                 "parameters; take 'full' or 'detach_target'"
             )
+        if mapping == "srht" and boundary != "hard":
+            raise ValueError(
+                "boundary must be 'hard' with mapping='srht', whose way back is that of a cut; "
+                f"found {boundary!r}"
+            )
 
         w = self.widths
         alike: dict[tuple[int, int, int], list[str]] = {}
@@ -131,11 +160,9 @@ class PMR(Exchange):
             alike.setdefault((width, w.expanded[m], w.boundary[m]), []).append(m)
         self.groups = list(alike.values())
         self.maps = nn.ModuleList(
-            Maps(len(group), *sizes, w.common, bias, self.activation)
-            if mapping == "linear"
-            else Transforms(len(group), *sizes, w.common)
-            for sizes, group in alike.items()
+            self._made(len(group), *sizes, bias) for sizes, group in alike.items()
         )
+        self.share = None if boundary == "hard" else self._sharing(learn)
         self.mixture = MixtureOfExperts(w.common) if experts == "moe" else None
 
     def _fuse(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> FusionOutput:
@@ -155,23 +182,35 @@ class PMR(Exchange):
 
     def dissociate(self, V: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Each modality's shared (batch, l*) and specific part (batch, l_m), before any experts."""
-        parts = [maps.separate(V) for maps, V in zip(self.stacks, self._stacked(V), strict=True)]
+        each = zip(self.stacks, self._stacked(V), self.shares(), strict=True)
+        parts = [maps.separate(V, **share) for maps, V, share in each]
         return self._by_name([own for own, _ in parts]), self._by_name([s for _, s in parts])
 
     def maps_of(self, modality: str) -> dict[str, tuple[Tensor, Tensor | None]]:
         """{"dissolve", "shared", "specific", "recon": (weight, bias)} of one modality.
 
         Weights are (outputs, inputs). "shared" takes this modality's OWN shared part, of width B,
-        to the modality that receives it.
+        to the modality that receives it. Behind a soft boundary "shared" and "specific" take all
+        n l channels, and their weights are those that act: P_shared w and P_specific (1 - w).
         """
         self._known("modality", modality)
         j = next(j for j, group in enumerate(self.groups) if modality in group)
-        return self.stacks[j].one(self.groups[j].index(modality))
+        return self.stacks[j].one(self.groups[j].index(modality), **self.shares()[j])
 
     def shared_of(self, source: str) -> tuple[Tensor, Tensor | None]:
         """Weight (l*, B_k) and bias (l*,) of the map that takes `source`'s shared part."""
         self._known("source", source)
         return self.maps_of(source)["shared"]
+
+    def interface(self) -> dict[str, float]:
+        """{modality: b}, where the boundary lies as a ratio of the channels.
+
+        That of a learned boundary is its cell's at present, NaN where there is no interface.
+        """
+        if isinstance(self.share, LearnedShare):
+            return self.share.interface()
+        widths = self.widths
+        return {m: widths.boundary[m] / widths.expanded[m] for m in self.dims}
 
     def fold(self) -> FoldedPMR:
         """A copy for inference in which each path is one linear map, without the factor n.
@@ -189,15 +228,43 @@ class PMR(Exchange):
     def extra_repr(self) -> str:
         return (
             f"dims={self.dims}, n={self.n}, b={self.b}, shared={self.widths.common}, "
-            f"mapping={self.mapping!r}, experts={self.experts!r}, metric={self.metric!r}, "
+            f"boundary={self.boundary!r}, "
+            + ("" if self.boundary == "hard" else f"voltage={self.voltage:g}, ")
+            + f"mapping={self.mapping!r}, experts={self.experts!r}, metric={self.metric!r}, "
             f"domain={self.domain!r}, reduction={self.reduction!r}, "
             f"gradient={self.gradient!r}, pairing={self.pairing!r}"
         )
 
     @property
-    def stacks(self) -> list[Maps | Transforms]:
+    def stacks(self) -> list[LinearMaps | Transforms]:
         """`maps`, typed, in the order of `groups`."""
-        return cast(list[Maps | Transforms], list(self.maps))
+        return cast(list[LinearMaps | Transforms], list(self.maps))
+
+    def shares(self) -> list[dict[str, Tensor]]:
+        """{"share": w (g, n l)} for the maps of each group; {} behind a hard boundary."""
+        if self.share is None:
+            return [{} for _ in self.groups]
+        w = self.share()
+        return [{"share": torch.stack([w[m] for m in group])} for group in self.groups]
+
+    def _made(
+        self, count: int, width: int, expanded: int, boundary: int, bias: bool
+    ) -> LinearMaps | Transforms:
+        """The maps of `count` modalities that are l, n l and B wide."""
+        common = self.widths.common
+        if self.mapping == "srht":
+            return Transforms(count, width, expanded, boundary, common)
+        if self.boundary == "hard":
+            return Maps(count, width, expanded, boundary, common, bias, self.activation)
+        start, _ = simulated_share(float(self.n), boundary, expanded, self.voltage)
+        return SoftMaps(count, width, common, bias, self.activation, start)
+
+    def _sharing(self, learn: Learn) -> FixedShare | LearnedShare:
+        """What says by how much each channel is shared, at first and from then on."""
+        start, charge = starting_shares(self.widths, self.n, self.voltage)
+        if self.boundary == "soft":
+            return FixedShare(start)
+        return LearnedShare(self.widths, self.n, self.voltage, charge, learn)
 
     def _stacked(self, V: dict[str, Tensor]) -> list[Tensor]:
         """(g, batch, width) of (batch, width), for each group."""

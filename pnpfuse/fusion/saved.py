@@ -81,7 +81,9 @@ def load_model(folder: str | os.PathLike[str]) -> FusionModel:
         with safe_open(path, framework="pt") as file:
             if _described(file.metadata()) != made_from:
                 raise ValueError("it was saved with another one; save the model again")
-            model.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
+            # Assigned, not copied: what is kept in another precision than the rest stays so.
+            weights = {key: file.get_tensor(key).clone() for key in file.keys()}
+            model.load_state_dict(weights, assign=True)
     except (ValueError, SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} does not fit {DESCRIPTION}: {error}") from error
     return model.eval()
