@@ -96,7 +96,7 @@ def _begin(lifeline: Connection, value: Any) -> None:
 
 
 def _leave_with(lifeline: Connection) -> None:
-    """End this process once nobody holds the other end, because it was closed or its holder died."""
+    """End this process once the other end is closed, or its holder has died."""
     try:
         lifeline.poll(None)
     finally:

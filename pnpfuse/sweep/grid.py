@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from pnpfuse.fusion.arguments import check_number, check_seeds
 
-
 Point = tuple[float, float, int]  # n, b, seed
 
 

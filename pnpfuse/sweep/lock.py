@@ -44,6 +44,9 @@ class Lock:
                 raise BlockingIOError(f"{folder} is in use") from error
             return
         _held.add(self._file)
+        if not os.path.samestat(os.fstat(self._file), os.stat(folder)):
+            self.release()
+            raise BlockingIOError(f"{folder} has just been replaced")
 
     def release(self) -> None:
         """Let others have it; without effect the second time."""
@@ -56,7 +59,10 @@ class Lock:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.release()
 

@@ -21,7 +21,8 @@ from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import list_models, plain
 from pnpfuse.fusion.widths import split_widths
 from pnpfuse.provenance import provenance
-from pnpfuse.stacked import obstacle, points_at_once
+from pnpfuse.stacked import obstacle
+from pnpfuse.stacked.sizes import points_at_once
 from pnpfuse.sweep.dataset import TITLE, template
 from pnpfuse.sweep.grid import Block, Grid
 from pnpfuse.sweep.task import Task, untrained
@@ -139,7 +140,8 @@ def make_plan(views: Views, grid: Grid, task: Task, voltage: float, engine: str)
     size = (1, 1, 1)
     if stacked:
         device = choose_device(task.settings.get("device", "auto"))
-        size = block_size(grid, points_at_once(models[len(models) // 2], device))
+        typical = models[len(models) // 2].to_empty(device=device)
+        size = block_size(grid, points_at_once(typical))
     # A copy without what the views remember of themselves: that would travel with them.
     return Plan(replace(views), grid, task._replace(stacked=stacked), voltage, models[0], size, why)
 

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +175,14 @@ def _legible(opened: xr.Dataset) -> xr.Dataset:
     over_points = [name for name, var in opened.data_vars.items() if var.dims[:3] == POINT]
     for name in over_points:
         empty = NOT_RUN if name == OUTCOME else np.nan
-        dataset[name] = opened[name].copy(data=np.full(opened[name].shape, empty, opened[name].dtype))
-    starts = [range(0, opened.sizes[dim], step) for dim, step in zip(POINT, saved[BLOCK])]
-    for place in np.ndindex(*map(len, starts)):
+        dataset[name] = opened[name].copy(
+            data=np.full(opened[name].shape, empty, opened[name].dtype)
+        )
+    steps = dict(zip(POINT, saved[BLOCK], strict=True))
+    starts = [range(0, opened.sizes[dim], step) for dim, step in steps.items()]
+    for corner in product(*starts):
         block = {
-            dim: slice(start[k], start[k] + step)
-            for dim, start, k, step in zip(POINT, starts, place, saved[BLOCK])
+            dim: slice(start, start + steps[dim]) for dim, start in zip(POINT, corner, strict=True)
         }
         try:
             found = opened[over_points].isel(block).load()
@@ -205,17 +209,14 @@ def _new(plan: Plan, path: Path) -> Store:
     with Lock(path.parent, wait=True):
         for draft in path.parent.glob(f".writing-*/{path.name}"):  # of a run that was killed
             shutil.rmtree(draft.parent, ignore_errors=True)
-        if is_sweep(path):
-            _locked(path).release()
-        elif os.path.lexists(path):
-            raise BlockingIOError(f"cannot write {path}: something else has just been put there")
-        write_folder_whole(
-            path,
-            # Version 2: the third has no words as coordinates yet.
-            lambda draft: template.to_zarr(
-                draft, encoding=encoding, zarr_format=2, consolidated=True
-            ),
-        )
+        with _locked(path) if is_sweep(path) else nullcontext():
+            write_folder_whole(
+                path,
+                # Version 2: the third has no words as coordinates yet.
+                lambda draft: template.to_zarr(
+                    draft, encoding=encoding, zarr_format=2, consolidated=True
+                ),
+            )
         return Store(template, path, _locked(path))
 
 
