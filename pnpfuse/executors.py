@@ -123,7 +123,7 @@ def kept(executor: Executor | None, value: Any) -> Any:
     if isinstance(executor, Processes):
         return executor.keep(value)
     client = getattr(executor, "_client", None)  # of Dask's ClientExecutor
-    if callable(getattr(client, "submit", None)):
+    if client is not None and callable(getattr(client, "submit", None)):
         # A task rather than scattered data: with a lost worker these would be lost, and a task is
         # done again. Dask puts its result in place of the future.
         with warnings.catch_warnings():

@@ -9,9 +9,9 @@ from pnpfuse.cli.command import DATA, command, path, png
 from pnpfuse.cli.model_options import add_model_options, model_given
 from pnpfuse.cli.training_options import add_training_options, training_settings
 
-EXAMPLES = """pnpfuse sweep digits --n 0.5 1 2 4 8 --b 0.1:0.9:9 --seeds 5 --out sweep.zarr --plot sweep.png
+EXAMPLES = """pnpfuse sweep digits --n 0.5 1 2 4 8 --b 0.1:0.9:9 --seeds 5 --out s.zarr --plot s.png
   python -m pnpfuse.sweep views.nc --n 4 --b 0.25 0.5 0.75 --model spmr --epochs 60 --jobs 8
-  pnpfuse sweep digits --n 1 4 --b 0.1:0.9:17 --out sweep.zarr --dask tcp://host:8786
+  pnpfuse sweep digits --n 1 4 --b 0.1:0.9:17 --out s.zarr --dask tcp://host:8786
 
 Stopped, by Ctrl-C, a kill or the end of the power, the same command goes on from where it was; a
 finished sweep is only printed again."""

@@ -72,7 +72,7 @@ def best_lines(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[str]:
         best = (
             f"best, {condition_label(condition)}: {mean[i, j]:.1f} % at n = {n[i]:g}, b = {b[j]:g}"
         )
-        if sweep.sizes["seed"] == 1:
+        if not np.isfinite(error[i, j]):
             yield f"{best}; one seed says nothing of how certain that is"
             continue
         near = mean >= mean[i, j] - error[i, j]  # False where NaN
@@ -90,10 +90,8 @@ def best_lines(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[str]:
 
 def physics_table(sweep: xr.Dataset) -> Table:
     """Where the cells of the modalities have their interface, n by n, with the separation."""
-    rows = [
-        [f"{n:g}", *map(_place, sweep["physical_b"].values[i], sweep["physical_separation"].values[i])]
-        for i, n in enumerate(sweep["n"].values)
-    ]  # fmt: skip
+    b, separation = sweep["physical_b"].values, sweep["physical_separation"].values
+    rows = [[f"{n:g}", *map(_place, b[i], separation[i])] for i, n in enumerate(sweep["n"].values)]
     return Table(["n", *map(str, sweep["modality"].values)], rows)
 
 
@@ -141,11 +139,10 @@ def _over_seeds(sweep: xr.Dataset, score: str, condition: str) -> tuple[np.ndarr
     Seeds that diverged are left out.
     """
     values = 100 * sweep[score].sel(condition=condition)  # (n, b, seed)
-    count = values.count("seed")
-    spread = (
-        values.std("seed", ddof=1) if values.sizes["seed"] > 1 else values.mean("seed") * np.nan
-    )
-    return tuple(x.values for x in (values.mean("seed"), spread, spread / np.sqrt(count)))
+    count, mean = values.count("seed"), values.mean("seed")
+    # Of one value there is none.
+    spread = (((values - mean) ** 2).sum("seed") / (count - 1).where(count > 1)) ** 0.5
+    return mean.values, spread.values, (spread / np.sqrt(count)).values
 
 
 def _cell(mean: float, spread: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import closing
 from typing import Any
@@ -25,6 +25,8 @@ from pnpfuse.views import Views, check_is_views
 # Blocks handed to an executor at a time: enough for every worker, not all of a large sweep.
 IN_FLIGHT = 256
 SHOWN = 3  # failures told one by one
+
+Outcomes = Generator[tuple[Block, Any], None, None]
 
 
 class SweepError(RuntimeError):
@@ -176,12 +178,12 @@ def _run(
     return failures
 
 
-def _outcomes(plan: Plan, left: list[Block], executor: Executor | None) -> Iterator:
+def _outcomes(plan: Plan, left: list[Block], executor: Executor | None) -> Outcomes:
     """(block, what was measured at its points, or the exception) of each block that is left."""
     return _here(plan, left) if executor is None else _elsewhere(plan, left, executor)
 
 
-def _here(plan: Plan, left: list[Block]) -> Iterator[tuple[Block, Any]]:
+def _here(plan: Plan, left: list[Block]) -> Outcomes:
     for block in left:
         try:
             found: Any = work(plan.task, plan.views, plan.grid.points(block))
@@ -190,7 +192,7 @@ def _here(plan: Plan, left: list[Block]) -> Iterator[tuple[Block, Any]]:
         yield block, found
 
 
-def _elsewhere(plan: Plan, left: list[Block], executor: Executor) -> Iterator[tuple[Block, Any]]:
+def _elsewhere(plan: Plan, left: list[Block], executor: Executor) -> Outcomes:
     """As they arrive; blocks lost with a worker go out again while the executor takes them."""
     views = kept(executor, plan.views) if left else None
     waiting, running = list(reversed(left)), dict[Future, Block]()

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -112,22 +112,22 @@ def store_for(
         raise ValueError(
             f"out: {path} is there already and is no sweep's store; give another path, or remove it"
         )
-    if resume and (dataset := read_sweep(path))[OUTCOME].values.all():
+    if not resume:
+        return _new(plan, path), plan
+    found = read_sweep(path)
+    if found[OUTCOME].values.all():
         # Nothing is left to write: it may lie where nobody can.
-        return Store(dataset, path), _same(plan, dataset, path, engine)
-    lock = _locked(path)
-    try:
-        dataset = read_sweep(path) if resume else None
-        if dataset is None or not dataset[OUTCOME].values.any():
-            lock.release()
-            return _new(plan, path), plan
-        plan = _same(plan, dataset, path, engine)
-        for draft in path.glob("*/*.partial"):  # of a chunk, when a run was killed
-            draft.unlink(missing_ok=True)
-        return Store(dataset, path, lock), plan
-    except BaseException:
-        lock.release()
-        raise
+        return Store(found, path), _same(plan, found, path, engine)
+    with ExitStack() as held:
+        lock = held.enter_context(_locked(path))
+        found = read_sweep(path)  # again, now that nobody else goes on with it
+        if found[OUTCOME].values.any():
+            plan = _same(plan, found, path, engine)
+            for draft in path.glob("*/*.partial"):  # of a chunk, when a run was killed
+                draft.unlink(missing_ok=True)
+            held.pop_all()
+            return Store(found, path, lock), plan
+    return _new(plan, path), plan  # nothing had been finished there
 
 
 def is_sweep(path: str | os.PathLike[str]) -> bool:
