@@ -87,7 +87,9 @@ def _known(grid: Grid, models: Sequence[FusionModel], voltage: float) -> dict[st
         boundaries.append(_each(cells.b))
         separations.append(_each(cells.separation))
     where = f"cell of n Debye lengths at {voltage:g} kB T/e"
+    widths = models[0].block.dims
     return {
+        "width": ("modality", list(widths.values()), _about("l_k, features that enter the block")),
         "rank_limit": (
             ("n", "b", "modality"),
             np.reshape(limits, (*grid.shape[:2], -1)),

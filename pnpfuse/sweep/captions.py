@@ -1,0 +1,93 @@
+"""What a figure of a sweep says about where it came from."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pnpfuse.figures import GREY
+from pnpfuse.sweep.dataset import NOT_RUN, OUTCOME
+from pnpfuse.sweep.store import SETTINGS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Arguments of run_sweep that a command leaves out when they have these values.
+_DEFAULTS = {"missing": "each", "voltage": 20.0, "options": {}, "settings": {}}
+
+
+def captioned(figure: Figure, sweep: xr.Dataset, said: str, command: str | None) -> Figure:
+    """The figure with what it shows, the data behind it and the command below."""
+    letters = int(17 * figure.get_size_inches()[0])
+    parts = [said, _behind(sweep), command or rerun(sweep)]
+    text = "\n".join(textwrap.fill(part, letters, break_long_words=False) for part in parts if part)
+    # A dollar sign would begin a formula.
+    figure.supxlabel(text.replace("$", r"\$"), fontsize=6.5, color=GREY)
+    return figure
+
+
+def rerun(sweep: xr.Dataset) -> str:
+    """The call of run_sweep that the Dataset's attributes tell of; empty if they do not."""
+    record = _record(sweep)
+    if not {"data", "n", "b", "seed", "model", "epochs"} <= set(record):
+        return ""
+    given = {
+        "n": _listed(record["n"]),
+        "b": _listed(record["b"]),
+        "seeds": _counted(record["seed"]),
+        "model": repr(record["model"]),
+        "epochs": record["epochs"],
+    }
+    for name, usual in _DEFAULTS.items():
+        value = record.get(name, usual)
+        if value != usual and name == "settings":
+            given |= {argument: repr(one) for argument, one in value.items()}
+        elif value != usual:
+            given[name] = repr(value)
+    arguments = ", ".join(f"{name}={value}" for name, value in given.items())
+    return f"run_sweep(load_views({record['data']!r}), {arguments})"
+
+
+def _behind(sweep: xr.Dataset) -> str:
+    """Data, model, epochs, seeds, and how many points there are."""
+    record = _record(sweep)
+    seeds = sweep.sizes["seed"]
+    said = [
+        f"{record['model']} on {record['data']}" if {"model", "data"} <= set(record) else "",
+        f"{record['epochs']} epochs" if "epochs" in record else "",
+        f"{seeds} seeds" if seeds > 1 else "one seed, no spread",
+        _unfinished(sweep),
+    ]
+    return ", ".join(part for part in said if part) + "."
+
+
+def _unfinished(sweep: xr.Dataset) -> str:
+    if OUTCOME not in sweep:
+        return ""
+    left = int((sweep[OUTCOME] == NOT_RUN).sum())
+    return f"{left} of {sweep[OUTCOME].size} points not run yet" if left else ""
+
+
+def _record(sweep: xr.Dataset) -> dict[str, Any]:
+    try:
+        record = json.loads(sweep.attrs[SETTINGS])
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _listed(values: Sequence[float]) -> str:
+    """The numbers, evenly spaced ones in short."""
+    steps = np.diff(values)
+    if len(values) > 3 and np.allclose(steps, steps[0]):
+        return f"numpy.linspace({values[0]:g}, {values[-1]:g}, {len(values)})"
+    return f"[{', '.join(f'{value:g}' for value in values)}]"
+
+
+def _counted(seeds: Sequence[int]) -> str:
+    return str(len(seeds)) if list(seeds) == list(range(len(seeds))) else str(list(seeds))
