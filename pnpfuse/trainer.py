@@ -89,7 +89,7 @@ class Trainer:
             self.model.train()
             rates = [(g.get("name", "rest"), g["lr"]) for g in self.optimizer.param_groups]
             losses = self._pass()
-            _check_losses(losses, epoch)
+            check_losses(losses, epoch)
             _check_weights(self.model, epoch)
             append(self.history.losses, losses)
             append(self.history.rates, {n: lr for n, lr in rates if n != "variances"})
@@ -215,7 +215,8 @@ class Trainer:
         return self.history.losses | validation
 
 
-def _check_losses(means: dict[str, float], epoch: int) -> None:
+def check_losses(means: dict[str, float], epoch: int) -> None:
+    """TrainingError unless every loss is finite."""
     bad = [name for name, mean in means.items() if not math.isfinite(mean)]
     if bad:
         raise TrainingError(
@@ -229,6 +230,9 @@ def _check_weights(model: nn.Module, epoch: int) -> None:
     """The last step of an epoch shows in no loss of it."""
     finite = [weight.isfinite().all() for weight in model.parameters()]  # each ()
     if not torch.stack(finite).all():
-        raise TrainingError(
-            f"the weights are not finite after epoch {epoch}: lower lr or the losses' weights"
-        )
+        raise TrainingError(broken(epoch))
+
+
+def broken(epoch: int) -> str:
+    """What a TrainingError says of weights."""
+    return f"the weights are not finite after epoch {epoch}: lower lr or the losses' weights"

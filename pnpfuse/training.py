@@ -107,12 +107,9 @@ def fit(
         when a loss or a weight stops being finite; says in which epoch
     """
     train = check_views(model, views, "train")
-    numbers = _numbers(epochs, seed, batch_size, lr, weight_decay, block_lr, block_weight_decay)
-    numbers["clip"] = None if clip is None else check_number("clip", clip)
-    if numbers["clip"] == 0:
-        raise ValueError(
-            "clip=0 lets no gradient through; give a norm above 0, or None to clip none"
-        )
+    numbers = check_numbers(
+        epochs, seed, batch_size, lr, weight_decay, block_lr, block_weight_decay, clip
+    )
     patience = None if patience is None else check_count("patience", patience)
     every = check_count("checkpoint_every", checkpoint_every)
     check_choice("precision", precision, PRECISIONS)
@@ -156,22 +153,20 @@ def fit(
         clip=numbers["clip"],
         patience=patience,
     )
-    settings = {
-        "model": model.name,
-        "options": json.dumps(model.options),
-        "data": views.name,
-        "rows": len(kept),
+    settings = record(
+        model,
+        views,
+        kept,
         **numbers,
-        "optimizer": optimizer,
-        "schedule": name_of(schedule),
-        "weighting": name_of(weighting),
-        "weights": json.dumps(weigh.weights if isinstance(weigh, FixedWeights) else {}),
-        "validation": validation.name if isinstance(validation, Views) else float(validation),
-        "patience": patience,
-        "precision": precision,
-        "processes": world(),
-    }
-    settings = {name: value for name, value in settings.items() if value is not None}
+        optimizer=optimizer,
+        schedule=name_of(schedule),
+        weighting=name_of(weighting),
+        weights=json.dumps(weigh.weights if isinstance(weigh, FixedWeights) else {}),
+        validation=validation.name if isinstance(validation, Views) else float(validation),
+        patience=patience,
+        precision=precision,
+        processes=world(),
+    )
     functions = {"schedule": told_apart(schedule), "weighting": told_apart(weighting)}
     folder = None if checkpoint is None else Path(checkpoint)
     try:
@@ -187,19 +182,36 @@ def fit(
     finally:
         model.eval()
     history = trainer.history
-    settings["device"] = where.type
-    untrained = sorted(set(range(views.classes)) - set(kept.labels.tolist()))
-    if untrained:
-        named = ", ".join(views.class_names[k] for k in untrained)
-        settings["note"] = f"no training rows for the classes: {named}"
     return History(
         history.losses,
-        settings,
+        settings | outcome(views, kept, where),
         history.validation,
-        _own_rates(history.rates),
+        own_rates(history.rates),
         history.variances,
         trainer.best.epoch or None,
     )
+
+
+def record(model: FusionModel, views: Views, kept: Views, **settings: Any) -> dict[str, Any]:
+    """What a training is known by: the model, the rows `kept` of `views`, and `settings`."""
+    known = {
+        "model": model.name,
+        "options": json.dumps(model.options),
+        "data": views.name,
+        "rows": len(kept),
+        **settings,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def outcome(views: Views, kept: Views, where: torch.device) -> dict[str, Any]:
+    """What the record of a training has beside its settings."""
+    known = {"device": where.type}
+    untrained = sorted(set(range(views.classes)) - set(kept.labels.tolist()))
+    if untrained:
+        named = ", ".join(views.class_names[k] for k in untrained)
+        known["note"] = f"no training rows for the classes: {named}"
+    return known
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -220,21 +232,34 @@ def choose_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def _numbers(
-    epochs: Any, seed: Any, batch_size: Any, lr: Any, decay: Any, block_lr: Any, block_decay: Any
+def check_numbers(
+    epochs: Any,
+    seed: Any,
+    batch_size: Any,
+    lr: Any,
+    weight_decay: Any,
+    block_lr: Any,
+    block_weight_decay: Any,
+    clip: Any,
 ) -> dict[str, Any]:
     """The numbers among the arguments of `fit`, checked."""
-    return {
+    numbers = {
         "epochs": check_count("epochs", epochs),
         "seed": check_count("seed", seed, least=0),
         "batch_size": check_count("batch_size", batch_size),
         "lr": check_rate("lr", lr),
-        "weight_decay": check_number("weight_decay", decay),
+        "weight_decay": check_number("weight_decay", weight_decay),
         "block_lr": None if block_lr is None else check_rate("block_lr", block_lr),
         "block_weight_decay": None
-        if block_decay is None
-        else check_number("block_weight_decay", block_decay),
+        if block_weight_decay is None
+        else check_number("block_weight_decay", block_weight_decay),
+        "clip": None if clip is None else check_number("clip", clip),
     }
+    if numbers["clip"] == 0:
+        raise ValueError(
+            "clip=0 lets no gradient through; give a norm above 0, or None to clip none"
+        )
+    return numbers
 
 
 def _keeper(
@@ -270,6 +295,6 @@ def _keeper(
     return save
 
 
-def _own_rates(rates: dict[str, list[float]]) -> dict[str, list[float]]:
+def own_rates(rates: dict[str, list[float]]) -> dict[str, list[float]]:
     """The block's rate only if it is another than the rest's."""
     return {k: v for k, v in rates.items() if k != "block" or v != rates.get("rest")}

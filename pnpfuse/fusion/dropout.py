@@ -7,7 +7,11 @@ from pnpfuse.fusion.presence import Presence
 
 
 def drop_modalities(
-    names: list[str], present: Presence | None, like: Tensor, probability: float
+    names: list[str],
+    present: Presence | None,
+    like: Tensor,
+    probability: float,
+    generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
     """Masks {modality: bool (batch,)} in which present modalities are dropped at random.
 
@@ -18,8 +22,11 @@ def drop_modalities(
     like : any tensor (batch, ...), for the batch size and the device
     probability : with which each present modality of each sample is dropped, independently; of a
         sample that would lose all its modalities, one is kept, each with the same chance
+    generator : on the device of `like`; None, torch's own
     """
-    draws = torch.rand(like.shape[0], len(names), device=like.device)  # (batch, M)
+    draws = torch.rand(
+        like.shape[0], len(names), device=like.device, generator=generator
+    )  # (batch, M)
     if present is not None:
         everyone = torch.ones(like.shape[0], dtype=torch.bool, device=like.device)
         masks = torch.stack([present.get(m, everyone) for m in names], dim=1)  # (batch, M)

@@ -134,9 +134,9 @@ def resolve_present(
 
 
 def zero_absent(V: Tensor, mask: Tensor) -> Tensor:
-    """V (batch, width) with zeros in the rows where mask (batch,) is False."""
+    """V (..., batch, width) with zeros in the rows where mask (..., batch) is False."""
     # where, not a product: 0 * NaN is NaN, and its gradient would be as well.
-    return torch.where(mask[:, None], V, torch.zeros((), dtype=V.dtype, device=V.device))
+    return torch.where(mask[..., None], V, torch.zeros((), dtype=V.dtype, device=V.device))
 
 
 def working_dtype(module: nn.Module) -> torch.dtype | None:
