@@ -23,7 +23,7 @@ _DEFAULTS = {"missing": "each", "voltage": 20.0, "options": {}, "settings": {}}
 
 def captioned(figure: Figure, sweep: xr.Dataset, said: str, command: str | None) -> Figure:
     """The figure with what it shows, the data behind it and the command below."""
-    letters = int(17 * figure.get_size_inches()[0])
+    letters = int(18 * figure.get_size_inches()[0])
     parts = [said, _behind(sweep), command or rerun(sweep)]
     text = "\n".join(textwrap.fill(part, letters, break_long_words=False) for part in parts if part)
     # A dollar sign would begin a formula.

@@ -120,7 +120,8 @@ def _draw(axis: Axes, panel: xr.DataArray, scale: dict[str, Any]) -> Any:
     )
     axis.set(ylim=(0, 1), xlim=(np.exp(n[0]), np.exp(n[-1])))
     scale_log(axis.xaxis)
-    axis.set_xticks(panel["n"].values)
+    n_values = panel["n"].values
+    axis.set_xticks(n_values[:: -(-len(n_values) // 7)])  # more would run into each other
     axis.tick_params(labelsize=SMALL)
     axis.set_xlabel("n", fontsize=8)
     axis.set_ylabel("b", fontsize=8)
@@ -202,7 +203,8 @@ def _handles(sweep: xr.Dataset, paths: dict[str, NDArray], variable: str) -> lis
 
     handles = [Line2D([], [], label="n b = 1", **_one())]
     for style, names in zip(_path_styles(paths), paths, strict=True):
-        handles.append(Line2D([], [], label=f"physics: {names}", **style))
+        line = STAR | {"ls": "-", "lw": style["lw"], "color": style["color"]}
+        handles.append(Line2D([], [], label=f"physics: {names}", **line))
     if variable not in NO_BEST and sweep.sizes["seed"] > 1:
         handles.append(Line2D([], [], label="within one standard error of the best", **BEST))
     if (diverged(sweep) > 0).any():

@@ -52,7 +52,7 @@ def _told(one: xr.Dataset, margin: float) -> str:
     if trend.certain:
         said = f"{trend}{unit} a decade"
     else:
-        room = max(-trend.low, trend.high) * float(np.log10(one["most"] / one["least"]))
+        room = max(abs(trend.low), abs(trend.high)) * float(np.log10(one["most"] / one["least"]))
         within = f"within ±{room:.{digits}f}{unit}"
         said = f"flat {within}" if room <= margin else f"no trend seen, one {within} is possible"
         spread, chance = float(one["spread"]), float(one["chance"])
