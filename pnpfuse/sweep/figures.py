@@ -161,7 +161,7 @@ def _draw(
         x, there = capacity[i], np.isfinite(mean[i])
         axis.errorbar(
             x[there], mean[i][there], spread[i][there], fmt="-", color=style["color"], lw=1.0,
-            elinewidth=0.7, zorder=2,
+            elinewidth=0.7, ecolor=(style["color"], 0.5), zorder=2,
         )  # fmt: skip
         for hollow in (False, True):
             chosen = there & ((room[i] < 1 - 1e-9) == hollow)
