@@ -110,12 +110,19 @@ def check_rate(argument: str, value: Any) -> float:
     return check_number(argument, value, most=MOST_LR)
 
 
-def make_optimizer(name: str, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """ "adamw", or "sgd" with momentum 0.9 (PMR Table 8, GMF Table 5), over `groups`."""
+def make_optimizer(
+    name: str, groups: list[dict[str, Any]], fused: bool | None = None
+) -> torch.optim.Optimizer:
+    """ "adamw", or "sgd" with momentum 0.9 (PMR Table 8, GMF Table 5), over `groups`.
+
+    `fused` is passed on to torch: one kernel an update, with other rounding.
+    """
     check_choice("optimizer", name, OPTIMIZERS)
     if not groups:
         raise ValueError("model has no parameter that takes a gradient; there is nothing to train")
-    return torch.optim.AdamW(groups) if name == "adamw" else torch.optim.SGD(groups, momentum=0.9)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, fused=fused)
+    return torch.optim.SGD(groups, momentum=0.9, fused=fused)
 
 
 class Schedule:

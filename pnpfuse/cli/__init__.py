@@ -19,12 +19,13 @@ from pnpfuse.cli.map import add_map
 from pnpfuse.cli.models import add_models
 from pnpfuse.cli.retrieve import add_retrieve
 from pnpfuse.cli.simulate import add_simulate
+from pnpfuse.cli.sweep import add_sweep
 from pnpfuse.cli.train import add_train
 
 OK, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = (
     add_demo, add_simulate, add_map, add_models, add_train, add_compare, add_retrieve,
-    add_diagnose,
+    add_sweep, add_diagnose,
 )  # fmt: skip
 # What the library calls its arguments, and what they are called here.
 SPELLED = {
@@ -32,6 +33,7 @@ SPELLED = {
     "weighting='fixed'": "--weighting fixed",
     "max_rows": "--rows",
     "html=True": "--html",
+    "the same call": "the same command",
 }
 
 
@@ -49,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for line in given.run(given):
             print(line, flush=True)
-    except KeyboardInterrupt:
-        return _complain(given.prog, "interrupted", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        return _complain(given.prog, str(stop) or "interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader, head for instance, has seen enough
         sys.stderr.close()
         return OK

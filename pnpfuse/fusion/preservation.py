@@ -10,7 +10,7 @@ METRICS = ("mse", "cosine")
 REDUCTIONS = ("mean", "sum")
 
 # A row whose entries are all smaller counts as zero: the gradient of a cosine goes as 1/length.
-_SHORTEST = 1e-30
+SHORTEST = 1e-30
 
 
 def preservation(
@@ -70,7 +70,7 @@ def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
     # A cosine knows no scale: the largest entry may count as a constant, and divided by it no
     # square over- or underflows.
     largest = x.detach().abs().amax(-1, keepdim=True)  # (..., 1)
-    zero = largest < _SHORTEST  # (..., 1)
+    zero = largest < SHORTEST  # (..., 1)
     x = x / largest.masked_fill(zero, 1.0)  # (..., width)
     # Filled before the root: 1/sqrt(0) would make the gradient inf * 0.
     return x, x.square().sum(-1).masked_fill(zero[..., 0], 1.0)

@@ -15,10 +15,10 @@ from pnpfuse.fusion.presence import resolve_present, zero_absent
 from pnpfuse.history import Columns, append
 from pnpfuse.optimisers import Schedule, make_optimizer, param_groups
 from pnpfuse.stacked.draws import Draws
-from pnpfuse.stacked.forward import Forward
+from pnpfuse.stacked.gradients import Gradients, written_out
+from pnpfuse.stacked.losses import Losses
 from pnpfuse.stacked.weights import Weights
 from pnpfuse.trainer import TrainingError, broken, check_losses
-from pnpfuse.weighting import FixedWeights
 
 
 class StackTrainer:
@@ -49,14 +49,14 @@ class StackTrainer:
         self.features, self.masks, self.labels = _scaled_rows(self.models, train)
         self.count = len(train)
         self.weights = Weights(self.models)
-        self.forward = Forward(self.weights, self.batch_size)
-        self.weigh = FixedWeights(weights)
+        self.dropout = self.models[0].options.get("dropout", 0.0)
+        kind = Gradients if written_out(self.weights, self.batch_size) else Losses
+        self.gradients = kind(self.weights, weights["preservation"], self.dropout)
         given = ("lr", "weight_decay", "block_lr", "block_weight_decay")
         groups = param_groups(self.weights, **{name: numbers[name] for name in given})
-        self.optimizer = make_optimizer(optimizer, groups)
+        self.optimizer = make_optimizer(optimizer, groups, fused=True)
         steps = -(-self.count // self.batch_size)
         self.schedule = Schedule(schedule, self.optimizer, self.epochs, steps)
-        self.dropout = self.models[0].options.get("dropout", 0.0)
         self.draws = Draws(seeds, self.labels.device)
         self.failures: list[TrainingError | None] = [None] * len(self.models)
         self.losses: list[Columns] = [{} for _ in self.models]
@@ -100,7 +100,7 @@ class StackTrainer:
     def _step(self, rows: Tensor) -> dict[str, Tensor]:
         """One step of all with their rows (seeds, batch); the losses before it, each (P,)."""
         model, draws = self.models[0], self.draws
-        X = {m: x[rows] for m, x in self.features.items()}  # (seeds, batch, d)
+        X = {m: gathered(x, rows) for m, x in self.features.items()}  # (seeds, batch, d)
         masks = self.masks and {m: mask[rows] for m, mask in self.masks.items()}
         if model.modality_dropout > 0:
             masks = draws.dropped(masks, rows.shape[1], list(X), model.modality_dropout)
@@ -109,17 +109,19 @@ class StackTrainer:
         if self.dropout > 0:
             like = self.labels.new_empty(*rows.shape, HIDDEN, dtype=next(iter(X.values())).dtype)
             noise = draws.dropout(like, list(X), self.dropout)
-        losses = self.forward(
+        losses = self.gradients(
             *(draws.spread_all(one) for one in (X, masks, noise)), draws.spread(self.labels[rows])
         )
-        self.optimizer.zero_grad()
-        # Each point's weights have a share in its own loss alone.
-        self.weigh(losses).sum().backward()
         if self.clip is not None:
             self.weights.clip(self.clip)
         self.optimizer.step()
         self.schedule.after_step()
         return losses
+
+
+def gathered(values: Tensor, rows: Tensor) -> Tensor:
+    """values[rows], (seeds, batch, ...) of (count, ...) and (seeds, batch)."""
+    return values.index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
 
 def _scaled_rows(

@@ -25,7 +25,8 @@ class Weights(nn.Module):
     Attributes
     ----------
     rest : {modality: {kind: (P, ...)}} of encoders and head
-    block : the same of the fusion block; kinds as in `pnpfuse.fusion.maps.Maps`
+    block : the same of the fusion block; kinds as in `pnpfuse.fusion.maps.Maps`, but for what
+        reads [shared; specific]: head and P_recon are split into the columns of either
     head_bias : (P, classes)
 
     Notes
@@ -86,10 +87,13 @@ def rest_of(model: FusionModel, modality: str) -> Pieces:
             "encoded": last.weight,  # (l, 64)
             "encoded_bias": last.bias,  # (l,)
         }
-    head = cast(ConcatHead, model.head)
-    widths = model.block.part_widths(head.parts)
+    head, block = cast(ConcatHead, model.head), cast(PMR, model.block)
+    widths = block.part_widths(head.parts)
     columns = head.linear.weight.split(list(widths.values()), dim=1)  # each (classes, width)
-    return pieces | {"head": dict(zip(widths, columns, strict=True))[modality]}
+    own = dict(zip(widths, columns, strict=True))[modality]
+    if head.parts != "all":
+        return pieces | {f"head_{head.parts}": own}
+    return pieces | _by_side("head", own, block.widths.common)
 
 
 def block_of(model: FusionModel, modality: str) -> Pieces:
@@ -97,12 +101,18 @@ def block_of(model: FusionModel, modality: str) -> Pieces:
     block = cast(PMR, model.block)
     j = next(j for j, group in enumerate(block.groups) if modality in group)
     i = block.groups[j].index(modality)
-    return {kind: weight[i] for kind, weight in cast(Maps, block.maps[j]).named_parameters()}
+    own = {kind: weight[i] for kind, weight in cast(Maps, block.maps[j]).named_parameters()}
+    return own | _by_side("recon", own.pop("recon"), block.widths.common)
 
 
 def head_bias_of(model: FusionModel) -> Tensor:
     """The bias of the classifier, (classes,)."""
     return cast(ConcatHead, model.head).linear.bias
+
+
+def _by_side(kind: str, weight: Tensor, common: int) -> Pieces:
+    """The columns of a map of [shared; specific] that read either of them."""
+    return {f"{kind}_shared": weight[:, :common], f"{kind}_specific": weight[:, common:]}
 
 
 def _stacked(points: list[Pieces]) -> nn.ParameterDict:

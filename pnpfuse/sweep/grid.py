@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from pnpfuse.fusion.arguments import check_number, check_seeds
 
+Point = tuple[float, float, int]  # n, b, seed
+
 
 class Block(NamedTuple):
     """Neighbouring points of one n: a piece of the grid that is trained and written as one.
@@ -53,7 +55,7 @@ class Grid(NamedTuple):
                         range(k, min(k + deep, len(self.seed))),
                     )
 
-    def points(self, block: Block) -> list[tuple[float, float, int]]:
+    def points(self, block: Block) -> list[Point]:
         """(n, b, seed) of each point of a block, the seed fastest."""
         return [(self.n[block.n], self.b[j], self.seed[k]) for j in block.b for k in block.seed]
 

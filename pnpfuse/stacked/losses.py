@@ -1,7 +1,7 @@
 """The losses of many models on a batch each, computed together."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pnpfuse.fusion.maps import SIDES
@@ -15,7 +15,7 @@ from pnpfuse.weighting import TASK
 Named = dict[str, Tensor]
 
 
-class Forward(nn.Module):
+class Losses:
     """Encoders, PMR Eq. 4-6, head and losses of P models that `obstacle` has nothing against.
 
     Parameters
@@ -24,26 +24,21 @@ class Forward(nn.Module):
     batch : rows of a whole batch
     """
 
-    def __init__(self, weights: Weights, batch: int):
-        super().__init__()
+    def __init__(self, weights: Weights, weight: float, dropout: float):
         model = weights.models[0]
         block, blocks = model.block, [one.block for one in weights.models]
         assert isinstance(block, PMR)
         self.weights, self.block = weights, block
-        self.parts = model.head.parts
         self.hidden = model.encoders is not None
         self.fill_input = model.fill_input
         expanded = {m: [one.widths.expanded[m] for one in blocks] for m in block.dims}
         like = next(weights.parameters())
         # What a mean over n l channels divides by, without the padding.
         self.expanded = {m: like.new_tensor(sizes)[:, None] for m, sizes in expanded.items()}
-        worth = [maps._worthwhile for one in blocks for maps in one.maps]
-        self.multiplied = block.activation is None and batch > max(worth)
+        self.weight = weight
 
-    def forward(
-        self, X: Named, masks: Named | None, noise: Named | None, labels: Tensor
-    ) -> dict[str, Tensor]:
-        """Every loss (P,) by name, as `pnpfuse.objective.Objective` gives them for one model.
+    def __call__(self, X: Named, masks: Named | None, noise: Named | None, labels: Tensor) -> Named:
+        """Every loss (P,) by name; the weights have the gradient of their sum, as weighted.
 
         Parameters
         ----------
@@ -54,22 +49,21 @@ class Forward(nn.Module):
         """
         known = None if self.fill_input else masks
         V = {m: self._encoded(m, x, known, noise) for m, x in X.items()}  # (P, batch, l)
-        own, specific = self._separated(V)
-        shared = {m: own[self.block.source_of(m)] for m in V}
-        fused = {m: torch.cat([shared[m], specific[m]], dim=-1) for m in V}
-        task = self._task(
-            {"all": fused, "shared": shared, "specific": specific}[self.parts], labels
-        )
+        parts = self._exchanged(V)
+        task = self._task(parts, labels)
         if self.block.gradient == "block_only":
             V = {m: v.detach() for m, v in V.items()}
-            own, specific = self._separated(V)
-            fused = {m: torch.cat([own[self.block.source_of(m)], specific[m]], dim=-1) for m in V}
+            parts = self._exchanged(V)
         keep = known and {m: known[m] & known[self.block.source_of(m)] for m in V}  # (P, batch)
         losses = [
-            self._preservation(m, v, fused[m], None if keep is None else keep[m])
-            for m, v in V.items()
+            self._preservation(m, v, parts, None if keep is None else keep[m]) for m, v in V.items()
         ]
-        return {TASK: task, "preservation": torch.stack(losses).sum(0)}
+        preservation = torch.stack(losses).sum(0)  # (P,)
+        for one in self.weights.parameters():
+            one.grad = None
+        # Each point's weights have a share in its own loss alone.
+        (task + self.weight * preservation).sum().backward()
+        return {TASK: task.detach(), "preservation": preservation.detach()}
 
     def _encoded(self, m: str, x: Tensor, masks: Named | None, noise: Named | None) -> Tensor:
         if not self.hidden:
@@ -81,23 +75,15 @@ class Forward(nn.Module):
         V = linear(H, rest["encoded"], rest["encoded_bias"])  # (P, batch, l)
         return V if masks is None else zero_absent(V, masks[m])
 
-    def _separated(self, V: Named) -> tuple[Named, Named]:
-        """Own shared (P, batch, l*) and specific parts (P, batch, l), PMR Eq. 4-5."""
-        parts = [{m: self._side(m, v, side) for m, v in V.items()} for side in SIDES]
-        return parts[0], parts[1]
+    def _exchanged(self, V: Named) -> dict[str, Named]:
+        """The shared part (P, batch, l*) each receives and its specific part (P, batch, l)."""
+        own, specific = ({m: self._side(m, v, side) for m, v in V.items()} for side in SIDES)
+        return {"shared": {m: own[self.block.source_of(m)] for m in V}, "specific": specific}
 
     def _side(self, m: str, v: Tensor, side: str) -> Tensor:
         maps = self.weights.block[m]
-        inner, outer = maps[f"dissolve_{side}"], maps[side]
-        offset, bias = (
-            maps[f"{name}_bias"] if f"{name}_bias" in maps else None
-            for name in (f"dissolve_{side}", side)
-        )
-        if not self.multiplied:
-            return linear(self._dissolved(m, v, side), outer, bias)
-        if bias is not None:
-            bias = torch.baddbmm(bias[..., None], outer, offset[..., None])[..., 0]
-        return linear(v, torch.bmm(outer, inner), bias)
+        bias = maps[f"{side}_bias"] if f"{side}_bias" in maps else None
+        return linear(self._dissolved(m, v, side), maps[side], bias)
 
     def _dissolved(self, m: str, v: Tensor, side: str, bias: bool = True) -> Tensor:
         """One side of D (P, batch, channels)."""
@@ -106,10 +92,14 @@ class Forward(nn.Module):
         D = linear(v, maps[name], offset)
         return D if self.block.activation is None else self.block.activation(D)
 
-    def _preservation(self, m: str, target: Tensor, fused: Tensor, keep: Tensor | None) -> Tensor:
+    def _preservation(
+        self, m: str, target: Tensor, parts: dict[str, Named], keep: Tensor | None
+    ) -> Tensor:
         """One modality's term of PMR Eq. 6, (P,)."""
         maps = self.weights.block[m]
-        found = linear(fused, maps["recon"], maps["recon_bias"] if "recon_bias" in maps else None)
+        bias = maps["recon_bias"] if "recon_bias" in maps else None
+        found = linear(parts["shared"][m], maps["recon_shared"], bias)
+        found = torch.baddbmm(found, parts["specific"][m], maps["recon_specific"].mT)
         if self.block.gradient != "full":
             target = target.detach()
         transformed = self.block.domain == "transform"
@@ -129,13 +119,15 @@ class Forward(nn.Module):
         kept = torch.where(keep, error, torch.zeros_like(error))  # (P, batch)
         return kept.sum(-1) / keep.sum(-1).clamp(min=1)
 
-    def _task(self, parts: Named, labels: Tensor) -> Tensor:
+    def _task(self, parts: dict[str, Named], labels: Tensor) -> Tensor:
         """The cross-entropy of the head's logits, (P,)."""
-        logits = self.weights.head_bias[:, None]  # (P, 1, classes)
-        for m, part in parts.items():
-            logits = torch.baddbmm(logits, part, self.weights.rest[m]["head"].mT)
-        errors = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        return errors.view(labels.shape).mean(1)
+        # Classes before rows: there a softmax over few classes is ten times as fast.
+        logits = self.weights.head_bias[..., None]  # (P, classes, 1)
+        for m, rest in self.weights.rest.items():
+            for side in SIDES:
+                if f"head_{side}" in rest:
+                    logits = torch.baddbmm(logits, rest[f"head_{side}"], parts[side][m].mT)
+        return cross_entropy(logits, labels, reduction="none").mean(1)  # of (P, classes, batch)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
