@@ -1,14 +1,15 @@
 """Sweeps whose values are planted, as `run_sweep` would hand them out."""
 
-import json
 from functools import lru_cache
 
 import numpy as np
 
-from pnpfuse import create_model
-from pnpfuse.provenance import provenance
-from pnpfuse.sweep.dataset import FINISHED, template
+from pnpfuse.fusion.arguments import check_seeds
+from pnpfuse.sweep.dataset import FINISHED
 from pnpfuse.sweep.grid import make_grid
+from pnpfuse.sweep.plan import make_plan
+from pnpfuse.sweep.task import Task
+from pnpfuse.views import Views
 
 TWO = {"image": 20, "text": 5}
 THREE = {"pixels": 12, "fourier": 8, "profiles": 4}
@@ -20,7 +21,7 @@ def planted_sweep(
     b=(0.1, 0.3, 0.5, 0.7, 0.9), seeds=3, missing="each", random=0,
 ):  # fmt: skip
     """accuracy(n, b) and a Gaussian scatter of its own for every value, ranks at their bounds."""
-    grid = make_grid(n, b, seeds)
+    grid = make_grid(n, b, check_seeds(seeds))
     sweep = _empty(tuple(dims.items()), grid, missing).copy(deep=True)
     rng = np.random.default_rng(random)
     for values in sweep.data_vars.values():
@@ -31,15 +32,16 @@ def planted_sweep(
     sweep["accuracy"] = (0 * sweep["accuracy"] + mean + noise).transpose(*sweep["accuracy"].dims)
     sweep["rank"] = 0.0 * sweep["rank"] + sweep["rank_limit"]
     sweep["outcome"][:] = FINISHED
-    record = {
-        "data": "planted", "model": "rpmr", "options": {}, **grid._asdict(), "epochs": 30,
-        "missing": missing, "voltage": 20.0, "settings": {"batch_size": 64},
-    }  # fmt: skip
-    sweep.attrs = provenance("accuracy over n x b x seed", settings=json.dumps(record))
     return sweep
 
 
 @lru_cache
 def _empty(dims, grid, missing):
-    models = [create_model("rpmr", dict(dims), 3, n=n, b=b) for n in grid.n for b in grid.b]
-    return template(grid, models, missing, 20.0)
+    """The Dataset of a real plan before its first point."""
+    rows = np.ones((4, 1), np.float32)
+    views = Views(
+        {name: rows.repeat(width, axis=1) for name, width in dims},
+        labels=[0, 1, 0, 1], split=[0, 0, 1, 1], class_names=("a", "b"), name="planted",
+    )  # fmt: skip
+    task = Task("rpmr", {"fill": "mean"}, 30, missing, 1, {"batch_size": 64})
+    return make_plan(views, grid, task, 20.0, "auto").empty()

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from pnpfuse.figures import GREY
+from pnpfuse.fusion.methods import METHODS
+from pnpfuse.fusion.registry import MODEL_OPTIONS
 from pnpfuse.sweep.dataset import NOT_RUN, OUTCOME
-from pnpfuse.sweep.store import SETTINGS
+from pnpfuse.sweep.plan import SETTINGS
+from pnpfuse.sweep.run import run_sweep
+from pnpfuse.training import fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# Arguments of run_sweep that a command leaves out when they have these values.
-_DEFAULTS = {"missing": "each", "voltage": 20.0, "options": {}, "settings": {}}
 
 
 def captioned(figure: Figure, sweep: xr.Dataset, said: str, command: str | None) -> Figure:
@@ -34,32 +36,50 @@ def captioned(figure: Figure, sweep: xr.Dataset, said: str, command: str | None)
 def rerun(sweep: xr.Dataset) -> str:
     """The call of run_sweep that the Dataset's attributes tell of; empty if they do not."""
     record = _record(sweep)
-    if not {"data", "n", "b", "seed", "model", "epochs"} <= set(record):
+    if not {"n", "b", "seeds", "model", "epochs"} <= set(record):
         return ""
     given = {
         "n": _listed(record["n"]),
         "b": _listed(record["b"]),
-        "seeds": _counted(record["seed"]),
+        "seeds": _counted(record["seeds"]),
         "model": repr(record["model"]),
         "epochs": record["epochs"],
     }
-    for name, usual in _DEFAULTS.items():
-        value = record.get(name, usual)
-        if value != usual and name == "settings":
-            given |= {argument: repr(one) for argument, one in value.items()}
-        elif value != usual:
+    for name in ("missing", "voltage"):
+        if record.get(name, _default(run_sweep, name)) != _default(run_sweep, name):
+            given[name] = repr(record[name])
+    if options := _others(record.get("options", {}), _options(record["model"])):
+        given["options"] = repr(options)
+    for name, value in record.get("settings", {}).items():
+        if value != _default(fit, name):
             given[name] = repr(value)
     arguments = ", ".join(f"{name}={value}" for name, value in given.items())
-    return f"run_sweep(load_views({record['data']!r}), {arguments})"
+    return f"run_sweep(load_views({sweep.attrs.get('data', 'data')!r}), {arguments})"
+
+
+def _default(function: Callable[..., Any], argument: str) -> Any:
+    parameter = inspect.signature(function).parameters.get(argument)
+    return None if parameter is None else parameter.default
+
+
+def _options(model: str) -> dict[str, Any]:
+    """The options of a method where none are given."""
+    if model not in METHODS:
+        return {}
+    method = METHODS[model]
+    return MODEL_OPTIONS | method.block_options | method.head_options | method.model_options
+
+
+def _others(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    return {name: one for name, one in given.items() if defaults.get(name) != one}
 
 
 def _behind(sweep: xr.Dataset) -> str:
     """Data, model, epochs, seeds, and how many points there are."""
-    record = _record(sweep)
-    seeds = sweep.sizes["seed"]
+    attrs, seeds = sweep.attrs, sweep.sizes["seed"]
     said = [
-        f"{record['model']} on {record['data']}" if {"model", "data"} <= set(record) else "",
-        f"{record['epochs']} epochs" if "epochs" in record else "",
+        f"{attrs['model']} on {attrs['data']}" if {"model", "data"} <= set(attrs) else "",
+        f"{int(attrs['epochs'])} epochs" if "epochs" in attrs else "",
         f"{seeds} seeds" if seeds > 1 else "one seed, no spread",
         _unfinished(sweep),
     ]
