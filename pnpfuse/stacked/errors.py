@@ -22,8 +22,8 @@ def cosine_error(
     # d cos/dr = (t/|t| - cos r/|r|)/|r|, and the same with t and r exchanged.
     across = -weight[..., None] / (t_norm * r_norm)  # (P, batch, 1)
     along = weight[..., None] * cosine
-    torch.mul(t, across / r_largest, out=dfound).addcmul_(r, along / (r_norm**2 * r_largest))
-    torch.mul(r, across / t_largest, out=dtarget).addcmul_(t, along / (t_norm**2 * t_largest))
+    torch.mul(t, across / r_largest, out=dfound).addcmul_(r, along / (r_norm * r_norm * r_largest))
+    torch.mul(r, across / t_largest, out=dtarget).addcmul_(t, along / (t_norm * t_norm * t_largest))
     return 1 - cosine[..., 0]
 
 
@@ -50,7 +50,7 @@ def _scaled(x: Tensor, room: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Divided so, no square over- or underflows. A zero row counts as one of norm 1.
     """
-    largest = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True)
+    largest = torch.abs(x, out=room).amax(-1, keepdim=True)
     zero = largest < SHORTEST
     largest.masked_fill_(zero, 1)
     scaled = torch.div(x, largest, out=room)

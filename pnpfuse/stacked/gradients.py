@@ -39,10 +39,8 @@ class Gradients:
         self.block, self.widths = model.block, model.block.widths
         self.hidden, self.fill_input = model.encoders is not None, model.fill_input
         self.scale = 1 / (1 - dropout)
-        self.room = Room(next(weights.parameters()))
-        for one in weights.parameters():
-            one.grad = torch.zeros_like(one)
-        self.w = {m: _tensors(weights, m) for m in model.dims}
+        self.room = Room(weights.rest.values)
+        self.w = weights.named
         self.g = {
             m: {kind: one.grad for kind, one in kinds.items() if one.grad is not None}
             for m, kinds in self.w.items()
@@ -152,8 +150,7 @@ class Gradients:
         if keep is None:
             share = V.new_full(self.shape, 1 / V.shape[1])  # (P, batch)
         else:
-            share = keep / keep.sum(1, keepdim=True).clamp(min=1)
-            share = share.to(V.dtype)
+            share = keep.to(V.dtype) / keep.sum(1, keepdim=True).clamp(min=1)
         slopes = self.room("dV", m, *V.shape), self.room("drecon", m, *V.shape)
         if block.metric == "cosine":
             error = cosine_error(V, found, self.weight * share, *slopes, self.room)
@@ -219,12 +216,7 @@ def written_out(weights: Weights, batch: int) -> bool:
     in_turn = multiplied = 0
     for m, width in block.dims.items():
         for s in SIDES:
-            _, outputs, channels = weights.block[m][s].shape
+            _, outputs, channels = weights.named[m][s].shape
             in_turn += batch * channels * (width + outputs)
             multiplied += outputs * width * (channels + batch)
     return multiplied <= WASTE * in_turn
-
-
-def _tensors(weights: Weights, modality: str) -> Named:
-    """The weights of one modality, by kind."""
-    return dict(weights.rest[modality].items()) | dict(weights.block[modality].items())

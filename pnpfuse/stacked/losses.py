@@ -59,8 +59,9 @@ class Losses:
             self._preservation(m, v, parts, None if keep is None else keep[m]) for m, v in V.items()
         ]
         preservation = torch.stack(losses).sum(0)  # (P,)
-        for one in self.weights.parameters():
-            one.grad = None
+        for flat in self.weights.parameters():
+            assert flat.grad is not None
+            flat.grad.zero_()
         # Each point's weights have a share in its own loss alone.
         (task + self.weight * preservation).sum().backward()
         return {TASK: task.detach(), "preservation": preservation.detach()}
@@ -68,7 +69,7 @@ class Losses:
     def _encoded(self, m: str, x: Tensor, masks: Named | None, noise: Named | None) -> Tensor:
         if not self.hidden:
             return x
-        rest = self.weights.rest[m]
+        rest = self.weights.named[m]
         H = linear(x, rest["hidden"], rest["hidden_bias"]).relu_()  # (P, batch, 64)
         if noise is not None:
             H = H * noise[m]
@@ -81,13 +82,13 @@ class Losses:
         return {"shared": {m: own[self.block.source_of(m)] for m in V}, "specific": specific}
 
     def _side(self, m: str, v: Tensor, side: str) -> Tensor:
-        maps = self.weights.block[m]
+        maps = self.weights.named[m]
         bias = maps[f"{side}_bias"] if f"{side}_bias" in maps else None
         return linear(self._dissolved(m, v, side), maps[side], bias)
 
     def _dissolved(self, m: str, v: Tensor, side: str, bias: bool = True) -> Tensor:
         """One side of D (P, batch, channels)."""
-        maps, name = self.weights.block[m], f"dissolve_{side}"
+        maps, name = self.weights.named[m], f"dissolve_{side}"
         offset = maps[f"{name}_bias"] if bias and f"{name}_bias" in maps else None
         D = linear(v, maps[name], offset)
         return D if self.block.activation is None else self.block.activation(D)
@@ -96,7 +97,7 @@ class Losses:
         self, m: str, target: Tensor, parts: dict[str, Named], keep: Tensor | None
     ) -> Tensor:
         """One modality's term of PMR Eq. 6, (P,)."""
-        maps = self.weights.block[m]
+        maps = self.weights.named[m]
         bias = maps["recon_bias"] if "recon_bias" in maps else None
         found = linear(parts["shared"][m], maps["recon_shared"], bias)
         found = torch.baddbmm(found, parts["specific"][m], maps["recon_specific"].mT)
@@ -123,7 +124,7 @@ class Losses:
         """The cross-entropy of the head's logits, (P,)."""
         # Classes before rows: there a softmax over few classes is ten times as fast.
         logits = self.weights.head_bias[..., None]  # (P, classes, 1)
-        for m, rest in self.weights.rest.items():
+        for m, rest in self.weights.named.items():
             for side in SIDES:
                 if f"head_{side}" in rest:
                     logits = torch.baddbmm(logits, rest[f"head_{side}"], parts[side][m].mT)

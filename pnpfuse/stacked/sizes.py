@@ -5,21 +5,27 @@ from collections.abc import Sequence
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.pmr import PMR
 
-CACHE = 12 * 2**20  # bytes
+# Bytes of weights, gradients and moments of a stack. Measured with 1 to 45 models of 35000 to
+# 104000 weights on one core: from here on the time for a model no longer falls, and with less the
+# random numbers and the calls that models share weigh more.
+STACK = 24 * 2**20
+ON_A_GPU = 2**31  # there a stack cannot be too large, but for the memory
 
 
 def points_at_once(model: FusionModel) -> int:
-    """How many models like `model` a stack holds at best: about what fits the cache."""
+    """How many models like `model` train together at best."""
     weight = next(model.parameters())
-    if weight.is_cuda:
-        return 512
-    # A weight, its gradient and two moments.
-    size = 4 * sum(one.numel() for one in model.parameters()) * weight.element_size()
-    return max(1, CACHE // size)
+    size = 4 * weight.element_size() * sum(one.numel() for one in model.parameters())
+    return max(1, (ON_A_GPU if weight.is_cuda else STACK) // size)
 
 
 def stacks(models: Sequence[FusionModel]) -> list[list[int]]:
-    """Positions of the models that train together, stack by stack."""
+    """Positions of the models that train together best, stack by stack.
+
+    Alike in n, and neighbours in b: what the widths of a stack differ by is padding. Each stack
+    depends on `models` and their device alone, and so do its results to the last bit; in another
+    stack a model gets the same up to rounding.
+    """
     alike: dict[tuple[int, ...], list[int]] = {}
     for i, model in enumerate(models):
         alike.setdefault(_sizes(model)[0], []).append(i)

@@ -50,6 +50,7 @@ class StackTrainer:
         self.count = len(train)
         self.weights = Weights(self.models)
         self.dropout = self.models[0].options.get("dropout", 0.0)
+        self.modality_dropout = self.models[0].modality_dropout
         kind = Gradients if written_out(self.weights, self.batch_size) else Losses
         self.gradients = kind(self.weights, weights["preservation"], self.dropout)
         given = ("lr", "weight_decay", "block_lr", "block_weight_decay")
@@ -57,7 +58,7 @@ class StackTrainer:
         self.optimizer = make_optimizer(optimizer, groups, fused=True)
         steps = -(-self.count // self.batch_size)
         self.schedule = Schedule(schedule, self.optimizer, self.epochs, steps)
-        self.draws = Draws(seeds, self.labels.device)
+        self.draws = Draws(seeds, self.weights.rest.values)
         self.failures: list[TrainingError | None] = [None] * len(self.models)
         self.losses: list[Columns] = [{} for _ in self.models]
         self.rates: Columns = {}
@@ -66,7 +67,7 @@ class StackTrainer:
         """Train to the end and give every model its weights; `bar` counts epochs of points."""
         for epoch in range(1, self.epochs + 1):
             append(self.rates, {g["name"]: g["lr"] for g in self.optimizer.param_groups})
-            losses = self._pass()
+            losses = self.one_epoch()
             finite = self.weights.finite().tolist()  # (P,)
             for point, means in enumerate(losses):
                 if self.failures[point] is None:
@@ -87,7 +88,7 @@ class StackTrainer:
             self.failures[point] = error
             self.weights.give_back(point)
 
-    def _pass(self) -> list[dict[str, float]]:
+    def one_epoch(self) -> list[dict[str, float]]:
         """One epoch of steps; for each point the mean of every loss over the training rows."""
         order = self.draws.order(self.count)  # (seeds, rows)
         sums: dict[str, Tensor] = {}
@@ -99,29 +100,24 @@ class StackTrainer:
 
     def _step(self, rows: Tensor) -> dict[str, Tensor]:
         """One step of all with their rows (seeds, batch); the losses before it, each (P,)."""
-        model, draws = self.models[0], self.draws
-        X = {m: gathered(x, rows) for m, x in self.features.items()}  # (seeds, batch, d)
-        masks = self.masks and {m: mask[rows] for m, mask in self.masks.items()}
-        if model.modality_dropout > 0:
-            masks = draws.dropped(masks, rows.shape[1], list(X), model.modality_dropout)
+        draws, batch, names = self.draws, rows.shape[1], list(self.features)
+        masks = self.masks and {m: mask[rows] for m, mask in self.masks.items()}  # (seeds, batch)
+        if self.modality_dropout > 0:
+            masks = draws.dropped(masks, names, batch, self.modality_dropout)
+        if masks is not None:
+            masks = {m: draws.spread(mask) for m, mask in masks.items()}  # (P, batch)
+        X = draws.gathered(self.features, rows)  # (P, batch, d)
+        if masks is not None and self.modality_dropout > 0:
             X = {m: zero_absent(x, masks[m]) for m, x in X.items()}
         noise = None
         if self.dropout > 0:
-            like = self.labels.new_empty(*rows.shape, HIDDEN, dtype=next(iter(X.values())).dtype)
-            noise = draws.dropout(like, list(X), self.dropout)
-        losses = self.gradients(
-            *(draws.spread_all(one) for one in (X, masks, noise)), draws.spread(self.labels[rows])
-        )
+            noise = draws.dropout(names, batch, HIDDEN, self.dropout)  # (P, batch, 64)
+        losses = self.gradients(X, masks, noise, draws.spread(self.labels[rows]))
         if self.clip is not None:
             self.weights.clip(self.clip)
         self.optimizer.step()
         self.schedule.after_step()
         return losses
-
-
-def gathered(values: Tensor, rows: Tensor) -> Tensor:
-    """values[rows], (seeds, batch, ...) of (count, ...) and (seeds, batch)."""
-    return values.index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
 
 def _scaled_rows(

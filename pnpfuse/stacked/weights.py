@@ -1,5 +1,6 @@
 """The parameters of several models one above the other, padded with zeros where widths differ."""
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -11,8 +12,9 @@ from pnpfuse.fusion.maps import Maps
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.pmr import PMR
 
-BIAS = "head_bias"
 Pieces = dict[str, Tensor]
+Key = tuple[str, str]  # modality, kind
+HEAD_BIAS = ("", "head_bias")  # of no modality
 
 
 class Weights(nn.Module):
@@ -24,9 +26,10 @@ class Weights(nn.Module):
 
     Attributes
     ----------
-    rest : {modality: {kind: (P, ...)}} of encoders and head
-    block : the same of the fusion block; kinds as in `pnpfuse.fusion.maps.Maps`, but for what
-        reads [shared; specific]: head and P_recon are split into the columns of either
+    rest : weights of encoders and head
+    block : weights of the fusion block; kinds as in `pnpfuse.fusion.maps.Maps`, but for what reads
+        [shared; specific]: head and P_recon are split into the columns of either
+    named : {modality: {kind: (P, ...)}}, all of them
     head_bias : (P, classes)
 
     Notes
@@ -41,39 +44,77 @@ class Weights(nn.Module):
     def __init__(self, models: Sequence[FusionModel]):
         super().__init__()
         self.models = list(models)
-        names = list(self.models[0].dims)
-        self.rest = nn.ModuleDict({m: _stacked([rest_of(one, m) for one in models]) for m in names})
-        self.block = nn.ModuleDict(
-            {m: _stacked([block_of(one, m) for one in models]) for m in names}
-        )
-        self.head_bias = nn.Parameter(torch.stack([head_bias_of(one) for one in models]))
+        self.rest = Flat([_rest(one) for one in models])
+        self.block = Flat([_block(one) for one in models])
+        names = self.models[0].dims
+        self.named: dict[str, Pieces] = {m: {} for m in names}
+        for (m, kind), tensor in (self.rest.tensors | self.block.tensors).items():
+            if m in self.named:
+                self.named[m][kind] = tensor
+        self.head_bias = self.rest.tensors[HEAD_BIAS]
 
     @torch.no_grad()
     def give_back(self, point: int) -> None:
         """Write the weights of one point to its model."""
-        model = self.models[point]
-        head_bias_of(model).copy_(self.head_bias[point])
-        for groups, pieces_of in ((self.rest, rest_of), (self.block, block_of)):
-            for m, stacked in groups.items():
-                for kind, piece in pieces_of(model, m).items():
-                    whole = cast(nn.ParameterDict, stacked)[kind][point]
-                    piece.copy_(whole[tuple(slice(size) for size in piece.shape)])
+        for flat in (self.rest, self.block):
+            for key, piece in flat.points[point].items():
+                piece.copy_(_corner(flat.tensors[key][point], piece))
 
     @torch.no_grad()
     def finite(self) -> Tensor:
         """Whether all weights of a point are finite, bool (P,)."""
-        finite = [weight.isfinite().flatten(1).all(1) for weight in self.parameters()]
+        finite = [one.isfinite().flatten(1).all(1) for one in self.tensors()]
         return torch.stack(finite).all(0)
 
     @torch.no_grad()
     def clip(self, largest: float) -> None:
         """Shorten each point's gradient to the norm `largest`, as `clip_grad_norm_` does."""
-        gradients = [weight.grad for weight in self.parameters() if weight.grad is not None]
-        norms = [torch.linalg.vector_norm(one.flatten(1), dim=1) for one in gradients]  # (P,)
+        gradients = [one.grad.flatten(1) for one in self.tensors() if one.grad is not None]
+        norms = [torch.linalg.vector_norm(one, dim=1) for one in gradients]  # each (P,)
         norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)  # (P,)
         factor = (largest / (norm + 1e-6)).clamp(max=1.0)  # (P,)
         for one in gradients:
-            one.mul_(factor.view(-1, *[1] * (one.ndim - 1)))
+            one.mul_(factor[:, None])
+
+    def tensors(self) -> list[Tensor]:
+        """Every tensor (P, ...)."""
+        return [*self.rest.tensors.values(), *self.block.tensors.values()]
+
+
+class Flat(nn.Module):
+    """Tensors of several points as one parameter, which an optimiser updates in one go.
+
+    Parameters
+    ----------
+    points : {key: tensor} of every point; of one rank for a key, but not of one shape perhaps
+
+    Attributes
+    ----------
+    values : the parameter, with its gradient
+    tensors : {key: (P, ...)}, leaves that share its memory and that of its gradient
+    """
+
+    def __init__(self, points: Sequence[dict[Key, Tensor]]):
+        super().__init__()
+        self.points = list(points)
+        shapes = {
+            key: [
+                len(points),
+                *(max(n) for n in zip(*(one[key].shape for one in points), strict=True)),
+            ]
+            for key in points[0]
+        }
+        like, sizes = next(iter(points[0].values())), [math.prod(s) for s in shapes.values()]
+        self.values = nn.Parameter(like.new_zeros(sum(sizes)))
+        self.values.grad = torch.zeros_like(self.values)
+        self.tensors: dict[Key, Tensor] = {}
+        views = zip(self.values.detach().split(sizes), self.values.grad.split(sizes), strict=True)
+        for (key, shape), (value, slope) in zip(shapes.items(), views, strict=True):
+            tensor = value.view(shape)
+            for whole, one in zip(tensor, points, strict=True):
+                _corner(whole, one[key]).copy_(one[key].detach())
+            self.tensors[key] = tensor.requires_grad_()
+            tensor.grad = slope.view(shape)
 
 
 def rest_of(model: FusionModel, modality: str) -> Pieces:
@@ -115,16 +156,21 @@ def _by_side(kind: str, weight: Tensor, common: int) -> Pieces:
     return {f"{kind}_shared": weight[:, :common], f"{kind}_specific": weight[:, common:]}
 
 
-def _stacked(points: list[Pieces]) -> nn.ParameterDict:
-    return nn.ParameterDict(
-        {kind: nn.Parameter(_padded([pieces[kind] for pieces in points])) for kind in points[0]}
-    )
+def _rest(model: FusionModel) -> dict[Key, Tensor]:
+    pieces = {(m, kind): one for m in model.dims for kind, one in rest_of(model, m).items()}
+    return pieces | {HEAD_BIAS: head_bias_of(model)}
 
 
-def _padded(tensors: list[Tensor]) -> Tensor:
-    """Tensors of one rank one above the other (P, ...), each in the first corner of its own."""
-    shape = [max(sizes) for sizes in zip(*(t.shape for t in tensors), strict=True)]
-    stacked = tensors[0].new_zeros(len(tensors), *shape)
-    for whole, tensor in zip(stacked, tensors, strict=True):
-        whole[tuple(slice(size) for size in tensor.shape)] = tensor.detach()
-    return stacked
+def _block(model: FusionModel) -> dict[Key, Tensor]:
+    return {(m, kind): one for m in model.dims for kind, one in block_of(model, m).items()}
+
+
+def _common_shape(tensors: list[Tensor]) -> list[int]:
+    """Of a tensor that holds one a point, (P, ...)."""
+    sizes = zip(*(one.shape for one in tensors), strict=True)
+    return [len(tensors), *(max(size) for size in sizes)]
+
+
+def _corner(whole: Tensor, piece: Tensor) -> Tensor:
+    """The first part of `whole`, of the shape of `piece`; the rest is padding."""
+    return whole[tuple(slice(size) for size in piece.shape)]

@@ -29,6 +29,8 @@ from pnpfuse.sweep.task import Task, untrained
 from pnpfuse.training import choose_device, fit
 from pnpfuse.views import Views
 
+# Points in a block on a CPU: more are hardly faster, and a kill would undo more at once.
+ENOUGH = 10
 ENGINES = ("auto", "stacked", "single")
 SETTINGS = "settings"  # the attribute that holds the record
 ENGINE, BLOCK = "engine", "block"
@@ -140,8 +142,8 @@ def make_plan(views: Views, grid: Grid, task: Task, voltage: float, engine: str)
     size = (1, 1, 1)
     if stacked:
         device = choose_device(task.settings.get("device", "auto"))
-        typical = models[len(models) // 2].to_empty(device=device)
-        size = block_size(grid, points_at_once(typical))
+        together = points_at_once(models[len(models) // 2].to_empty(device=device))
+        size = block_size(grid, together if device.type == "cuda" else min(together, ENOUGH))
     # A copy without what the views remember of themselves: that would travel with them.
     return Plan(replace(views), grid, task._replace(stacked=stacked), voltage, models[0], size, why)
 
