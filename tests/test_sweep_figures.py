@@ -68,6 +68,14 @@ def test_means_over_the_seeds_stand_at_n_b():
         np.testing.assert_allclose(points(axis), expected)
 
 
+def test_balanced_accuracy_where_it_is_asked_for():
+    sweep = planted_sweep()
+    axis = panels(sweep_figure(sweep, "balanced_accuracy", conditions="none"))[0]
+    mean = 100 * sweep.balanced_accuracy.sel(condition="none").mean("seed")
+    np.testing.assert_allclose(sorted(points(axis)[:, 1]), sorted(mean.values.ravel()))
+    assert axis.get_ylabel() == "test balanced accuracy / %"
+
+
 def test_the_lines_of_the_paper_and_of_the_rank_condition():
     figure = sweep_figure(planted_sweep(dims=SIX))
     # l*/l_k of the widths 24, 20, 16, 12, 8 and 4, and n b = 1.
@@ -287,6 +295,10 @@ def test_refused():
             make(sweep.assign(outcome=0 * sweep.outcome))
     with pytest.raises(ValueError, match="conditions: got .'missing:x'.; this sweep has .'none'"):
         sweep_figure(sweep, conditions=["missing:x"])
+    with pytest.raises(
+        ValueError, match="variable must be one of .'accuracy', 'balanced_accuracy'"
+    ):
+        sweep_figure(sweep, "loss")
     with pytest.raises(ValueError, match="conditions: got none"):
         sweep_figure(sweep, conditions=[])
     for wrong in (75, "concat", {"none": -1}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 
 from pnpfuse.figures import GREY, blank_figure
 from pnpfuse.findings import condition_label
+from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.sweep.captions import captioned
 from pnpfuse.sweep.cells import axis_label, check_sweep, diverged, product, values_of
 from pnpfuse.sweep.drawing import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+VARIABLES = ("accuracy", "balanced_accuracy")
 Baseline = xr.Dataset | float | Mapping[str, float]
 BOUND: dict[str, Any] = {"color": "0.88", "lw": 0}  # where the shared part's rank is bounded
 STAR: dict[str, Any] = {"marker": "*", "ms": 9, "mec": "black", "mew": 0.6, "ls": "none"}
@@ -36,6 +39,7 @@ REFERENCE: dict[str, Any] = {"color": GREY, "lw": 1.0, "ls": ":"}
 
 def sweep_figure(
     sweep: xr.Dataset,
+    variable: str = "accuracy",
     *,
     conditions: Iterable[str] | None = None,
     baseline: Baseline | None = None,
@@ -52,6 +56,8 @@ def sweep_figure(
     ----------
     sweep : xarray.Dataset
         From `run_sweep`, finished or not.
+    variable : str
+        "accuracy"; "balanced_accuracy" where classes are unequal.
     conditions : iterable of str or None
         Of ``sweep["condition"]``; None for all present, and the mean over each one missing.
     baseline : xarray.Dataset, float, mapping or None
@@ -66,9 +72,9 @@ def sweep_figure(
         for a Dataset that is no sweep, has no finished point, or lacks a condition
     """
     sweep = check_sweep(sweep)
-    accuracy = values_of(sweep, "accuracy")  # (n, b, seed, condition)
+    accuracy = values_of(sweep, check_choice("variable", variable, VARIABLES))
     shown = _conditions(accuracy, conditions)
-    reference = {condition: _reference(baseline, condition) for condition in shown}
+    reference = {condition: _reference(baseline, condition, variable) for condition in shown}
     columns, strip = min(3, len(shown)), has_physics(sweep)
     rows = -(-len(shown) // columns)
     heights = [2.6] * rows + ([0.25 + 0.17 * sweep.sizes["modality"]] if strip else [])
@@ -82,7 +88,7 @@ def sweep_figure(
         _draw(axis, accuracy.sel(condition=condition), sweep, reference[condition])
         axis.set_title(condition_label(condition), fontsize=9)
         if column == 0:
-            axis.set_ylabel(axis_label("accuracy"), fontsize=8)
+            axis.set_ylabel(axis_label(variable), fontsize=8)
         if strip and row == rows - 1:
             bottom = figure.add_subplot(grid[rows, column], sharex=axis)
             _draw_physics(bottom, sweep, named=column == 0)
@@ -106,25 +112,27 @@ def _conditions(accuracy: xr.DataArray, wanted: Iterable[str] | None) -> list[st
     return shown
 
 
-def _reference(baseline: Any, condition: str) -> tuple[float, float] | None:
+def _reference(baseline: Any, condition: str, variable: str) -> tuple[float, float] | None:
     """Mean and standard deviation of the reference in percent, None where it has none."""
     if isinstance(baseline, xr.Dataset):
-        return _of_comparison(baseline, condition)
+        return _of_comparison(baseline, condition, variable)
     value = baseline.get(condition) if isinstance(baseline, Mapping) else baseline
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
         raise ValueError(
             f"baseline: got {value!r}; give an accuracy from 0 to 1, {{condition: accuracy}} or "
             "the Dataset of compare"
         )
-    return 100.0 * value, np.nan
+    return 100.0 * float(value), np.nan
 
 
-def _of_comparison(comparison: xr.Dataset, condition: str) -> tuple[float, float] | None:
-    if "accuracy" not in comparison or not {"seed", "condition"} <= set(comparison.dims):
-        raise ValueError("baseline has no accuracy over seed and condition; give it by compare")
-    accuracy = comparison["accuracy"]
+def _of_comparison(
+    comparison: xr.Dataset, condition: str, variable: str
+) -> tuple[float, float] | None:
+    if variable not in comparison or not {"seed", "condition"} <= set(comparison.dims):
+        raise ValueError(f"baseline has no {variable} over seed and condition; give it by compare")
+    accuracy = comparison[variable]
     if "model" in accuracy.dims:
         models = {str(name).lower(): name for name in accuracy["model"].values}
         name = next(iter(models)) if len(models) == 1 else "concat"
