@@ -268,20 +268,20 @@ def _compared(models, values):
 
 
 @pytest.mark.parametrize(
-    "baseline, level",
+    "baseline, name",
     [
-        (0.75, 75),
-        ({"none": 0.75, "each": 0.5}, 75),
-        (_compared(["gmf", "concat"], [0.5, 0.75]), 75),
-        (_compared(["mine"], [0.75]), 75),
-        (_compared(["a", "b"], [0.5, 0.75]).sel(model="b"), 75),
+        (0.75, "reference"),
+        ({"none": 0.75, "each": 0.5}, "reference"),
+        (_compared(["gmf", "concat"], [0.5, 0.75]), "concat"),
+        (_compared(["mine"], [0.75]), "mine"),
+        (_compared(["a", "b"], [0.5, 0.75]).sel(model="b"), "b"),
     ],
 )
-def test_a_reference_is_drawn_where_it_lies(baseline, level):
+def test_a_reference_is_drawn_where_it_lies(baseline, name):
     figure = sweep_figure(planted_sweep(), baseline=baseline)
     flat = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
-    assert [set(line.get_ydata()) for line in flat] == [{level}]
-    assert "reference" in entries(figure)
+    assert [set(line.get_ydata()) for line in flat] == [{75}]
+    assert name in entries(figure)
 
 
 def test_refused():

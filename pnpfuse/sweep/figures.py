@@ -96,7 +96,7 @@ def sweep_figure(
         bottom.set_xlabel("n b", fontsize=8)
     for axis in figure.axes:
         scale_log(axis.xaxis)
-    handles = n_handles(sweep["n"].values) + _handles(sweep, baseline is not None)
+    handles = n_handles(sweep["n"].values) + _handles(sweep, _name(baseline))
     legend(figure, handles)
     return captioned(figure, sweep, _said(sweep), command)
 
@@ -134,15 +134,22 @@ def _of_comparison(
         raise ValueError(f"baseline has no {variable} over seed and condition; give it by compare")
     accuracy = comparison[variable]
     if "model" in accuracy.dims:
-        models = {str(name).lower(): name for name in accuracy["model"].values}
-        name = next(iter(models)) if len(models) == 1 else "concat"
-        if name not in models:
-            raise ValueError(f"baseline has the models {list(models.values())}; choose one by sel")
-        accuracy = accuracy.sel(model=models[name])
+        accuracy = accuracy.sel(model=_name(comparison))
     if condition not in accuracy["condition"].values:
         return None
     values = 100 * accuracy.sel(condition=condition).values
     return float(values.mean()), float(values.std(ddof=1)) if values.size > 1 else np.nan
+
+
+def _name(baseline: Any) -> str:
+    """What the reference is called: the model of a comparison, if it is one; "" for none."""
+    if baseline is None or not isinstance(baseline, xr.Dataset) or "model" not in baseline.coords:
+        return "" if baseline is None else "reference"
+    models = [str(name) for name in np.atleast_1d(baseline["model"].values)]
+    plain = [name for name in models if name.lower() == "concat"]
+    if len(models) > 1 and not plain:
+        raise ValueError(f"baseline has the models {models}; choose one with sel(model=...)")
+    return (plain or models)[0]
 
 
 def _draw(
@@ -212,7 +219,7 @@ def _draw_physics(axis: Axes, sweep: xr.Dataset, named: bool) -> None:
     axis.set_yticks(range(len(bounds)), names_of(sweep) if named else [])
 
 
-def _handles(sweep: xr.Dataset, reference: bool) -> list[Any]:
+def _handles(sweep: xr.Dataset, reference: str) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -227,7 +234,7 @@ def _handles(sweep: xr.Dataset, reference: bool) -> list[Any]:
     if (diverged(sweep) > 0).any():
         handles.append(Line2D([], [], ls="none", marker="x", ms=5, color=GREY, label="diverged"))
     if reference:
-        handles.append(Line2D([], [], label="reference", **REFERENCE))
+        handles.append(Line2D([], [], label=reference, **REFERENCE))
     return handles
 
 
