@@ -94,6 +94,7 @@ def _known(grid: Grid, dims: Mapping[str, int], voltage: float) -> dict[str, Any
     cells = [hyperparameters(dims, n=n, voltage=voltage) for n in grid.n]
     where = f"cell of n Debye lengths, electrodes at -+{voltage:g} kB T/e"
     return {
+        "width": ("modality", list(dims.values()), _about("features l_k that enter the block")),
         "rank_limit": (
             ("n", "b", "modality"), limits,
             _about("min(floor(b n l_k), l*), which bounds the rank of a shared part"),
