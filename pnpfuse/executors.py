@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from threading import Thread
+from threading import RLock, Thread
 from typing import Any
+
+from tqdm.auto import tqdm
 
 from pnpfuse.fusion.arguments import check_count
 
@@ -92,6 +95,8 @@ def _begin(lifeline: Connection, value: Any) -> None:
     global _kept
     _kept = value
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that made it
+    # Bars take a lock between processes, which a worker that leaves at once would leave behind.
+    tqdm.set_lock(RLock())
     Thread(target=_leave_with, args=(lifeline,), daemon=True).start()
 
 
@@ -107,12 +112,15 @@ def _leave_with(lifeline: Connection) -> None:
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C waits: a worker that is started meanwhile never sees one, not while it imports."""
     mask = getattr(signal, "pthread_sigmask", None)
-    before = mask(signal.SIG_BLOCK, [signal.SIGINT]) if mask else None
+    if mask is None:  # not on every system
+        yield
+        return
+    resource_tracker.ensure_running()  # with the first worker it would let Ctrl-C through again
+    before = mask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
-        if mask:
-            mask(signal.SIG_SETMASK, before)
+        mask(signal.SIG_SETMASK, before)
 
 
 def kept(executor: Executor | None, value: Any) -> Any:

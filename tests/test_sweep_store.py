@@ -88,7 +88,7 @@ def check_kills(folder):
         elif point in kept:
             again.append(point)
     assert not again  # no finished point is trained a second time
-    assert not list(folder.glob(".writing-*")) and not list(folder.glob("*/*/*.partial"))
+    assert not list(folder.glob(".*")) and not list(folder.glob("*/*/*.partial"))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="starts its sweeps by fork")
@@ -241,12 +241,21 @@ def test_a_damaged_store_is_one_clear_line(views, half, name):
 
 
 def test_leftovers_of_killed_runs_are_removed_and_others_not(views, tmp_path):
-    mine, other = tmp_path / ".writing-a" / "sweep.zarr", tmp_path / ".writing-b" / "thesis.txt"
-    mine.mkdir(parents=True)
+    mine = [tmp_path / f".{word}-sweep.zarr" for word in ("writing", "replaced")]
+    other = tmp_path / ".writing-b" / "thesis.txt"
     other.parent.mkdir()
     other.write_text("x")
-    sweep(views, tmp_path / "sweep.zarr", n=1, b=0.5, seeds=1)
-    assert not mine.parent.exists() and other.exists()
+    for begun in (False, True):
+        for folder in mine:
+            folder.mkdir()
+            (folder / "x").write_text("x")
+        if begun:
+            (tmp_path / "sweep.zarr" / "loss" / "0.partial").write_text("x")
+            sweep(views, tmp_path / "sweep.zarr")
+        else:
+            interrupted(views, tmp_path / "sweep.zarr", 1)
+        assert not any(folder.exists() for folder in mine) and other.exists()
+    assert not list(tmp_path.glob("*/*/*.partial"))
 
 
 def test_a_place_that_cannot_be_written(views, whole, half, tmp_path, monkeypatch):

@@ -44,17 +44,10 @@ def sweep_lines(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[str]:
 
 def score_tables(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[tuple[str, Table]]:
     """(what it shows, b x n) of the mean of a score over the seeds, +- its standard deviation."""
-    several = sweep.sizes["seed"] > 1
     for condition in (c for c in SHOWN if c in sweep["condition"].values):
-        mean, spread, _ = _over_seeds(sweep, score, condition)
+        mean, spread, _ = _over_seeds(sweep, score, condition)  # each (n, b)
         rows = [
-            [
-                f"{b:g}",
-                *(
-                    _cell(mean[i, j], spread[i, j] if several else None)
-                    for i in range(mean.shape[0])
-                ),
-            ]
+            [f"{b:g}", *map(_cell, mean[:, j], spread[:, j])]
             for j, b in enumerate(sweep["b"].values)
         ]
         header = ["b", *(f"n = {n:g}" for n in sweep["n"].values)]
@@ -145,10 +138,10 @@ def _over_seeds(sweep: xr.Dataset, score: str, condition: str) -> tuple[np.ndarr
     return mean.values, spread.values, (spread / np.sqrt(count)).values
 
 
-def _cell(mean: float, spread: float | None) -> str:
+def _cell(mean: float, spread: float) -> str:
     if not np.isfinite(mean):
         return "-"
-    return f"{mean:.1f}" if spread is None else f"{mean:.1f} ± {spread:.1f}"
+    return f"{mean:.1f} ± {spread:.1f}" if np.isfinite(spread) else f"{mean:.1f}"
 
 
 def _place(b: float, separation: float) -> str:

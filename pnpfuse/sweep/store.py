@@ -16,7 +16,6 @@ import xarray as xr
 from numcodecs import Zstd
 from numpy.typing import NDArray
 
-from pnpfuse.storage import write_folder_whole
 from pnpfuse.sweep.dataset import DIVERGED, FINISHED, NOT_RUN, OUTCOME, POINT, TITLE
 from pnpfuse.sweep.grid import Block
 from pnpfuse.sweep.lock import Lock
@@ -124,11 +123,18 @@ def store_for(
         found = read_sweep(path)  # again, now that nobody else goes on with it
         if found[OUTCOME].values.any():
             plan = _same(plan, found, path, engine)
-            for draft in path.glob("*/*.partial"):  # of a chunk, when a run was killed
-                draft.unlink(missing_ok=True)
+            _clear(path)
             held.pop_all()
             return Store(found, path, lock), plan
     return _new(plan, path), plan  # nothing had been finished there
+
+
+def _clear(path: Path) -> None:
+    """Remove what killed runs have left: chunks and stores of which each was half written."""
+    for draft in path.glob("*/*.partial"):
+        draft.unlink(missing_ok=True)
+    with Lock(path.parent, wait=True):
+        _remove(*_drafts(path))
 
 
 def is_sweep(path: str | os.PathLike[str]) -> bool:
@@ -210,19 +216,34 @@ def _new(plan: Plan, path: Path) -> Store:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    draft, older = _drafts(path)
     # One at a time in the folder around it, for as long as this takes.
     with Lock(path.parent, wait=True):
-        for draft in path.parent.glob(f".writing-*/{path.name}"):  # of a run that was killed
-            shutil.rmtree(draft.parent, ignore_errors=True)
-        with _locked(path) if is_sweep(path) else nullcontext():
-            write_folder_whole(
-                path,
-                # Version 2: the third has no words as coordinates yet.
-                lambda draft: template.to_zarr(
-                    draft, encoding=encoding, zarr_format=2, consolidated=True
-                ),
-            )
+        _remove(draft, older)
+        try:
+            # Version 2: the third has no words as coordinates yet.
+            template.to_zarr(draft, encoding=encoding, zarr_format=2, consolidated=True)
+            with _locked(path) if is_sweep(path) else nullcontext():
+                if is_sweep(path):
+                    os.replace(path, older)
+                os.rename(draft, path)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+        finally:
+            _remove(draft, older)
         return Store(template, path, _locked(path))
+
+
+def _drafts(path: Path) -> tuple[Path, Path]:
+    """Where a store stands until it is complete, and where one that it replaces does."""
+    return path.with_name(f".writing-{path.name}"), path.with_name(f".replaced-{path.name}")
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _locked(path: Path) -> Lock:
