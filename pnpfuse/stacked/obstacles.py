@@ -10,12 +10,13 @@ from pnpfuse.fusion.heads import ConcatHead
 from pnpfuse.fusion.model import FusionModel, check_model
 from pnpfuse.fusion.pmr import GMF, PMR
 
-DEFAULTS: dict[str, Any] = {
-    "weighting": "fixed",
-    "validation": 0.0,
-    "patience": None,
-    "precision": "float32",
-    "checkpoint": None,
+# What a setting must be, and what stands against another value.
+ONLY: dict[str, tuple[Any, str]] = {
+    "weighting": ("fixed", "sums the losses of one model"),
+    "validation": (0.0, "looks at each training by itself"),
+    "patience": (None, "ends each training by itself"),
+    "precision": ("float32", "is not stacked"),
+    "checkpoint": (None, "holds one training"),
 }
 ZERO_AT_ZERO = (nn.GELU, nn.ReLU, nn.SiLU, nn.Tanh)  # what padding with zeros relies on
 
@@ -54,9 +55,10 @@ def _of_model(model: FusionModel) -> str:
 
 
 def _of_settings(settings: Mapping[str, Any]) -> str:
-    for name, only in DEFAULTS.items():
-        if (value := settings.get(name, only)) is not only and value != only:
-            return f"{name}={value!r} looks at each training by itself"
+    for name, (only, why) in ONLY.items():
+        value = settings.get(name, only)
+        if value is not only and value != only:
+            return f"{name}={value!r} {why}"
     if settings.get("schedule") == "plateau":
         return "schedule='plateau' looks at each training by itself"
     if world() > 1:

@@ -8,7 +8,7 @@ from pnpfuse.fusion.pmr import PMR
 # Bytes of weights, gradients and moments of a stack. Measured with 1 to 45 models of 35000 to
 # 104000 weights on one core: from here on the time for a model no longer falls, and with less the
 # random numbers and the calls that models share weigh more.
-STACK = 24 * 2**20
+STACK = 32 * 2**20
 ON_A_GPU = 2**31  # there a stack cannot be too large, but for the memory
 
 
