@@ -74,13 +74,10 @@ def main():
         for way, arguments in ways.items():
             times[way].append(call(n, b, epochs, *arguments))
             print(f"{way}: {times[way][-1][0]:.1f} s, {times[way][-1][1]:.1f} s busy", flush=True)
-    rows = [
-        {
-            "way": way,
-            **dict(zip(("seconds", "busy"), map(statistics.median, zip(*found)), strict=True)),
-        }
-        for way, found in times.items()
-    ]
+    rows = []
+    for way, found in times.items():
+        seconds, on_cpu = map(statistics.median, zip(*found, strict=True))
+        rows.append({"way": way, "seconds": seconds, "busy": on_cpu})
     for row in rows:
         row["times_quicker"] = rows[2]["seconds"] / row["seconds"]
         row["times_less_busy"] = rows[2]["busy"] / row["busy"]
