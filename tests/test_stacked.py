@@ -78,6 +78,7 @@ OPTIONS = [
     ("gmf", {"width": {"a": 6, "b": 3, "c": 8}}, {"clip": 0.5}),
     ("rpmr", {"modality_dropout": 0.3}, {"block_lr": 1e-4, "block_weight_decay": 0.3}),
     ("spmr", {"modality_dropout": 0.3, "pairing": {"a": "c", "b": "a", "c": "b"}}, {}),
+    ("rpmr", {"encoder": None, "modality_dropout": 0.3}, {}),
     ("rpmr", {"fill": "input", "modality_dropout": 0.3}, {}),
     ("rpmr", {}, {"weights": {"preservation": 2.0}, "schedule": lambda done: 1 - done / 2}),
     ("rpmr", {"activation": "gelu"}, {}),
@@ -111,7 +112,7 @@ def test_absent_modalities_are_left_out_as_fit_does(name, options):
     ),
     batch=st.integers(1, 90),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_any_widths_points_and_batches(widths, points, batch):
     views = views_of([(f"m{i}", width) for i, width in enumerate(widths)], rows=40)
     assert_same(*both_ways(views, points, epochs=2, batch_size=batch))

@@ -71,7 +71,7 @@ class Gradients:
         dparts: dict[str, Named] = {m: {} for m in V}  # by the modality whose V made them
         dV, terms = {}, []
         for m in V:
-            kept = known and known[m] & known[self.block.source_of(m)]
+            kept = None if known is None else known[m] & known[self.block.source_of(m)]
             term, dV[m], drecon = self._preserved(m, V[m], parts[m], kept)
             terms.append(term)
             for s in SIDES:

@@ -1,4 +1,6 @@
-"""The losses of many models on a batch each, computed together."""
+"""The losses of many models on a batch each, computed together; gradients by autograd."""
+
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -21,12 +23,13 @@ class Losses:
     Parameters
     ----------
     weights : of the P models
-    batch : rows of a whole batch
+    weight : of the preservation loss
+    dropout : probability; the draws are handed in
     """
 
     def __init__(self, weights: Weights, weight: float, dropout: float):
         model = weights.models[0]
-        block, blocks = model.block, [one.block for one in weights.models]
+        block, blocks = model.block, [cast(PMR, one.block) for one in weights.models]
         assert isinstance(block, PMR)
         self.weights, self.block = weights, block
         self.hidden = model.encoders is not None

@@ -55,7 +55,8 @@ class StackTrainer:
         self.gradients = kind(self.weights, weights["preservation"], self.dropout)
         given = ("lr", "weight_decay", "block_lr", "block_weight_decay")
         groups = param_groups(self.weights, **{name: numbers[name] for name in given})
-        self.optimizer = make_optimizer(optimizer, groups, fused=True)
+        fused = True if self.labels.device.type in ("cpu", "cuda") else None
+        self.optimizer = make_optimizer(optimizer, groups, fused)
         steps = -(-self.count // self.batch_size)
         self.schedule = Schedule(schedule, self.optimizer, self.epochs, steps)
         self.draws = Draws(seeds, self.weights.rest.values)

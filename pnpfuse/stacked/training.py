@@ -22,6 +22,8 @@ from pnpfuse.trainer import TrainingError
 from pnpfuse.training import check_numbers, choose_device, fit, outcome, own_rates, record
 from pnpfuse.weighting import name_of, resolve_weights
 
+NUMBERS = ("batch_size", "lr", "weight_decay", "block_lr", "block_weight_decay", "clip")
+
 
 def fit_stacked(
     models: Sequence[FusionModel],
@@ -35,8 +37,9 @@ def fit_stacked(
     """Train all `models` in place, as `pnpfuse.fit` would one by one; hands back their histories.
 
     The same numbers as ``[fit(model, views, seed=seed, ...) for model, seed in ...]`` up to
-    rounding, several times faster where models are small: their weights are stacked, and a step of
-    all is one batched product where it were one product each.
+    rounding, several times faster where models are small: their weights are stacked, and what is
+    many small products for each model is one batched product for all. On a CPU take one thread
+    (`torch.set_num_threads`) and, for several cores, a process for each of some `stacks`.
 
     Parameters
     ----------
@@ -56,50 +59,49 @@ def fit_stacked(
     ------
     ValueError
         as `fit`; for models that differ in more than n and b; for what cannot be stacked
+
+    Notes
+    -----
+    On the CPU dropout and shuffling are those of `fit` to the bit, and the rest agrees to rounding,
+    which a training magnifies from step to step. On a GPU dropout is another draw from the same
+    distribution. Lazy views are read whole.
     """
     models, seeds = list(models), list(seeds)
     settings = _complete(settings)
     _check_models(models, seeds, settings)
     if not models:
         return []
-    given = {
-        name: settings[name]
-        for name in inspect.signature(check_numbers).parameters
-        if name in settings
-    }
+    given = {name: settings[name] for name in NUMBERS}
     numbers = [check_numbers(epochs=epochs, seed=seed, **given) for seed in seeds]
     weights = resolve_weights(models[0], settings["weights"])
     train = check_views(models[0], views, "train")
     where = choose_device(settings["device"])
     choices = settings["optimizer"], settings["schedule"]
-    known = dict(
-        optimizer=settings["optimizer"],
-        schedule=name_of(settings["schedule"]),
-        weighting=settings["weighting"],
-        weights=json.dumps(weights),
-        validation=0.0,
-        precision=settings["precision"],
-        processes=world(),
-    )
+    known = {
+        "optimizer": settings["optimizer"],
+        "schedule": name_of(settings["schedule"]),
+        "weighting": settings["weighting"],
+        "weights": json.dumps(weights),
+        "validation": 0.0,
+        "precision": settings["precision"],
+        "processes": world(),
+    }
     done = outcome(views, train, where)
     found: dict[int, History | TrainingError] = {}
+    total, quiet = len(models) * numbers[0]["epochs"], None if progress else True
     try:
-        with tqdm(
-            total=len(models) * numbers[0]["epochs"],
-            desc=models[0].name,
-            disable=None if progress else True,
-        ) as bar:
+        for model in models:
+            model.to(where)
+        with tqdm(total=total, desc=models[0].name, disable=quiet) as bar:
             for positions in stacks(models):
-                together = [models[i].to(where) for i in positions]
-                own = [seeds[i] for i in positions]
+                together, own = [models[i] for i in positions], [seeds[i] for i in positions]
                 trainer = StackTrainer(together, train, own, numbers[0], weights, *choices)
                 trainer.run(bar)
                 rates = own_rates(trainer.rates)
-                for i, losses, failure in zip(
-                    positions, trainer.losses, trainer.failures, strict=True
-                ):
-                    settings = record(models[i], views, train, **numbers[i], **known) | done
-                    found[i] = failure or History(losses, settings, rates=deepcopy(rates))
+                ends = zip(positions, trainer.losses, trainer.failures, strict=True)
+                for i, losses, failure in ends:
+                    about = record(models[i], views, train, **numbers[i], **known) | done
+                    found[i] = failure or History(losses, about, rates=deepcopy(rates))
     finally:
         for model in models:
             model.eval()

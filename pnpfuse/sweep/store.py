@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numcodecs import Zstd
 from numpy.typing import NDArray
 
 from pnpfuse.storage import write_folder_whole
@@ -161,7 +162,7 @@ def read_sweep(path: str | os.PathLike[str]) -> xr.Dataset:
         json.loads(dataset.attrs[SETTINGS])
         gone = dataset["accuracy"].isnull().any("condition") & (dataset[OUTCOME] == FINISHED)
         dataset[OUTCOME].values[gone.values] = NOT_RUN
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # see above
         raise ValueError(
             f"the sweep in {path} is damaged and cannot be read ({error}); resume=False begins anew"
         ) from error
@@ -197,7 +198,11 @@ def _new(plan: Plan, path: Path) -> Store:
     """An empty store, which appears whole or not at all; in place of an older sweep."""
     template = plan.empty()
     encoding = {
-        name: {"chunks": plan.size + variable.shape[3:]}
+        # With a checksum: a torn or altered chunk is told, and its points are made once more.
+        name: {
+            "chunks": plan.size + variable.shape[3:],
+            "compressors": (Zstd(level=3, checksum=True),),
+        }
         for name, variable in template.data_vars.items()
         if variable.dims[:3] == POINT
     }
