@@ -97,7 +97,7 @@ def _sweep(given: argparse.Namespace) -> Iterator[str]:
         from pnpfuse.figures import save_figure
         from pnpfuse.sweep.figures import sweep_figure
 
-        yield f"drawn: {save_figure(sweep_figure(sweep), given.plot)}"
+        yield f"drawn: {save_figure(sweep_figure(sweep, command=given.line), given.plot)}"
 
 
 def _jobs(given: argparse.Namespace) -> int:
