@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,8 @@ def sweep(views, out, log, n, b, seeds, epochs):
     try:
         run_sweep(views, n, b, seeds=seeds, epochs=epochs, out=out)
         status = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 

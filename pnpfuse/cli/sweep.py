@@ -79,7 +79,7 @@ def _sweep(given: argparse.Namespace) -> Iterator[str]:
     from pnpfuse.data import load_views
     from pnpfuse.executors import executor_for
     from pnpfuse.sweep import run_sweep
-    from pnpfuse.sweep.findings import sweep_lines
+    from pnpfuse.sweep.findings import fitting_score, sweep_lines
 
     options, settings = model_given(given), training_settings(given)
     views = load_views(given.data)
@@ -90,14 +90,16 @@ def _sweep(given: argparse.Namespace) -> Iterator[str]:
             executor=executor, out=given.out, resume=not given.anew, threads=given.threads,
             **settings,
         )  # fmt: skip
-    yield from sweep_lines(sweep, views.test, given.score)
+    score = given.score or fitting_score(views.test)
+    yield from sweep_lines(sweep, score)
     if given.out:
         yield f"written: {given.out}"
     if given.plot:
         from pnpfuse.figures import save_figure
-        from pnpfuse.sweep.figures import sweep_figure
+        from pnpfuse.sweep import sweep_figure
 
-        yield f"drawn: {save_figure(sweep_figure(sweep, command=given.line), given.plot)}"
+        figure = sweep_figure(sweep, score, command=given.line)
+        yield f"drawn: {save_figure(figure, given.plot)}"
 
 
 def _jobs(given: argparse.Namespace) -> int:

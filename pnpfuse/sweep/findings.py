@@ -17,13 +17,13 @@ from pnpfuse.views import Views
 SHOWN = ("none", "each")  # conditions
 
 
-def sweep_lines(sweep: xr.Dataset, test: Views, score: str | None = None) -> Iterator[str]:
-    """A sweep over n x b: its `score`, the best cells, physics' b and the rank condition.
+def fitting_score(test: Views) -> str:
+    """The accuracy; with unequal classes, where it may say little, the balanced one."""
+    return "balanced_accuracy" if largest_class(test)[1] else "accuracy"
 
-    None, the accuracy; with unequal classes the balanced one.
-    """
-    if score is None:
-        score = "balanced_accuracy" if largest_class(test)[1] else "accuracy"
+
+def sweep_lines(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[str]:
+    """A sweep over n x b: its `score`, the best cells, physics' b and the rank condition."""
     for said, table in score_tables(sweep, score):
         yield said
         yield from table_lines(table)

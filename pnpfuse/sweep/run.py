@@ -223,7 +223,7 @@ def _named(failures: Mapping[Block, Exception], plan: Plan, store: Store) -> str
     said = []
     for block, error in list(failures.items())[:SHOWN]:
         n, b, seed = plan.grid.points(block)[0]
-        said.append(f"from n={n:g}, b={b:g}, seed={seed}: {error or type(error).__name__}")
+        said.append(f"from n={n:g}, b={b:g}, seed={seed}: {str(error) or type(error).__name__}")
     more = f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
     return f"{len(failures)} blocks of points failed: {'; '.join(said)}{more}; {_kept(store)}"
 
