@@ -119,7 +119,7 @@ def _reference(baseline: Any, condition: str, variable: str) -> tuple[float, flo
     value = baseline.get(condition) if isinstance(baseline, Mapping) else baseline
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
         raise ValueError(
             f"baseline: got {value!r}; give an accuracy from 0 to 1, {{condition: accuracy}} or "
             "the Dataset of compare"
