@@ -11,7 +11,9 @@ from pnpfuse.console import largest_class, table_lines
 from pnpfuse.findings import condition_label
 from pnpfuse.mapping import SEPARATED
 from pnpfuse.report import Table
-from pnpfuse.sweep.dataset import DIVERGED, OUTCOME
+from pnpfuse.sweep.dataset import DIVERGED, FINISHED, OUTCOME
+from pnpfuse.sweep.sensitivity import flatness
+from pnpfuse.sweep.verdicts import flatness_said
 from pnpfuse.views import Views
 
 SHOWN = ("none", "each")  # conditions
@@ -30,6 +32,8 @@ def sweep_lines(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[str]:
     if sweep.sizes["seed"] > 1:
         yield f"mean ± standard deviation over {sweep.sizes['seed']} seeds"
     yield from best_lines(sweep, score)
+    if sweep.sizes["seed"] > 1 and (sweep[OUTCOME] == FINISHED).all("seed").any():
+        yield from flatness_said(flatness(sweep, score))
     if "physical_b" in sweep:
         yield (
             f"b where the cells of n Debye lengths at -+{sweep.attrs['voltage']:g} kB T/e have "
@@ -129,13 +133,15 @@ def outcome_line(sweep: xr.Dataset) -> str:
 def _over_seeds(sweep: xr.Dataset, score: str, condition: str) -> tuple[np.ndarray, ...]:
     """Mean, standard deviation and standard error over the seeds in %, each (n, b).
 
-    Seeds that diverged are left out.
+    Seeds that diverged are left out. The error takes the deviation of all cells together: that of
+    one, from a few seeds, is too uncertain to choose by.
     """
     values = 100 * sweep[score].sel(condition=condition)  # (n, b, seed)
     count, mean = values.count("seed"), values.mean("seed")
     # Of one value there is none.
     spread = (((values - mean) ** 2).sum("seed") / (count - 1).where(count > 1)) ** 0.5
-    return mean.values, spread.values, (spread / np.sqrt(count)).values
+    error = ((spread**2).mean() / count.where(count > 1)) ** 0.5
+    return mean.values, spread.values, error.values
 
 
 def _cell(mean: float, spread: float) -> str:
