@@ -12,8 +12,9 @@ import traceback
 from pathlib import Path
 
 import numpy as np
+import zarr  # noqa: F401  here, so that a sweep need not
 
-from pnpfuse import Views, load_views, run_sweep
+from pnpfuse import Views, hyperparameters, load_views, run_sweep
 from pnpfuse.sweep import run
 from pnpfuse.sweep.store import Store
 
@@ -63,6 +64,7 @@ def main(folder, kills, data, n, b, seeds, epochs):
     views = small() if data == "small" else load_views(data)
     values = [[float(x) for x in text.split(",")] for text in (n, b)]
     arguments = *values, int(seeds), int(epochs)
+    hyperparameters(views.dims)  # what is compiled, before the processes divide
     begun = time.monotonic()
     _, status = os.waitpid(sweep(views, folder / "whole.zarr", folder / "whole.log", *arguments), 0)
     took = time.monotonic() - begun

@@ -212,7 +212,7 @@ def test_blocks_cover_every_point_once(n, b, seeds, at_once):
         ({"n": [1, 0]}, "n must be above 0"),
         ({"n": "4"}, "n must be"),
         ({"n": [float("nan")]}, "n must be"),
-        ({"n": 0.1}, r"n \* dims\['m2'\] is 0; .* raise n"),
+        ({"n": 0.1}, r"n \* dims\['m0'\] is 1; .* raise n"),
         ({"n": [4, 1e9]}, "lower n"),
         ({"b": [0.5, 1]}, "b must be a ratio strictly between"),
         ({"b": None}, "b must be"),

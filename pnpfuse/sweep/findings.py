@@ -33,7 +33,7 @@ def sweep_lines(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[str]:
         yield f"mean ± standard deviation over {sweep.sizes['seed']} seeds"
     yield from best_lines(sweep, score)
     if sweep.sizes["seed"] > 1 and (sweep[OUTCOME] == FINISHED).all("seed").any():
-        yield from flatness_said(flatness(sweep, score))
+        yield from flatness_said(flatness(sweep.sel(condition=_shown(sweep)), score))
     if "physical_b" in sweep:
         yield (
             f"b where the cells of n Debye lengths at -+{sweep.attrs['voltage']:g} kB T/e have "
@@ -48,7 +48,7 @@ def sweep_lines(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[str]:
 
 def score_tables(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[tuple[str, Table]]:
     """(what it shows, b x n) of the mean of a score over the seeds, +- its standard deviation."""
-    for condition in (c for c in SHOWN if c in sweep["condition"].values):
+    for condition in _shown(sweep):
         mean, spread, _ = _over_seeds(sweep, score, condition)  # each (n, b)
         rows = [
             [f"{b:g}", *map(_cell, mean[:, j], spread[:, j])]
@@ -61,7 +61,7 @@ def score_tables(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[tuple[s
 def best_lines(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[str]:
     """The best cell, and those that cannot be told from it: within one standard error."""
     n, b = sweep["n"].values, sweep["b"].values
-    for condition in (c for c in SHOWN if c in sweep["condition"].values):
+    for condition in _shown(sweep):
         mean, _, error = _over_seeds(sweep, score, condition)
         if not np.isfinite(mean).any():
             continue
@@ -155,3 +155,7 @@ def _place(b: float, separation: float) -> str:
         return "no interface"
     void = "" if separation >= SEPARATED else ", void"
     return f"{b:.4f} ({separation:.1%}{void})"
+
+
+def _shown(sweep: xr.Dataset) -> list[str]:
+    return [c for c in SHOWN if c in sweep["condition"].values]
