@@ -80,6 +80,7 @@ def test_an_interruption_is_130_and_says_how_to_go_on(capsys, tmp_path, views, m
     assert run(capsys, *line)[0] == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_reaches_a_command_with_processes_and_its_workers_go(tmp_path, views):
     command = [sys.executable, "-m", "pnpfuse.sweep", str(tmp_path / "views.nc"), *GRID[:-1], "2"]
     command += ["--epochs", "100000", "--engine", "single", "--out", str(tmp_path / "s.zarr")]

@@ -57,6 +57,7 @@ def test_threads(views, here):
         xr.testing.assert_identical(run_sweep(views, **GRID, executor=pool), here)
 
 
+@pytest.mark.slow
 def test_processes_one_of_them_killed(views, here, tmp_path, monkeypatch):
     kill_after(monkeypatch, 3, a_child)
     with executor_for(2) as pool:
@@ -66,6 +67,7 @@ def test_processes_one_of_them_killed(views, here, tmp_path, monkeypatch):
     xr.testing.assert_identical(read_sweep(tmp_path / "s.zarr"), here)
 
 
+@pytest.mark.slow
 def test_a_broken_pool_of_the_users_loses_nothing(views, here, tmp_path, monkeypatch):
     out = tmp_path / "s.zarr"
     with monkeypatch.context() as patch:
@@ -78,6 +80,7 @@ def test_a_broken_pool_of_the_users_loses_nothing(views, here, tmp_path, monkeyp
     xr.testing.assert_identical(run_sweep(views, **GRID, out=out), here)
 
 
+@pytest.mark.slow
 def test_dask_one_of_two_workers_killed(views, here, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
     with (

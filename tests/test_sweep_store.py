@@ -92,6 +92,7 @@ def check_kills(folder):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="starts its sweeps by fork")
+@pytest.mark.slow
 def test_killed_ten_times_at_random_moments_it_ends_with_the_same_dataset(tmp_path):
     grid = ["1,2", "0.1,0.5,0.9", "8", "4"]
     subprocess.run([sys.executable, HARNESS, tmp_path, "10", "small", *grid], check=True)

@@ -22,6 +22,8 @@ from pnpfuse_analysis.gradients.conflict import compare, sample_gramian
 
 # Training rows, drawn once, on which the gradients of the losses are compared.
 GRADIENT_ROWS = 512
+# Test rows, drawn once, whose shared parts are looked at; at least two for each of their features.
+RANK_ROWS = 2048
 # Singular values below this share of the largest are the rounding of float32 features.
 ROUNDING = 1e-5
 
@@ -46,7 +48,8 @@ def measured(
     found["training_loss"] = np.array([history.losses.get(name, [np.nan])[-1] for name in names])
     if isinstance(model.block, Exchange):
         found |= _conflict(model, drawn(views.train, GRADIENT_ROWS, seed=0))
-        found |= _ranks(model, views.test)
+        rows = max(RANK_ROWS, 2 * model.block.widths.common)
+        found |= _ranks(model, drawn(views.test, rows, seed=0))
     return found
 
 
