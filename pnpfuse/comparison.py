@@ -15,7 +15,7 @@ import xarray as xr
 from tqdm.auto import tqdm
 
 from pnpfuse.evaluation import check_conditions, check_views, conditions
-from pnpfuse.fusion.arguments import check_count
+from pnpfuse.fusion.arguments import check_count, check_seeds
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model, plain
 from pnpfuse.provenance import provenance
@@ -85,7 +85,7 @@ def compare(
     ComparisonError
         When runs failed: names each, after all the others have been finished, and holds these.
     """
-    plans, seeds, settings = _plans(models), _seeds(seeds), plain(settings)
+    plans, seeds, settings = _plans(models), list(check_seeds(seeds)), plain(settings)
     check_settings(settings)
     epochs, threads = check_count("epochs", epochs), check_count("threads", threads)
     absent = conditions(missing, check_is_views(views).dims)
@@ -234,14 +234,3 @@ def _plans(models: Models) -> dict[str, tuple[str, dict[str, Any]]]:
     if not plans:
         raise ValueError("models: got none; give at least one name")
     return plans
-
-
-def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    try:
-        given = list(seeds)  # type: ignore[arg-type]
-    except TypeError:
-        given = list(range(check_count("seeds", seeds)))
-    listed = [check_count("seeds", seed, least=0) for seed in given]
-    if not listed or len(set(listed)) < len(listed):
-        raise ValueError(f"seeds must be a count or different numbers; found {seeds!r}")
-    return listed

@@ -129,8 +129,7 @@ def compared_lines(comparison: xr.Dataset, test: Views, score: str | None = None
 
     With these, what always naming the most frequent class would reach is an accuracy, too.
     """
-    largest = float(np.bincount(test.labels).max() / len(test))
-    unequal = largest * test.classes > UNEQUAL
+    largest, unequal = largest_class(test)
     both = ["accuracy", "balanced_accuracy"] if unequal else ["accuracy"]
     lines = [
         line for name in ([score] if score else both) for line in score_lines(comparison, name)
@@ -141,6 +140,12 @@ def compared_lines(comparison: xr.Dataset, test: Views, score: str | None = None
             f"balanced accuracy {1 / len(np.unique(test.labels)):.1%}"
         )
     return lines
+
+
+def largest_class(test: Views) -> tuple[float, bool]:
+    """Share of the most frequent class, and whether accuracies may be little more than that."""
+    largest = float(np.bincount(test.labels).max() / len(test))
+    return largest, largest * test.classes > UNEQUAL
 
 
 def score_lines(comparison: xr.Dataset, score: str) -> list[str]:

@@ -110,7 +110,7 @@ def complain(failures: dict[Key, Exception], finished: dict[Key, xr.Dataset]) ->
 
 def _named(failures: Mapping[Key, Exception], runs: int) -> str:
     said = [
-        f"{label}, seed {seed}: {error or type(error).__name__}"
+        f"{label}, seed {seed}: {str(error) or type(error).__name__}"
         for (label, seed), error in failures.items()
     ]
     rest = f"; and {len(said) - 5} more" if len(said) > 5 else ""

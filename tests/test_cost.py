@@ -105,10 +105,11 @@ def test_srht_has_no_parameters_and_stays_below_its_dense_matrix(inputs, outputs
 
 
 @pytest.mark.parametrize(
-    "arguments", [([512],), ([3, 4], 0.5), ([3, 4], 4, 1.5), ([3, -1],), (512,), (None,)]
+    "arguments",
+    [([512],), ([3, 4], 0.1), ([3, 4], 0), ([3, 4], 4, 1.5), ([3, -1],), (512,), (None,)],
 )
 def test_bad_arguments(arguments):
-    with pytest.raises(ValueError, match="dims|n must|b is"):
+    with pytest.raises(ValueError, match="dims|n must|raise n|b is"):
         table9_parameters(*arguments)
 
 

@@ -55,13 +55,15 @@ def test_gmf_is_algorithm_1_and_2():
 
 @pytest.mark.parametrize(("pairing", "step"), [("next", 1), ("prev", -1)])
 @pytest.mark.parametrize("metric", ["mse", "cosine"])
-@pytest.mark.parametrize("dims", [THREE, FOUR], ids=["three", "four"])
-def test_matches_the_naive_block(dims, metric, pairing, step):
-    ratios = {m: 0.2 + 0.15 * i for i, m in enumerate(dims)}
-    block = block_for(dims, 3, ratios, metric=metric, pairing=pairing)
+@pytest.mark.parametrize(
+    ("dims", "n"), [(THREE, 3), (THREE, 0.5), (FOUR, 3)], ids=["three", "less", "four"]
+)
+def test_matches_the_naive_block(dims, n, metric, pairing, step):
+    ratios = {m: 0.35 + 0.15 * i for i, m in enumerate(dims)}
+    block = block_for(dims, n, ratios, metric=metric, pairing=pairing)
     V = features_for(dims)
     out = block(V)
-    fused, recon = naive.pmr(naive.weights_of(block), arrays(V), ratios, 3, step)
+    fused, recon = naive.pmr(naive.weights_of(block), arrays(V), ratios, n, step)
     for m in dims:
         assert out.fused[m].shape == (5, min(dims.values()) + dims[m])
         assert torch.equal(out.fused[m], torch.cat([out.shared[m], out.specific[m]], 1))
@@ -74,8 +76,8 @@ def test_matches_the_naive_block(dims, metric, pairing, step):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    widths=st.lists(st.integers(1, 9), min_size=2, max_size=5),
-    n=st.floats(2, 6),
+    widths=st.lists(st.integers(4, 9), min_size=2, max_size=5),
+    n=st.floats(0.4, 6),
     b=st.floats(0.001, 0.999),
     seed=st.integers(0, 1000),
     metric=st.sampled_from(["mse", "cosine"]),
@@ -426,10 +428,11 @@ def test_never_reads_a_value_off_the_cpu():
         ({"a": 3, "b.c": 2}, {}, "without a dot"),
         ({"a": 3, "values": 2}, {}, "values"),
         ({"a": 3, "training": 2}, {}, "training"),
-        ({"a": 3, "b": 2}, {"n": 0.5}, "n must"),
+        ({"a": 3, "b": 2}, {"n": 0}, "n must be above 0"),
         ({"a": 3, "b": 2}, {"n": float("nan")}, "n must"),
         ({"a": 3, "b": 1}, {"n": 1}, "raise n"),
-        ({"a": 3, "b": 2}, {"n": 10**400}, "n must be .* from 1 to 2147483648"),
+        ({"a": 30, "b": 2}, {"n": 0.5}, r"n \* dims\['b'\] is 1; it must be from 2 .* raise n"),
+        ({"a": 3, "b": 2}, {"n": 10**400}, "n must be .* from 0 to 2147483648"),
         ({"a": 3, "b": 2}, {"n": 1e308}, "n must"),
         ({"a": 3, "b": 2}, {"n": 2**31}, "lower n"),
         ({"a": 3, "b": 2**40}, {}, r"dims\['b'\] must be an integer from 1 to 2147483648"),

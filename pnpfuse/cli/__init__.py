@@ -20,12 +20,13 @@ from pnpfuse.cli.models import add_models
 from pnpfuse.cli.regimes import add_regimes
 from pnpfuse.cli.retrieve import add_retrieve
 from pnpfuse.cli.simulate import add_simulate
+from pnpfuse.cli.sweep import add_sweep
 from pnpfuse.cli.train import add_train
 
 OK, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = (
-    add_demo, add_simulate, add_map, add_regimes, add_models, add_train, add_compare, add_retrieve,
-    add_diagnose,
+    add_demo, add_simulate, add_map, add_regimes, add_models, add_train, add_compare, add_sweep,
+    add_retrieve, add_diagnose,
 )  # fmt: skip
 # What the library calls its arguments, and what they are called here.
 SPELLED = {
@@ -33,6 +34,7 @@ SPELLED = {
     "weighting='fixed'": "--weighting fixed",
     "max_rows": "--rows",
     "html=True": "--html",
+    "the same call": "the same command",
 }
 
 
@@ -50,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for line in given.run(given):
             print(line, flush=True)
-    except KeyboardInterrupt:
-        return _complain(given.prog, "interrupted", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        return _complain(given.prog, str(stop) or "interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader, head for instance, has seen enough
         sys.stderr.close()
         return OK

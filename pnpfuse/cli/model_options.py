@@ -13,13 +13,19 @@ FLAGS = ("n", "b", "fill")  # with a flag of their own; every option has --optio
 TWINS = {"gmf": "spmr", "g-mbt": "sg-mbt", "g-perceiver": "sg-perceiver"}
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `create_model`; None where the method has a value of its own."""
+def add_model_options(parser: argparse.ArgumentParser, swept: bool = False) -> None:
+    """The arguments of `create_model`; None where the method has a value of its own.
+
+    Of a sweep, n and b are no options of the model.
+    """
     group = parser.add_argument_group(
         "model", "pnpfuse models prints which method has which options, with their defaults"
     )
-    group.add_argument("--n", type=float, help="magnification factor (4)")
-    group.add_argument("--b", type=float, help="boundary as a ratio (0.5)")
+    if swept:
+        parser.set_defaults(n=None, b=None)
+    else:
+        group.add_argument("--n", type=float, help="magnification factor (4)")
+        group.add_argument("--b", type=float, help="boundary as a ratio (0.5)")
     group.add_argument("--fill", help="what stands for a missing modality: zero, mean, learned, "
                        "or input, its training mean at the encoder (zero)")  # fmt: skip
     group.add_argument("--option", action="append", metavar="KEY=VALUE",

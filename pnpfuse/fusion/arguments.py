@@ -21,6 +21,18 @@ def check_count(argument: str, value: Any, least: int = 1, most: int = LARGEST) 
     return count
 
 
+def check_seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    """The seeds meant by a count, which means 0, 1, ..., or by the seeds themselves."""
+    try:
+        given = list(seeds)  # type: ignore[arg-type]
+    except TypeError:
+        given = list(range(check_count("seeds", seeds)))
+    listed = [check_count("seeds", seed, least=0) for seed in given]
+    if not listed or len(set(listed)) < len(listed):
+        raise ValueError(f"seeds must be a count or different numbers; found {seeds!r}")
+    return tuple(listed)
+
+
 def check_number(argument: str, value: Any, least: float = 0, most: float = math.inf) -> float:
     """`value` as a finite float from `least` to `most`."""
     number = math.nan

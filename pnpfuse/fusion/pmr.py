@@ -49,7 +49,7 @@ class PMR(Exchange):
     ----------
     dims : {modality: l_m}, two or more. The order is the cycle and is fixed here; the order of
         the dict given to the block plays no part.
-    n : magnification factor, n >= 1; n l_m is rounded
+    n : magnification factor, above 0; n l_m is rounded, and at least 2
     b : boundary as a ratio of n l_m, in (0, 1); one number, or {modality: ratio}
     metric : preservation loss of Eq. 6: "mse" (sPMR) or "cosine" (rPMR)
     domain : where the loss is measured: "input", between V and recon; "transform", between P_dis V

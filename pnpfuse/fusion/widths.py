@@ -77,6 +77,8 @@ def split_widths(dims: Mapping[str, int], n: float = 4, b: Ratio = 0.5) -> Width
     """
     dims = check_dims(dims, at_least=2)
     n = check_number("n", n, 0, WIDEST)
+    if n == 0:
+        raise ValueError("n must be above 0; found 0")
     expanded, boundary = {}, {}
     for name, ratio in _ratios(b, dims).items():
         width = round(n * dims[name])

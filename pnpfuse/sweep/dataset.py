@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from pnpfuse.evaluation import VARIABLES as SCORES
 from pnpfuse.evaluation import condition_names
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.model import FusionModel
+from pnpfuse.fusion.widths import split_widths
 from pnpfuse.mapping import hyperparameters
 from pnpfuse.sweep.grid import Grid
 from pnpfuse.weighting import TASK
@@ -19,6 +20,7 @@ from pnpfuse.weighting import TASK
 NOT_RUN, FINISHED, DIVERGED = 0, 1, 2
 OUTCOME = "outcome"
 POINT = ("n", "b", "seed")
+TITLE = "models over n x b x seed, test rows"
 
 # {variable: (its dimensions beside those of the grid, what it is)}
 _SCORES = {name: (("condition",), f"{said}, test rows") for name, said in SCORES.items()}
@@ -32,77 +34,81 @@ _PARTS = {
     "effective_rank": (("modality",), "effective rank of the own shared part, test rows"),
     "rank": (("modality",), "numerical rank of the own shared part, test rows"),
 }
+_DIMS = {
+    "n": "magnification factor",
+    "b": "dissociation boundary as a ratio",
+    "seed": "seed of weights, shuffling and dropout",
+    "condition": "which modalities are present",
+    "loss_name": "loss, before weighting",
+    "auxiliary": "loss beside the task's",
+    "modality": "modality",
+}
 _CODES = {
     "flag_values": [NOT_RUN, FINISHED, DIVERGED],
     "flag_meanings": "not_run finished diverged",
 }
 
 
-def template(grid: Grid, models: Sequence[FusionModel], missing: str, voltage: float) -> xr.Dataset:
+def template(grid: Grid, model: FusionModel, missing: str, voltage: float) -> xr.Dataset:
     """NaN for everything that is to be measured; the rank condition and physics' own b.
 
     Parameters
     ----------
     grid : the points
-    models : untrained, in the order of n, for each n in the order of b; only their widths count
+    model : untrained, with any n and b
     missing : as for `evaluate`
     voltage : of the cells in which physics puts b, electrodes at +-, kB T/e
     """
-    model = models[0]
     parts = isinstance(model.block, Exchange)
-    inner: dict[str, list[str]] = {
+    coords: dict[str, list] = {
+        **{name: list(values) for name, values in grid._asdict().items()},
         "condition": condition_names(missing, model.dims),
         "loss_name": [TASK, *model.loss_weights],
     }
     if parts:
-        inner |= {"auxiliary": list(model.loss_weights), "modality": list(model.dims)}
-    variables: dict[str, Any] = {}
-    for name, (dims, said) in (_SCORES | _LOSSES | (_PARTS if parts else {})).items():
-        shape = (*grid.shape, *(len(inner[dim]) for dim in dims))
-        variables[name] = ((*POINT, *dims), np.full(shape, np.nan), _about(said))
-    variables[OUTCOME] = (
-        POINT, np.full(grid.shape, NOT_RUN, np.int8), _about("what became of the point") | _CODES
-    )  # fmt: skip
-    if parts:
-        variables |= _known(grid, models, voltage)
-    coords = {
-        "n": ("n", list(grid.n), _about("magnification factor")),
-        "b": ("b", list(grid.b), _about("dissociation boundary as a ratio")),
-        "seed": ("seed", list(grid.seed), _about("seed of weights, shuffling and dropout")),
-        **{dim: (dim, values, _about(dim.replace("_", " "))) for dim, values in inner.items()},
+        coords |= {"auxiliary": list(model.loss_weights), "modality": list(model.dims)}
+    variables: dict[str, Any] = {
+        name: (
+            (*POINT, *dims),
+            np.full([len(coords[dim]) for dim in (*POINT, *dims)], np.nan),
+            _about(said),
+        )
+        for name, (dims, said) in (_SCORES | _LOSSES | (_PARTS if parts else {})).items()
     }
-    return xr.Dataset(variables, coords)
+    codes = np.full(grid.shape, NOT_RUN, np.int8)
+    variables[OUTCOME] = (POINT, codes, _about("what became of the point") | _CODES)
+    if parts:
+        variables |= _known(grid, model.block.dims, voltage)
+    return xr.Dataset(
+        variables, {dim: (dim, values, _about(_DIMS[dim])) for dim, values in coords.items()}
+    )
 
 
-def _known(grid: Grid, models: Sequence[FusionModel], voltage: float) -> dict[str, Any]:
-    """The bound on the shared part's rank (n, b, modality), and physics' boundary (n, modality)."""
-    limits, boundaries, separations = [], [], []
-    for model in models:
-        block = model.block
-        assert isinstance(block, Exchange)
-        common, cut = block.widths.common, block.widths.boundary
-        limits.append([min(cut[m], common) for m in model.dims])
-    for n in grid.n:
-        cells = hyperparameters(models[0].block.dims, n=n, voltage=voltage)
-        boundaries.append(_each(cells.b))
-        separations.append(_each(cells.separation))
-    where = f"cell of n Debye lengths at {voltage:g} kB T/e"
+def _known(grid: Grid, dims: Mapping[str, int], voltage: float) -> dict[str, Any]:
+    """What follows from the widths `dims` of the encoded modalities alone."""
+    limits = np.empty((len(grid.n), len(grid.b), len(dims)))
+    for i, n in enumerate(grid.n):
+        for j, b in enumerate(grid.b):
+            widths = split_widths(dims, n, b)
+            limits[i, j] = [min(cut, widths.common) for cut in widths.boundary.values()]
+    cells = [hyperparameters(dims, n=n, voltage=voltage) for n in grid.n]
+    where = f"cell of n Debye lengths, electrodes at -+{voltage:g} kB T/e"
     return {
+        "width": ("modality", list(dims.values()), _about("features l_k that enter the block")),
         "rank_limit": (
-            ("n", "b", "modality"),
-            np.reshape(limits, (*grid.shape[:2], -1)),
-            _about("min(floor(b n l_k), l*), which bounds the rank of the shared part"),
+            ("n", "b", "modality"), limits,
+            _about("min(floor(b n l_k), l*), which bounds the rank of a shared part"),
         ),
-        "physical_b": (("n", "modality"), boundaries, _about(f"interface over length, {where}")),
+        "shared_width": ((), float(min(dims.values())), _about("width l* of a shared part")),
+        "physical_b": (
+            ("n", "modality"), [[row[1] for row in cell.rows()] for cell in cells],
+            _about(f"interface over length, {where}"),
+        ),
         "physical_separation": (
-            ("n", "modality"), separations, _about(f"share on its own side, {where}")
+            ("n", "modality"), [[row[2] for row in cell.rows()] for cell in cells],
+            _about(f"share of the worse separated species on its own side, {where}"),
         ),
     }  # fmt: skip
-
-
-def _each(values: Any) -> list[float]:
-    assert isinstance(values, Mapping)
-    return list(values.values())
 
 
 def _about(long_name: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """The points of a sweep, and how they are divided into blocks that train together."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pnpfuse.fusion.arguments import check_count, check_number
+from pnpfuse.fusion.arguments import check_number, check_seeds
+
+Point = tuple[float, float, int]  # n, b, seed
 
 
 class Block(NamedTuple):
@@ -53,7 +55,7 @@ class Grid(NamedTuple):
                         range(k, min(k + deep, len(self.seed))),
                     )
 
-    def points(self, block: Block) -> list[tuple[float, float, int]]:
+    def points(self, block: Block) -> list[Point]:
         """(n, b, seed) of each point of a block, the seed fastest."""
         return [(self.n[block.n], self.b[j], self.seed[k]) for j in block.b for k in block.seed]
 
@@ -81,18 +83,6 @@ def make_grid(n: Any, b: Any, seeds: Any) -> Grid:
         if not 0 < value < 1:
             raise ValueError(f"b must be a ratio strictly between 0 and 1; found {value:g}")
     return Grid(magnifications, ratios, check_seeds(seeds))
-
-
-def check_seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
-    """The seeds meant by a count or by the seeds themselves."""
-    try:
-        given = list(seeds)  # type: ignore[arg-type]
-    except TypeError:
-        given = list(range(check_count("seeds", seeds)))
-    listed = [check_count("seeds", seed, least=0) for seed in given]
-    if not listed or len(set(listed)) < len(listed):
-        raise ValueError(f"seeds must be a count or different numbers; found {seeds!r}")
-    return tuple(listed)
 
 
 def _values(argument: str, given: Any) -> tuple[float, ...]:

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import closing
 from typing import Any
 
 import xarray as xr
 from tqdm.auto import tqdm
 
-from pnpfuse.checkpoints import fingerprint, told_apart
-from pnpfuse.comparison import check_executor, check_settings
-from pnpfuse.evaluation import check_conditions, check_views, conditions
-from pnpfuse.fusion.arguments import check_count
-from pnpfuse.fusion.methods import METHODS
-from pnpfuse.fusion.model import FusionModel
-from pnpfuse.fusion.registry import list_models, plain
-from pnpfuse.provenance import provenance
-from pnpfuse.sweep.dataset import template
-from pnpfuse.sweep.grid import Block, Grid, make_grid
-from pnpfuse.sweep.store import SETTINGS, TITLE, Store, new_store, open_store
-from pnpfuse.sweep.task import Task, untrained, work
+from pnpfuse.comparison import check_executor
+from pnpfuse.executors import kept
+from pnpfuse.fusion.arguments import check_count, check_number, check_seeds
+from pnpfuse.fusion.registry import plain
+from pnpfuse.sweep.dataset import OUTCOME
+from pnpfuse.sweep.grid import Block, make_grid
+from pnpfuse.sweep.plan import Plan, make_plan
+from pnpfuse.sweep.store import Store, store_for
+from pnpfuse.sweep.task import Task, work
 from pnpfuse.views import Views, check_is_views
 
-# Tasks handed to an executor at a time: enough for every worker, not all of a large sweep.
+# Blocks handed to an executor at a time: enough for every worker, not all of a large sweep.
 IN_FLIGHT = 256
+SHOWN = 3  # failures told one by one
+
+Outcomes = Generator[tuple[Block, Any], None, None]
 
 
 class SweepError(RuntimeError):
-    """Some blocks failed; the points of all others are kept."""
+    """Some points could not be trained and measured.
+
+    Attributes
+    ----------
+    dataset : the points that were
+    """
+
+    def __init__(self, message: str, dataset: xr.Dataset):
+        super().__init__(message)
+        self.dataset = dataset
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SweepError, (*self.args, self.dataset)
 
 
 def run_sweep(
@@ -44,6 +56,7 @@ def run_sweep(
     missing: str = "each",
     voltage: float = 20.0,
     options: Mapping[str, Any] | None = None,
+    engine: str = "auto",
     executor: Executor | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = True,
@@ -51,113 +64,179 @@ def run_sweep(
     progress: bool = True,
     **settings: Any,
 ) -> xr.Dataset:
-    """Train a model at every (n, b, seed) and measure it."""
-    views, grid = check_is_views(views), make_grid(n, b, seeds)
+    """Train a model at every (n, b, seed) and measure it.
+
+    Parameters
+    ----------
+    views : Views
+        Training rows train, test rows only measure.
+    n : float or iterable of float
+        Magnification factors, above 0; n l_m is rounded.
+    b : float or iterable of float
+        Boundaries as ratios, strictly between 0 and 1, for all modalities.
+    seeds : int or iterable of int
+        A count means 0, 1, ...; a seed sets the initial weights, the shuffling and dropout.
+    model : str
+        A method with the options n and b, see `list_models`.
+    epochs : int
+        Of each training.
+    missing : {"none", "each", "all"}
+        As for `evaluate`.
+    voltage : float
+        Of the cells in which physics puts b, see `hyperparameters`; nothing that is trained
+        depends on it.
+    options : mapping or None
+        Further options of `create_model`.
+    engine : {"auto", "stacked", "single"}
+        "stacked" trains neighbouring points together, see `pnpfuse.stacked`, with the numbers of
+        "single" up to rounding; "auto" does so where it can be done. Attribute "engine" of the
+        Dataset says which it was, "not_stacked" why not.
+    executor : concurrent.futures.Executor or None
+        Where the points are trained: a ``ProcessPoolExecutor``, Dask's
+        ``Client(...).get_executor()`` or any other; None, here. The numbers do not depend on it.
+    out : path or None
+        A Zarr store in which finished points are kept, block by block. Called again with the same
+        arguments after a stop of whatever kind, a sweep goes on from there; a finished one comes
+        back at once.
+    resume : bool
+        False begins anew, in place of a sweep that is in `out`.
+    threads : int
+        CPU threads of each training, in whatever process.
+    progress : bool
+        Show a bar, if the output is a terminal.
+    **settings
+        Further arguments of `fit`, without checkpoint.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (n, b, seed): outcome (1 finished, 2 diverged: its numbers are NaN). With
+        "condition": accuracy, balanced_accuracy, loss, as `evaluate` gives them. With
+        "loss_name": training_loss. For models that divide into shared and specific parts also
+        gradient_cosine and conflict_rate with ("auxiliary", "modality"), effective_rank and rank
+        of each modality's own shared part with "modality", and without the seed rank_limit
+        (n, b, modality), shared_width, physical_b and physical_separation (n, modality).
+
+    Raises
+    ------
+    ValueError
+        for bad arguments, and for an `out` whose sweep was made with other ones, naming the first
+    SweepError
+        when blocks failed, after all the others have been finished and kept, or when the executor
+        is broken; the same call goes on from there
+    OSError
+        when `out` cannot be written, or another run writes there
+    """
+    views, grid = check_is_views(views), make_grid(n, b, check_seeds(seeds))
     epochs, threads = check_count("epochs", epochs), check_count("threads", threads)
-    options, settings = plain(dict(options or {})), plain(settings)
-    check_settings(settings)
+    voltage = check_number("voltage", voltage)
     check_executor(executor)
-    task = Task(model, dict(options), views, [], epochs, missing, threads, settings)
-    models = _models(task, grid)
-    size = (1, 1, 1)
-    record = _record(task, grid, voltage, size)
-    if out is not None and resume and os.path.lexists(out):
-        store = open_store(out, record)
-    else:
-        dataset = template(grid, models, missing, voltage)
-        dataset.attrs = provenance(
-            TITLE,
-            outcome="a point each: see the variable outcome",
-            **{SETTINGS: json.dumps(record)},
-        )
-        store = new_store(dataset, size, out)
-    left = [block for block in grid.blocks(size) if not store.finished(block)]
-    tasks = ((block, task._replace(points=grid.points(block))) for block in left)
-    failures: dict[Block, BaseException] = {}
-    outcomes = _here(tasks) if executor is None else _elsewhere(tasks, executor)
-    with tqdm(
-        total=store.dataset["outcome"].size, initial=store.done(), unit="point", smoothing=0,
-        disable=None if progress else True,
-    ) as bar:  # fmt: skip
-        for block, outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                failures[block] = outcome
-                continue
-            store.put(block, outcome)
-            bar.update(len(outcome))
+    task = Task(model, plain(dict(options or {})), epochs, missing, threads, plain(settings))
+    plan = make_plan(views, grid, task, voltage, engine)
+    store, plan = store_for(plan, out, resume, engine)
+    with closing(store):
+        try:
+            failures = _run(plan, store, executor, progress)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"interrupted; {_kept(store)}") from None
     if failures:
-        raise SweepError(_named(failures, grid, store))
+        raise SweepError(_named(failures, plan, store), store.dataset)
     return store.dataset
 
 
-def _models(task: Task, grid: Grid) -> list[FusionModel]:
-    """An untrained model of every (n, b), after a check that each can be trained and measured."""
-    if task.model not in METHODS or not {"n", "b"} <= set(METHODS[task.model].block_options):
-        able = [name for name in list_models() if {"n", "b"} <= set(METHODS[name].block_options)]
-        raise ValueError(f"model must have the options n and b; found {task.model!r}, take {able}")
-    models = [untrained(task, n, b, 0) for n in grid.n for b in grid.b]
-    check_views(models[0], task.views, "train")
-    test = check_views(models[0], task.views, "test")
-    check_conditions(test, conditions(task.missing, task.views.dims))
-    return models
+def _run(
+    plan: Plan, store: Store, executor: Executor | None, progress: bool
+) -> dict[Block, Exception]:
+    """Train and keep what is not finished; the blocks that failed, and why.
+
+    Raises
+    ------
+    ValueError
+        at the first block, if it says that an argument is bad: all have the same arguments
+    """
+    left = [block for block in plan.blocks() if not store.finished(block)]
+    failures: dict[Block, Exception] = {}
+    with tqdm(
+        total=store.dataset[OUTCOME].size, initial=store.done(), desc=plan.task.model,
+        unit="point", smoothing=0, disable=None if progress else True,
+    ) as bar, closing(_outcomes(plan, left, executor)) as outcomes:  # fmt: skip
+        for block, outcome in outcomes:
+            if isinstance(outcome, BrokenExecutor):
+                raise SweepError(_broken(outcome, store), store.dataset) from outcome
+            if isinstance(outcome, ValueError) and not store.done():
+                raise outcome
+            if isinstance(outcome, Exception):
+                failures[block] = outcome
+                continue
+            try:
+                store.put(block, outcome)
+            except OSError as error:
+                raise OSError(
+                    f"cannot write {store.path}: {error.strerror or error}; {_kept(store)}"
+                ) from error
+            bar.update(len(outcome))
+    return failures
 
 
-def _record(task: Task, grid: Grid, voltage: float, size: tuple[int, int, int]) -> dict[str, Any]:
-    """Everything that the numbers follow from, as JSON holds it."""
-    settings = {
-        name: told_apart(value) if callable(value) else value
-        for name, value in task.settings.items()
-    }
-    return {
-        "data": task.views.name,
-        "views": fingerprint(task.views),
-        "model": task.model,
-        "options": task.options,
-        **grid._asdict(),
-        "epochs": task.epochs,
-        "missing": task.missing,
-        "voltage": voltage,
-        "settings": settings,
-        "block": size,
-    }
+def _outcomes(plan: Plan, left: list[Block], executor: Executor | None) -> Outcomes:
+    """(block, what was measured at its points, or the exception) of each block that is left."""
+    return _here(plan, left) if executor is None else _elsewhere(plan, left, executor)
 
 
-def _here(tasks: Iterator[tuple[Block, Task]]) -> Iterator[tuple[Block, Any]]:
-    for block, task in tasks:
+def _here(plan: Plan, left: list[Block]) -> Outcomes:
+    for block in left:
         try:
-            yield block, work(task)
+            found: Any = work(plan.task, plan.views, plan.grid.points(block))
         except Exception as error:  # told at the end, after the other blocks
-            yield block, error
+            found = error
+        yield block, found
 
 
-def _elsewhere(
-    tasks: Iterator[tuple[Block, Task]], executor: Executor
-) -> Iterator[tuple[Block, Any]]:
-    """Outcomes as they arrive, with so many tasks handed out at a time."""
-    running: dict[Future, Block] = {}
+def _elsewhere(plan: Plan, left: list[Block], executor: Executor) -> Outcomes:
+    """As they arrive; blocks lost with a worker go out again while the executor takes them."""
+    views = kept(executor, plan.views) if left else None
+    waiting, running = list(reversed(left)), dict[Future, Block]()
     try:
-        while True:
-            for block, task in tasks:
-                running[executor.submit(work, task)] = block
-                if len(running) >= IN_FLIGHT:
-                    break
-            if not running:
-                return
+        while waiting or running:
+            while waiting and len(running) < IN_FLIGHT:
+                block = waiting.pop()
+                try:
+                    future = executor.submit(work, plan.task, views, plan.grid.points(block))
+                except BrokenExecutor as error:
+                    yield block, error
+                    return
+                running[future] = block
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 block = running.pop(future)
                 try:
                     yield block, future.result()
-                except Exception as error:  # of the work, of a lost worker, or a cancellation
+                except BrokenExecutor:
+                    waiting.append(block)
+                except Exception as error:  # of the work, or a cancellation
                     yield block, error
     finally:  # an interruption: what has not begun need not
         for future in running:
             future.cancel()
 
 
-def _named(failures: Mapping[Block, BaseException], grid: Grid, store: Store) -> str:
-    said = [
-        f"n={grid.points(block)[0][0]:g}, b={grid.points(block)[0][1]:g}: "
-        f"{error or type(error).__name__}"
-        for block, error in failures.items()
-    ]
-    return f"{len(said)} blocks failed: {'; '.join(said[:3])}; {store.done()} points are kept"
+def _named(failures: Mapping[Block, Exception], plan: Plan, store: Store) -> str:
+    said = []
+    for block, error in list(failures.items())[:SHOWN]:
+        n, b, seed = plan.grid.points(block)[0]
+        said.append(f"from n={n:g}, b={b:g}, seed={seed}: {str(error) or type(error).__name__}")
+    more = f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
+    return f"{len(failures)} blocks of points failed: {'; '.join(said)}{more}; {_kept(store)}"
+
+
+def _broken(error: BrokenExecutor, store: Store) -> str:
+    return (
+        f"the executor has lost its workers, killed perhaps for want of memory ({error}); "
+        f"{_kept(store)}; it needs a new executor"
+    )
+
+
+def _kept(store: Store) -> str:
+    said = f"{store.done()} of {store.dataset[OUTCOME].size} points are"
+    if store.path is None:
+        return f"{said} finished and, without out, kept nowhere"
+    return f"{said} kept in {store.path}: the same call goes on from there"

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numcodecs import Zstd
 from numpy.typing import NDArray
 
-from pnpfuse.storage import write_folder_whole
-from pnpfuse.sweep.dataset import DIVERGED, FINISHED, NOT_RUN, OUTCOME
+from pnpfuse.sweep.dataset import DIVERGED, FINISHED, NOT_RUN, OUTCOME, POINT, TITLE
 from pnpfuse.sweep.grid import Block
+from pnpfuse.sweep.lock import Lock
 from pnpfuse.sweep.measures import Measured
+from pnpfuse.sweep.plan import BLOCK, ENGINE, SETTINGS, Plan
 
-SETTINGS = "settings"  # attribute with everything that the numbers follow from
-TITLE = "accuracy over n x b x seed"
+ATTRIBUTES = ".zattrs"
 
 
 class Store:
@@ -32,97 +36,250 @@ class Store:
     ----------
     dataset : the template, or what was finished before
     path : of the Zarr store, None for memory alone
+    lock : on the store
     """
 
-    def __init__(self, dataset: xr.Dataset, path: Path | None):
+    def __init__(self, dataset: xr.Dataset, path: Path | None = None, lock: Lock | None = None):
         self.dataset = dataset
         self.path = path
+        self._lock = lock
         self._arrays: dict[str, Any] = {}
-        if path is not None:
-            import zarr
-
-            self._arrays = dict(zarr.open_group(path, mode="r+").arrays())
 
     def finished(self, block: Block) -> bool:
         """Whether all points of a block are there."""
         return bool((self.dataset[OUTCOME].values[block.place] != NOT_RUN).all())
 
     def put(self, block: Block, results: Sequence[Measured | Exception]) -> None:
-        """Keep the results of a block's points, in the order of `Grid.points`."""
-        shape = self.dataset[OUTCOME].values[block.place].shape
-        outcome = np.array([_outcome(one) for one in results], np.int8).reshape(shape)
+        """Keep the results of a block's points, in the order of `Grid.points`.
+
+        Raises
+        ------
+        OSError
+            where they cannot be written; the block then counts as not begun
+        """
+        codes = self.dataset[OUTCOME].values
+        shape = codes[block.place].shape
         for name in _measured(results):
             target = self.dataset[name].values
-            target[block.place] = _joined(results, name, target.shape[3:]).reshape(
-                shape + target.shape[3:]
-            )
+            inner = target.shape[3:]
+            target[block.place] = _joined(results, name, inner).reshape(shape + inner)
             self._write(name, block, target[block.place])
-        self._write(OUTCOME, block, outcome)
-        self.dataset[OUTCOME].values[block.place] = outcome
+        outcome = [DIVERGED if isinstance(one, Exception) else FINISHED for one in results]
+        found = np.array(outcome, np.int8).reshape(shape)
+        self._write(OUTCOME, block, found)
+        codes[block.place] = found
 
     def done(self) -> int:
         """How many points are finished."""
         return int((self.dataset[OUTCOME].values != NOT_RUN).sum())
 
+    def close(self) -> None:
+        """Let other processes write there."""
+        if self._lock is not None:
+            self._lock.release()
+
     def _write(self, name: str, block: Block, values: NDArray) -> None:
-        if self.path is not None:
-            self._arrays[name][block.place] = values
+        if self.path is None:
+            return
+        if not self._arrays:
+            import zarr
+
+            self._arrays = dict(zarr.open_group(self.path, mode="r+").arrays())
+        self._arrays[name][block.place] = values
 
 
-def new_store(
-    template: xr.Dataset, size: tuple[int, int, int], path: str | os.PathLike[str] | None
-) -> Store:
-    """An empty store; on disk it appears whole or not at all, and replaces an older sweep."""
-    if path is None:
-        return Store(template, None)
-    encoding = {
-        name: {"chunks": size + variable.shape[3:]}
-        for name, variable in template.data_vars.items()
-        if variable.dims[:3] == template[OUTCOME].dims
-    }
-    whole = write_folder_whole(
-        path,
-        # Version 2: the third has no words as coordinates yet.
-        lambda draft: template.to_zarr(draft, encoding=encoding, zarr_format=2, consolidated=True),
-    )
-    return Store(template, whole)
-
-
-def open_store(path: str | os.PathLike[str], settings: Mapping[str, Any]) -> Store:
-    """The store of an earlier run with the same settings.
+def store_for(
+    plan: Plan, path: str | os.PathLike[str] | None, resume: bool, engine: str
+) -> tuple[Store, Plan]:
+    """The store of a plan, new or that of an earlier run, locked, and the plan as it goes on.
 
     Raises
     ------
     ValueError
-        naming the first setting that differs, or for a path that holds no sweep
+        naming the first setting that differs from that of the earlier run, or for a path at which
+        something else stands
+    BlockingIOError
+        while another run writes there
+    OSError
+        for a place that cannot be written
     """
-    dataset = read_sweep(path)
-    saved = json.loads(dataset.attrs[SETTINGS])
-    for name, now in json.loads(json.dumps(settings)).items():
-        if saved.get(name) != now:
-            raise ValueError(
-                f"{name} was {saved.get(name)!r} for the sweep in {path} and is {now!r} now: give "
-                "the same, another out, or resume=False to begin anew"
-            )
-    return Store(dataset, Path(path))
+    if path is None:
+        return Store(plan.empty()), plan
+    path = Path(path)
+    if not os.path.lexists(path):
+        return _new(plan, path), plan
+    if not is_sweep(path):
+        raise ValueError(
+            f"out: {path} is there already and is no sweep's store; give another path, or remove it"
+        )
+    if not resume:
+        return _new(plan, path), plan
+    found = read_sweep(path)
+    if found[OUTCOME].values.all():
+        # Nothing is left to write: it may lie where nobody can.
+        return Store(found, path), _same(plan, found, path, engine)
+    with ExitStack() as held:
+        lock = held.enter_context(_locked(path))
+        found = read_sweep(path)  # again, now that nobody else goes on with it
+        if found[OUTCOME].values.any():
+            plan = _same(plan, found, path, engine)
+            _clear(path)
+            held.pop_all()
+            return Store(found, path, lock), plan
+    return _new(plan, path), plan  # nothing had been finished there
+
+
+def _clear(path: Path) -> None:
+    """Remove what killed runs have left: chunks and stores of which each was half written."""
+    for draft in path.glob("*/*.partial"):
+        draft.unlink(missing_ok=True)
+    with Lock(path.parent, wait=True):
+        _remove(*_drafts(path))
+
+
+def is_sweep(path: str | os.PathLike[str]) -> bool:
+    """Whether a sweep's store is there."""
+    try:
+        attrs = json.loads((Path(path) / ATTRIBUTES).read_bytes())
+        return attrs["title"] == TITLE and SETTINGS in attrs
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def read_sweep(path: str | os.PathLike[str]) -> xr.Dataset:
-    """The Dataset of a sweep, finished or not; ValueError for a path that holds none."""
+    """The Dataset of a sweep, finished or not.
+
+    A block with a chunk that cannot be read counts as not run, and so does a point whose numbers
+    are gone: going on with the sweep makes them once more.
+
+    Raises
+    ------
+    ValueError
+        for a path that holds none
+    """
+    if not is_sweep(path):
+        raise ValueError(f"{path} is no sweep's store")
     try:
         with xr.open_zarr(path) as opened:
-            dataset = opened.load()
+            try:
+                dataset = opened.load()
+            except Exception:  # of a codec: what it raises for a torn chunk is its own matter
+                dataset = _legible(opened)
         json.loads(dataset.attrs[SETTINGS])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        gone = dataset["accuracy"].isnull().any("condition") & (dataset[OUTCOME] == FINISHED)
+        dataset[OUTCOME].values[gone.values] = NOT_RUN
+    except Exception as error:  # see above
         raise ValueError(
-            f"out: {path} is there already and holds no sweep that can be read ({error}); give "
-            "another path"
+            f"the sweep in {path} is damaged and cannot be read ({error}); resume=False begins anew"
         ) from error
     return dataset
 
 
-def _outcome(result: Measured | Exception) -> int:
-    return DIVERGED if isinstance(result, Exception) else FINISHED
+def _legible(opened: xr.Dataset) -> xr.Dataset:
+    """What can be read of a store, block by block."""
+    saved = json.loads(opened.attrs[SETTINGS])
+    dataset = opened.copy()
+    over_points = [name for name, var in opened.data_vars.items() if var.dims[:3] == POINT]
+    for name in over_points:
+        empty = NOT_RUN if name == OUTCOME else np.nan
+        dataset[name] = opened[name].copy(
+            data=np.full(opened[name].shape, empty, opened[name].dtype)
+        )
+    steps = dict(zip(POINT, saved[BLOCK], strict=True))
+    starts = [range(0, opened.sizes[dim], step) for dim, step in steps.items()]
+    for corner in product(*starts):
+        block = {
+            dim: slice(start, start + steps[dim]) for dim, start in zip(POINT, corner, strict=True)
+        }
+        try:
+            found = opened[over_points].isel(block).load()
+        except Exception:  # see above
+            continue
+        for name in over_points:
+            dataset[name][block] = found[name]
+    return dataset.load()
+
+
+def _new(plan: Plan, path: Path) -> Store:
+    """An empty store, which appears whole or not at all; in place of an older sweep."""
+    template = plan.empty()
+    encoding = {
+        # With a checksum: a torn or altered chunk is told, and its points are made once more.
+        name: {
+            "chunks": plan.size + variable.shape[3:],
+            "compressors": (Zstd(level=3, checksum=True),),
+        }
+        for name, variable in template.data_vars.items()
+        if variable.dims[:3] == POINT
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    draft, older = _drafts(path)
+    # One at a time in the folder around it, for as long as this takes.
+    with Lock(path.parent, wait=True):
+        _remove(draft, older)
+        try:
+            # Version 2: the third has no words as coordinates yet.
+            template.to_zarr(draft, encoding=encoding, zarr_format=2, consolidated=True)
+            with _locked(path) if is_sweep(path) else nullcontext():
+                if is_sweep(path):
+                    os.replace(path, older)
+                os.rename(draft, path)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+        finally:
+            _remove(draft, older)
+        return Store(template, path, _locked(path))
+
+
+def _drafts(path: Path) -> tuple[Path, Path]:
+    """Where a store stands until it is complete, and where one that it replaces does."""
+    return path.with_name(f".writing-{path.name}"), path.with_name(f".replaced-{path.name}")
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked(path: Path) -> Lock:
+    try:
+        return Lock(path)
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            f"another run writes to {path}: wait for it, stop it, or give another out"
+        ) from error
+
+
+def _same(plan: Plan, dataset: xr.Dataset, path: Path, engine: str) -> Plan:
+    """The plan with the blocks of the earlier run, whose settings have to be the same."""
+    saved, now = json.loads(dataset.attrs[SETTINGS]), plan.record()
+    if engine == "auto":
+        now[ENGINE] = saved.get(ENGINE)
+    for name, (old, new) in _differences(saved, now):
+        raise ValueError(
+            f"{name} was {old!r} for the sweep in {path} and is {new!r} now: give the same, "
+            "another out, or resume=False to begin anew"
+        )
+    return plan.resumed(saved)
+
+
+def _differences(
+    saved: Mapping[str, Any], now: Mapping[str, Any]
+) -> list[tuple[str, tuple[Any, Any]]]:
+    """What is not the same, options and settings by their own names; blocks may differ."""
+    found = []
+    for name in dict.fromkeys([*now, *saved]):
+        old, new = saved.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += _differences(old, new)
+        elif old != new and name != BLOCK:
+            found.append((name, (old, new)))
+    return found
 
 
 def _measured(results: Sequence[Measured | Exception]) -> list[str]:

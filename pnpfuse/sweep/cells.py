@@ -1,0 +1,74 @@
+"""The values of a sweep as they are drawn and reckoned with: ascending, percent, gaps as NaN."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from pnpfuse.sweep.dataset import DIVERGED, FINISHED, OUTCOME, POINT
+
+
+def check_sweep(sweep: xr.Dataset) -> xr.Dataset:
+    """A sweep with n and b ascending; ValueError for what is none."""
+    if not isinstance(sweep, xr.Dataset):
+        raise ValueError(f"sweep: got {type(sweep).__name__}; give the Dataset of run_sweep")
+    absent = [dim for dim in POINT if dim not in sweep.dims or dim not in sweep.coords]
+    if absent:
+        raise ValueError(
+            f"sweep has the dimensions {list(sweep.dims)}, without {', '.join(absent)}; give the "
+            "Dataset of run_sweep, of single values as sel(n=[4])"
+        )
+    if not all(sweep.sizes[dim] for dim in POINT):
+        raise ValueError(f"sweep has no points: its sizes are {dict(sweep.sizes)}")
+    return sweep.sortby(["n", "b"])
+
+
+def values_of(sweep: xr.Dataset, variable: str) -> xr.DataArray:
+    """A variable over (n, b, seed, ...), NaN where a point has no result, accuracies in percent.
+
+    Raises
+    ------
+    ValueError
+        for a Dataset that is no sweep, and for a variable that it does not have at every point
+    """
+    sweep = check_sweep(sweep)
+    if variable not in sweep or not set(POINT) <= set(sweep[variable].dims):
+        raise ValueError(f"sweep has no {variable!r} over its points; {_offered(sweep)}")
+    values = sweep[variable].transpose(*POINT, ...)
+    if OUTCOME in sweep:
+        values = values.where(sweep[OUTCOME] == FINISHED)
+    if not np.isfinite(values).any():
+        raise ValueError(f"sweep has no finished point with a value of {variable!r}; run it first")
+    return values * 100 if is_percent(variable) else values.astype(float)
+
+
+def is_percent(variable: str) -> bool:
+    """Whether a variable is a share that is told in percent."""
+    return variable.endswith("accuracy") or variable == "conflict_rate"
+
+
+def axis_label(variable: str) -> str:
+    """A variable's name and unit for an axis."""
+    said = variable.replace("_", " ")
+    return f"test {said} / %" if variable.endswith("accuracy") else (
+        f"{said} / %" if is_percent(variable) else said
+    )  # fmt: skip
+
+
+def diverged(sweep: xr.Dataset) -> xr.DataArray:
+    """How many seeds diverged at each (n, b)."""
+    if OUTCOME not in sweep:
+        return xr.zeros_like(sweep["n"] * sweep["b"], dtype=int)
+    return (sweep[OUTCOME] == DIVERGED).sum("seed").transpose("n", "b")
+
+
+def product(values: xr.DataArray | xr.Dataset) -> NDArray[np.float64]:
+    """N b of every cell, (n, b); what is 1 but for rounding is 1."""
+    found = np.multiply.outer(values["n"].values.astype(float), values["b"].values.astype(float))
+    return np.round(found, 12)
+
+
+def _offered(sweep: xr.Dataset) -> str:
+    able = [str(name) for name, found in sweep.data_vars.items() if set(POINT) <= set(found.dims)]
+    return f"take one of {', '.join(name for name in able if name != OUTCOME) or 'another Dataset'}"
