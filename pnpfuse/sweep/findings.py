@@ -9,7 +9,7 @@ import xarray as xr
 
 from pnpfuse.console import largest_class, table_lines
 from pnpfuse.findings import condition_label
-from pnpfuse.mapping import SEPARATED
+from pnpfuse.mapping.regime import SEPARATED
 from pnpfuse.report import Table
 from pnpfuse.sweep.dataset import DIVERGED, FINISHED, OUTCOME
 from pnpfuse.sweep.sensitivity import flatness
