@@ -16,7 +16,9 @@ import xarray as xr
 from pnpfuse import Views, run_sweep
 from pnpfuse.sweep import run as sweep_run
 from pnpfuse.sweep.lock import Lock
-from pnpfuse.sweep.store import Store, read_sweep
+from pnpfuse.sweep.store import Store
+from pnpfuse.sweep.stored import read_sweep
+from pnpfuse.trainer import TrainingError
 
 HARNESS = Path(__file__).with_name("kill_sweep.py")
 DIMS = {"a": 9, "b": 6}
@@ -219,7 +221,7 @@ def test_a_forked_child_does_not_hold_the_lock(half):
         os.waitpid(child, 0)
 
 
-@pytest.mark.parametrize("name", ["outcome", "accuracy", "loss"])
+@pytest.mark.parametrize("name", ["outcome", "accuracy", "loss", "rank"])
 def test_a_torn_or_lost_chunk_is_made_once_more(views, whole, half, monkeypatch, name):
     sweep(views, half)
     chunk = next(path for path in (half / name).iterdir() if path.name[0].isdigit())
@@ -227,10 +229,28 @@ def test_a_torn_or_lost_chunk_is_made_once_more(views, whole, half, monkeypatch,
     points = counted(monkeypatch)
     xr.testing.assert_identical(sweep(views, half), whole)
     assert len(points) == 1
-    if name != "loss":
-        chunk.unlink()
-        xr.testing.assert_identical(sweep(views, half), whole)
-        assert len(points) == 2
+    chunk.unlink()
+    xr.testing.assert_identical(sweep(views, half), whole)
+    assert len(points) == 2
+
+
+def test_what_diverged_is_not_taken_for_lost(views, tmp_path, monkeypatch):
+    out = tmp_path / "sweep.zarr"
+    monkeypatch.setattr(
+        sweep_run, "work", lambda task, views, some: [TrainingError("x")] * len(some)
+    )
+    found = sweep(views, out)
+    assert (found.outcome == 2).all()
+    monkeypatch.setattr(sweep_run, "work", None)
+    xr.testing.assert_identical(sweep(views, out), found)
+
+
+@pytest.mark.parametrize("name", ["n", "condition", "rank_limit", "physical_b", "width"])
+def test_what_is_known_beforehand_has_to_be_what_it_was(views, half, name):
+    chunk = next(path for path in (half / name).iterdir() if path.name[0].isdigit())
+    chunk.unlink()
+    with pytest.raises(ValueError, match=f"is damaged or of another version: its {name} .*resume="):
+        sweep(views, half)
 
 
 @pytest.mark.parametrize("name", [".zmetadata", "n/0"])

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,12 @@ import xarray as xr
 from numcodecs import Zstd
 from numpy.typing import NDArray
 
-from pnpfuse.sweep.dataset import DIVERGED, FINISHED, NOT_RUN, OUTCOME, POINT, TITLE
+from pnpfuse.sweep.dataset import DIVERGED, FINISHED, NOT_RUN, OUTCOME
 from pnpfuse.sweep.grid import Block
 from pnpfuse.sweep.lock import Lock
 from pnpfuse.sweep.measures import Measured
 from pnpfuse.sweep.plan import BLOCK, ENGINE, SETTINGS, Plan
-
-ATTRIBUTES = ".zattrs"
+from pnpfuse.sweep.stored import is_sweep, over_points, read_sweep
 
 
 class Store:
@@ -59,7 +57,7 @@ class Store:
         """
         codes = self.dataset[OUTCOME].values
         shape = codes[block.place].shape
-        for name in _measured(results):
+        for name in set(over_points(self.dataset)) - {OUTCOME}:
             target = self.dataset[name].values
             inner = target.shape[3:]
             target[block.place] = _joined(results, name, inner).reshape(shape + inner)
@@ -84,7 +82,9 @@ class Store:
         if not self._arrays:
             import zarr
 
-            self._arrays = dict(zarr.open_group(self.path, mode="r+").arrays())
+            # Of NaN too, which a seed that diverged has: a chunk that is not there is one lost.
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                self._arrays = dict(zarr.open_group(self.path, mode="r+").arrays())
         self._arrays[name][block.place] = values
 
 
@@ -137,80 +137,16 @@ def _clear(path: Path) -> None:
         _remove(*_drafts(path))
 
 
-def is_sweep(path: str | os.PathLike[str]) -> bool:
-    """Whether a sweep's store is there."""
-    try:
-        attrs = json.loads((Path(path) / ATTRIBUTES).read_bytes())
-        return attrs["title"] == TITLE and SETTINGS in attrs
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def read_sweep(path: str | os.PathLike[str]) -> xr.Dataset:
-    """The Dataset of a sweep, finished or not.
-
-    A block with a chunk that cannot be read counts as not run, and so does a point whose numbers
-    are gone: going on with the sweep makes them once more.
-
-    Raises
-    ------
-    ValueError
-        for a path that holds none
-    """
-    if not is_sweep(path):
-        raise ValueError(f"{path} is no sweep's store")
-    try:
-        with xr.open_zarr(path) as opened:
-            try:
-                dataset = opened.load()
-            except Exception:  # of a codec: what it raises for a torn chunk is its own matter
-                dataset = _legible(opened)
-        json.loads(dataset.attrs[SETTINGS])
-        gone = dataset["accuracy"].isnull().any("condition") & (dataset[OUTCOME] == FINISHED)
-        dataset[OUTCOME].values[gone.values] = NOT_RUN
-    except Exception as error:  # see above
-        raise ValueError(
-            f"the sweep in {path} is damaged and cannot be read ({error}); resume=False begins anew"
-        ) from error
-    return dataset
-
-
-def _legible(opened: xr.Dataset) -> xr.Dataset:
-    """What can be read of a store, block by block."""
-    saved = json.loads(opened.attrs[SETTINGS])
-    dataset = opened.copy()
-    over_points = [name for name, var in opened.data_vars.items() if var.dims[:3] == POINT]
-    for name in over_points:
-        empty = NOT_RUN if name == OUTCOME else np.nan
-        dataset[name] = opened[name].copy(
-            data=np.full(opened[name].shape, empty, opened[name].dtype)
-        )
-    steps = dict(zip(POINT, saved[BLOCK], strict=True))
-    starts = [range(0, opened.sizes[dim], step) for dim, step in steps.items()]
-    for corner in product(*starts):
-        block = {
-            dim: slice(start, start + steps[dim]) for dim, start in zip(POINT, corner, strict=True)
-        }
-        try:
-            found = opened[over_points].isel(block).load()
-        except Exception:  # see above
-            continue
-        for name in over_points:
-            dataset[name][block] = found[name]
-    return dataset.load()
-
-
 def _new(plan: Plan, path: Path) -> Store:
     """An empty store, which appears whole or not at all; in place of an older sweep."""
     template = plan.empty()
     encoding = {
         # With a checksum: a torn or altered chunk is told, and its points are made once more.
         name: {
-            "chunks": plan.size + variable.shape[3:],
+            "chunks": plan.size + template[name].shape[3:],
             "compressors": (Zstd(level=3, checksum=True),),
         }
-        for name, variable in template.data_vars.items()
-        if variable.dims[:3] == POINT
+        for name in over_points(template)
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +192,10 @@ def _locked(path: Path) -> Lock:
 
 
 def _same(plan: Plan, dataset: xr.Dataset, path: Path, engine: str) -> Plan:
-    """The plan with the blocks of the earlier run, whose settings have to be the same."""
+    """The plan with the blocks of the earlier run, whose settings have to be the same.
+
+    And so has to be what follows from them alone: of a torn file Zarr may make other numbers.
+    """
     saved, now = json.loads(dataset.attrs[SETTINGS]), plan.record()
     if engine == "auto":
         now[ENGINE] = saved.get(ENGINE)
@@ -265,7 +204,21 @@ def _same(plan: Plan, dataset: xr.Dataset, path: Path, engine: str) -> Plan:
             f"{name} was {old!r} for the sweep in {path} and is {new!r} now: give the same, "
             "another out, or resume=False to begin anew"
         )
+    expected = plan.empty().drop_vars(over_points(dataset), errors="ignore")
+    for name, values in expected.variables.items():
+        if name not in dataset or not _alike(dataset[name].values, values.values):
+            raise ValueError(
+                f"the sweep in {path} is damaged or of another version: its {name} is not what "
+                "its settings lead to; resume=False begins anew"
+            )
     return plan.resumed(saved)
+
+
+def _alike(found: NDArray, expected: NDArray) -> bool:
+    """The same but for what another machine rounds otherwise."""
+    if found.shape != expected.shape or expected.dtype.kind != "f":
+        return np.array_equal(found, expected)
+    return np.allclose(found, expected, rtol=1e-6, atol=1e-9, equal_nan=True)
 
 
 def _differences(
@@ -280,10 +233,6 @@ def _differences(
         elif old != new and name != BLOCK:
             found.append((name, (old, new)))
     return found
-
-
-def _measured(results: Sequence[Measured | Exception]) -> list[str]:
-    return next((list(one) for one in results if not isinstance(one, Exception)), [])
 
 
 def _joined(results: Sequence[Measured | Exception], name: str, shape: tuple[int, ...]) -> NDArray:
