@@ -22,13 +22,16 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
         Takes a path with the same ending and writes there.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise OSError(f"cannot write {path}: it is no plain file")
-    with _beside(path) as name:
+    with _beside_file(path) as name:
         draft = Path(name) / path.name
         write(draft)
         os.replace(draft, path)
     return path
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """OSError where `write_whole` could not put a file; its folder is made if need be."""
+    _beside_file(Path(path)).cleanup()
 
 
 def write_folder_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
@@ -62,6 +65,12 @@ def save_bytes(content: bytes, path: str | os.PathLike[str]) -> Path:
 def save_text(text: str, path: str | os.PathLike[str]) -> Path:
     """Write a text as UTF-8."""
     return save_bytes(text.encode("utf-8"), path)
+
+
+def _beside_file(path: Path) -> tempfile.TemporaryDirectory:
+    if path.exists() and not path.is_file():
+        raise OSError(f"cannot write {path}: it is no plain file")
+    return _beside(path)
 
 
 def _beside(path: Path) -> tempfile.TemporaryDirectory:

@@ -42,3 +42,12 @@ def png(text: str) -> str:
     if not text.endswith(".png"):
         raise argparse.ArgumentTypeError(f"got {text!r}; give a name that ends in .png")
     return text
+
+
+def check_places(*places: str | None) -> None:
+    """Told before the work rather than after it: files that cannot be written; OSError."""
+    from pnpfuse.storage import check_writable
+
+    for place in places:
+        if place is not None:
+            check_writable(place)

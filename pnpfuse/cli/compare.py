@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from pnpfuse.cli.command import DATA, command, path, png
+from pnpfuse.cli.command import DATA, check_places, command, path, png
 from pnpfuse.cli.model_options import add_model_options, models_given, twins_note
 from pnpfuse.cli.training_options import add_training_options, training_settings
 
@@ -45,6 +45,7 @@ def _compare(given: argparse.Namespace) -> Iterator[str]:
 
     models, settings = models_given(given), training_settings(given)
     views = load_views(given.data)
+    check_places(given.out, given.plot)
     with executor_for(given.jobs, given.dask) as executor:
         comparison = compare(
             models, views, seeds=given.seeds, missing=given.missing, executor=executor,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from pnpfuse.cli.command import DATA, command, path, png
+from pnpfuse.cli.command import DATA, check_places, command, path, png
 from pnpfuse.cli.model_options import add_model_options, model_given
 from pnpfuse.cli.training_options import add_training_options, training_settings
 
@@ -15,6 +15,8 @@ EXAMPLES = """pnpfuse sweep digits --n 0.5 1 2 4 8 --b 0.1:0.9:9 --seeds 5 --out
 
 Stopped, by Ctrl-C, a kill or the end of the power, the same command goes on from where it was; a
 finished sweep is only printed again."""
+
+MOST = 10_000  # values along n or b: a mistyped count is told before the memory is gone
 
 
 def add_sweep(commands: argparse._SubParsersAction) -> None:
@@ -65,11 +67,11 @@ def numbers(text: str) -> list[float]:
             return ends
         start, stop, count = ends
         steps = int(count) - 1
-        if count != steps + 1 or steps < 1:
+        if count != steps + 1 or not 1 <= steps < MOST:
             raise ValueError
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f"got {text!r}; give a number, or start:stop:count with a count of at least 2"
+            f"got {text!r}; give a number, or start:stop:count with a count from 2 to {MOST}"
         ) from None
     # Rounded, so that 0.1:0.9:9 has 0.3 and not 0.30000000000000004.
     return [round(start + (stop - start) * i / steps, 12) for i in range(steps + 1)]
@@ -83,6 +85,7 @@ def _sweep(given: argparse.Namespace) -> Iterator[str]:
 
     options, settings = model_given(given), training_settings(given)
     views = load_views(given.data)
+    check_places(given.plot)
     with executor_for(_jobs(given), given.dask) as executor:
         sweep = run_sweep(
             views, sum(given.ns, []), sum(given.bs, []), seeds=given.seeds, model=given.model,
