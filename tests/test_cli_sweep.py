@@ -14,6 +14,7 @@ from command_line import run
 
 from pnpfuse import Views, run_sweep
 from pnpfuse.cli.sweep import numbers
+from pnpfuse.sweep import heat_figure
 from pnpfuse.sweep import run as sweep_run
 from pnpfuse.sweep.findings import best_lines, fitting_score, outcome_line, rank_lines, score_tables
 
@@ -102,8 +103,9 @@ def test_ctrl_c_reaches_a_command_with_processes_and_its_workers_go(tmp_path, vi
     [
         ("sweep DATA --b 0.5", "--n"),
         ("sweep DATA --n 1 --b 0.1:0.9", "got '0.1:0.9'; give a number, or start:stop:count"),
-        ("sweep DATA --n 1 --b 0.1:0.9:1", "start:stop:count with a count of at least 2"),
+        ("sweep DATA --n 1 --b 0.1:0.9:1", "start:stop:count with a count from 2"),
         ("sweep DATA --n 1 --b 0.1:0.9:2.5", "start:stop:count"),
+        ("sweep DATA --n 1 --b 0.1:0.9:1e9", "count from 2 to 10000"),
         ("sweep DATA --n 1 --b x", "got 'x'"),
         ("sweep DATA --n 1 --b 0:1:3", "b must be a ratio strictly between 0 and 1; found 0"),
         ("sweep DATA --n 0 --b 0.5", "n must be above 0"),
@@ -135,6 +137,17 @@ def test_a_place_that_cannot_be_written_is_status_1(capsys, tmp_path, views):
     data = str(tmp_path / "views.nc")
     status, out, err = run(capsys, "sweep", data, *GRID, "--out", f"{data}/s.zarr")
     assert (status, out, err.count("\n")) == (1, "", 1) and "cannot write" in err
+
+
+def test_a_bad_place_for_the_figure_is_told_before_the_work(capsys, tmp_path, views, monkeypatch):
+    monkeypatch.setattr(sweep_run, "work", None)
+    data = str(tmp_path / "views.nc")
+    (tmp_path / "s.png").mkdir()
+    for place in (f"{data}/s.png", tmp_path / "s.png"):
+        for command in ("sweep", "compare"):
+            grid = GRID if command == "sweep" else ["--models", "concat"]
+            status, out, err = run(capsys, command, data, *grid, "--plot", str(place))
+            assert (status, out, err.count("\n")) == (1, "", 1) and "cannot write" in err
 
 
 def test_help_has_examples(capsys):
@@ -185,6 +198,33 @@ def test_best_cells_are_those_within_one_standard_error():
     assert "2 of 6 cells: n = 1: b = 0.8; n = 2: b = 0.2" in said[0]
     assert "chosen on the rows" in said[-1]
     assert "one seed says nothing" in next(best_lines(planted([[1, 2, 3]] * 2, seeds=1)))
+
+
+def test_best_cells_are_the_same_in_lines_and_in_the_heat_map():
+    rng = np.random.default_rng(0)
+    sweep = planted(rng.uniform(88, 90, (2, 3)), seeds=6)
+    sweep["accuracy"] += 0.01 * rng.normal(size=sweep.accuracy.shape)
+    sweep.accuracy[0, 1, 2] = np.nan  # the best, had it not diverged
+    sweep.accuracy[0, 1, 3:] = 0.99
+    sweep.outcome[0, 1, 2] = 2
+    # By hand: each cell's variance over the seeds, their mean over the five cells.
+    table = 100 * np.delete(sweep.accuracy.values[..., 0].reshape(6, 6), 1, axis=0)
+    error = np.sqrt(table.var(1, ddof=1).mean() / 6)
+    near = table.mean(1) >= table.mean(1).max() - error
+    assert f"within its standard error ({error:.2f}) {near.sum()} of 6 cells" in next(
+        best_lines(sweep)
+    )
+    axis = heat_figure(sweep).axes[0]
+    dots = next(line for line in axis.lines if line.get_markerfacecolor() == "white")
+    places = np.delete([(n, b) for n in (1, 2) for b in (0.2, 0.5, 0.8)], 1, axis=0)
+    np.testing.assert_array_equal(np.transpose(dots.get_data()), places[near])
+    # A seed that diverged everywhere is left out; where some seed did in every cell is no best.
+    fewer = sweep.copy(deep=True)
+    fewer.accuracy[:, :, 0] = np.nan
+    assert list(best_lines(fewer)) == list(best_lines(sweep.isel(seed=slice(1, None))))
+    for k in range(6):
+        fewer.accuracy[k // 3, k % 3, 1 + k % 2] = np.nan
+    assert list(best_lines(fewer)) == []
 
 
 def test_table_leaves_out_what_diverged_and_says_so():

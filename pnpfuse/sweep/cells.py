@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -61,6 +63,45 @@ def diverged(sweep: xr.Dataset) -> xr.DataArray:
     if OUTCOME not in sweep:
         return xr.zeros_like(sweep["n"] * sweep["b"], dtype=int)
     return (sweep[OUTCOME] == DIVERGED).sum("seed").transpose("n", "b")
+
+
+class Best(NamedTuple):
+    """The best cell of a panel, and those that cannot be told from it.
+
+    Attributes
+    ----------
+    place : indices (n, b) of the best
+    mean : over the seeds, there
+    error : standard error of such a mean, NaN for one seed
+    near : bool (n, b), cells whose mean is within `error` of the best; all False for one seed
+    """
+
+    place: tuple[int, int]
+    mean: float
+    error: float
+    near: NDArray[np.bool_]
+
+
+def best_cells(values: xr.DataArray, lowest: bool = False) -> Best | None:
+    """The best of a variable's cells over (n, b, seed), None if there is no cell to compare.
+
+    Those with a seed that has not finished are not compared: what diverges is not good because
+    its other seeds are. A seed that has finished nothing is left out. The error takes the
+    deviation of the seeds in all cells together: that of one, from a few seeds, is too uncertain
+    to choose by.
+    """
+    values = values.transpose(*POINT)
+    values = values.isel(seed=values.notnull().any(["n", "b"]).values)
+    values = values.where(values.notnull().all("seed"))
+    mean = values.mean("seed").values * (-1 if lowest else 1)  # (n, b)
+    if not np.isfinite(mean).any():
+        return None
+    i, j = (int(k) for k in np.unravel_index(np.nanargmax(mean), mean.shape))
+    error = np.nan
+    if (seeds := values.sizes["seed"]) > 1:
+        error = float(np.sqrt(values.var("seed", ddof=1).mean() / seeds))
+    near = mean >= mean[i, j] - error  # False where NaN
+    return Best((i, j), float(-mean[i, j] if lowest else mean[i, j]), error, near)
 
 
 def product(values: xr.DataArray | xr.Dataset) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ _PARTS = {
         ("auxiliary", "modality"),
         "cosine between the gradients of the task's and of an auxiliary loss, encoder output",
     ),
-    "conflict_rate": (("auxiliary", "modality"), "share of training rows with a negative cosine"),
+    "conflict_rate": (("auxiliary", "modality"), "share of negative cosines, of the rows with one"),
     "effective_rank": (("modality",), "effective rank of the own shared part, test rows"),
     "rank": (("modality",), "numerical rank of the own shared part, test rows"),
 }

@@ -11,6 +11,7 @@ from pnpfuse.console import largest_class, table_lines
 from pnpfuse.findings import condition_label
 from pnpfuse.mapping.regime import SEPARATED
 from pnpfuse.report import Table
+from pnpfuse.sweep.cells import best_cells
 from pnpfuse.sweep.dataset import DIVERGED, FINISHED, OUTCOME
 from pnpfuse.sweep.sensitivity import flatness
 from pnpfuse.sweep.verdicts import flatness_said
@@ -49,7 +50,9 @@ def sweep_lines(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[str]:
 def score_tables(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[tuple[str, Table]]:
     """(what it shows, b x n) of the mean of a score over the seeds, +- its standard deviation."""
     for condition in _shown(sweep):
-        mean, spread, _ = _over_seeds(sweep, score, condition)  # each (n, b)
+        values = 100 * sweep[score].sel(condition=condition)  # (n, b, seed)
+        mean = values.mean("seed").values  # without the seeds that diverged
+        spread = values.where(values.count("seed") > 1).std("seed", ddof=1).values
         rows = [
             [f"{b:g}", *map(_cell, mean[:, j], spread[:, j])]
             for j, b in enumerate(sweep["b"].values)
@@ -61,28 +64,28 @@ def score_tables(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[tuple[s
 def best_lines(sweep: xr.Dataset, score: str = "accuracy") -> Iterator[str]:
     """The best cell, and those that cannot be told from it: within one standard error."""
     n, b = sweep["n"].values, sweep["b"].values
-    for condition in _shown(sweep):
-        mean, _, error = _over_seeds(sweep, score, condition)
-        if not np.isfinite(mean).any():
+    found = {c: best_cells(100 * sweep[score].sel(condition=c)) for c in _shown(sweep)}
+    for condition, best in found.items():
+        if best is None:  # no cell that all seeds have finished
             continue
-        i, j = np.unravel_index(np.nanargmax(mean), mean.shape)
-        best = (
-            f"best, {condition_label(condition)}: {mean[i, j]:.1f} % at n = {n[i]:g}, b = {b[j]:g}"
+        i, j = best.place
+        said = (
+            f"best, {condition_label(condition)}: {best.mean:.1f} % at n = {n[i]:g}, b = {b[j]:g}"
         )
-        if not np.isfinite(error[i, j]):
-            yield f"{best}; one seed says nothing of how certain that is"
+        if np.isnan(best.error):
+            yield f"{said}; one seed says nothing of how certain that is"
             continue
-        near = mean >= mean[i, j] - error[i, j]  # False where NaN
         cells = "; ".join(
-            f"n = {n[k]:g}: b = {', '.join(f'{x:g}' for x in b[near[k]])}"
+            f"n = {n[k]:g}: b = {', '.join(f'{x:g}' for x in b[best.near[k]])}"
             for k in range(len(n))
-            if near[k].any()
+            if best.near[k].any()
         )
         yield (
-            f"{best}; within its standard error ({error[i, j]:.2f}) "
-            f"{near.sum()} of {near.size} cells: {cells}"
+            f"{said}; within its standard error ({best.error:.2f}) "
+            f"{best.near.sum()} of {best.near.size} cells: {cells}"
         )
-    yield "the best is chosen on the rows that it is measured on: expect less of it elsewhere"
+    if any(found.values()):
+        yield "the best is chosen on the rows that it is measured on: expect less of it elsewhere"
 
 
 def physics_table(sweep: xr.Dataset) -> Table:
@@ -128,20 +131,6 @@ def outcome_line(sweep: xr.Dataset) -> str:
         n, b, seed = (sweep[dim].values[k] for dim, k in zip(codes.dims, gone[0], strict=True))
         said += f", {len(gone)} of them diverged (the first: n = {n:g}, b = {b:g}, seed {seed})"
     return said
-
-
-def _over_seeds(sweep: xr.Dataset, score: str, condition: str) -> tuple[np.ndarray, ...]:
-    """Mean, standard deviation and standard error over the seeds in %, each (n, b).
-
-    Seeds that diverged are left out. The error takes the deviation of all cells together: that of
-    one, from a few seeds, is too uncertain to choose by.
-    """
-    values = 100 * sweep[score].sel(condition=condition)  # (n, b, seed)
-    count, mean = values.count("seed"), values.mean("seed")
-    # Of one value there is none.
-    spread = (((values - mean) ** 2).sum("seed") / (count - 1).where(count > 1)) ** 0.5
-    error = ((spread**2).mean() / count.where(count > 1)) ** 0.5
-    return mean.values, spread.values, error.values
 
 
 def _cell(mean: float, spread: float) -> str:

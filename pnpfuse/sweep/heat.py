@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pnpfuse.findings import condition_label, near_best
+from pnpfuse.findings import condition_label
 from pnpfuse.sweep.captions import captioned
-from pnpfuse.sweep.cells import axis_label, check_sweep, diverged, values_of
+from pnpfuse.sweep.cells import axis_label, best_cells, check_sweep, diverged, values_of
 from pnpfuse.sweep.dataset import POINT
 from pnpfuse.sweep.drawing import SMALL, has_physics, legend, names_of, panels, scale_log
 
@@ -43,7 +43,7 @@ def heat_figure(
 ) -> Figure:
     """A variable over n and b, mean over the seeds, a panel a condition, modality or loss.
 
-    Dots mark the cells within one standard error of the panel's best (see `near_best`), crosses
+    Dots mark the cells within one standard error of the panel's best (see `best_cells`), crosses
     those where a seed diverged. The lines are physics' b_m(n), and b = 1/n, that is n b = 1.
 
     Parameters
@@ -138,12 +138,10 @@ def _edges(centres: NDArray) -> NDArray:
 
 
 def _mark(axis: Axes, panel: xr.DataArray, sweep: xr.Dataset, variable: str) -> None:
-    cells = panel.stack(model=("n", "b"))  # (seed, model)
-    cells = cells[:, cells.notnull().all("seed").values]
-    if variable not in NO_BEST and cells.sizes["model"]:
-        best = cells["model"].values[near_best(cells, lowest=variable in LOWEST)]
-        if len(best):
-            axis.plot(*zip(*best, strict=True), zorder=5, **BEST)
+    best = None if variable in NO_BEST else best_cells(panel, lowest=variable in LOWEST)
+    if best is not None and best.near.any():
+        i, j = np.nonzero(best.near)
+        axis.plot(panel["n"].values[i], panel["b"].values[j], zorder=5, **BEST)
     gone = diverged(sweep)
     i, j = np.nonzero(gone.values)
     axis.plot(gone["n"].values[i], gone["b"].values[j], "x", color="black", ms=5)
