@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -154,6 +155,18 @@ def cores() -> int:
 
 
 @contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """A logger says nothing for a while."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
 def executor_for(jobs: int = 1, dask: str | None = None) -> Iterator[Executor | None]:
     """An executor that is shut down at the end; None, which means here, for one job.
 
@@ -178,7 +191,8 @@ def executor_for(jobs: int = 1, dask: str | None = None) -> Iterator[Executor | 
             raise ValueError(
                 "dask needs the package distributed: pip install distributed"
             ) from error
-        with Client(dask, timeout="10s", set_as_default=False) as client:
+        # A scheduler that is lost is told once, by the work that it gave up, and not by its logs.
+        with _quiet("distributed"), Client(dask, timeout="10s", set_as_default=False) as client:
             yield client.get_executor()
     elif jobs == 1:
         yield None

@@ -63,12 +63,13 @@ def test_a_changed_setting_and_restart(capsys, tmp_path, views):
     assert status == 0, err
 
 
-def test_an_interruption_is_130_and_says_how_to_go_on(capsys, tmp_path, views, monkeypatch):
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_is_130_and_says_how_to_go_on(capsys, tmp_path, views, monkeypatch, by):
     out, work, done = str(tmp_path / "s.zarr"), sweep_run.work, []
 
     def stopped(*arguments):
         if len(done) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(by)
         done.append(work(*arguments))
         return done[-1]
 
@@ -78,7 +79,9 @@ def test_an_interruption_is_130_and_says_how_to_go_on(capsys, tmp_path, views, m
     assert (status, shown, err.count("\n")) == (130, "", 1)
     assert f"interrupted; 2 of 12 points are kept in {out}: the same command goes on" in err
     monkeypatch.setattr(sweep_run, "work", work)
+    handlers = signal.getsignal(signal.SIGTERM)
     assert run(capsys, *line)[0] == 0
+    assert signal.getsignal(signal.SIGTERM) == handlers == signal.SIG_DFL
 
 
 @pytest.mark.slow

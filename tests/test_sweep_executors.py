@@ -170,6 +170,27 @@ def test_failures_are_told_after_the_rest_is_finished(views, here, tmp_path, mon
     xr.testing.assert_identical(run_sweep(views, **GRID, out=out), here)
 
 
+def test_an_executor_that_gives_up_is_told_at_once(views, here, tmp_path):
+    class Left(ThreadPoolExecutor):
+        """Takes two tasks, and cancels what comes after, as Dask does without its scheduler."""
+
+        taken = 0
+
+        def submit(self, *arguments):
+            self.taken += 1
+            if self.taken <= 2:
+                return super().submit(*arguments)
+            future = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+            return future
+
+    out = tmp_path / "s.zarr"
+    with Left(1) as pool, pytest.raises(SweepError, match="given the work up.* of 8 .* new ex"):
+        run_sweep(views, **GRID, executor=pool, out=out)
+    xr.testing.assert_identical(run_sweep(views, **GRID, out=out), here)
+
+
 def test_cores_and_jobs():
     assert 1 <= cores() <= os.cpu_count()
     with executor_for(1) as here:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
 from contextlib import closing
 from typing import Any
 
@@ -123,7 +130,7 @@ def run_sweep(
         for bad arguments, and for an `out` whose sweep was made with other ones, naming the first
     SweepError
         when blocks failed, after all the others have been finished and kept, or when the executor
-        is broken; the same call goes on from there
+        is broken or gone; the same call goes on from there
     OSError
         when `out` cannot be written, or another run writes there
     """
@@ -161,7 +168,7 @@ def _run(
         unit="point", smoothing=0, disable=None if progress else True,
     ) as bar, closing(_outcomes(plan, left, executor)) as outcomes:  # fmt: skip
         for block, outcome in outcomes:
-            if isinstance(outcome, BrokenExecutor):
+            if isinstance(outcome, (BrokenExecutor, CancelledError)):
                 raise SweepError(_broken(outcome, store), store.dataset) from outcome
             if isinstance(outcome, ValueError) and not store.done():
                 raise outcome
@@ -228,11 +235,12 @@ def _named(failures: Mapping[Block, Exception], plan: Plan, store: Store) -> str
     return f"{len(failures)} blocks of points failed: {'; '.join(said)}{more}; {_kept(store)}"
 
 
-def _broken(error: BrokenExecutor, store: Store) -> str:
-    return (
-        f"the executor has lost its workers, killed perhaps for want of memory ({error}); "
-        f"{_kept(store)}; it needs a new executor"
-    )
+def _broken(error: BrokenExecutor | CancelledError, store: Store) -> str:
+    if isinstance(error, CancelledError):
+        why = "the executor has given the work up: it was shut down, or its scheduler is gone"
+    else:
+        why = f"the executor has lost its workers, killed perhaps for want of memory ({error})"
+    return f"{why}; {_kept(store)}; it needs a new executor"
 
 
 def _kept(store: Store) -> str:

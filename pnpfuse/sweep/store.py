@@ -205,10 +205,10 @@ def _same(plan: Plan, dataset: xr.Dataset, path: Path, engine: str) -> Plan:
             "another out, or resume=False to begin anew"
         )
     expected = plan.empty().drop_vars(over_points(dataset), errors="ignore")
-    for name, values in expected.variables.items():
-        if name not in dataset or not _alike(dataset[name].values, values.values):
+    for known, values in expected.variables.items():
+        if known not in dataset or not _alike(dataset[known].values, values.values):
             raise ValueError(
-                f"the sweep in {path} is damaged or of another version: its {name} is not what "
+                f"the sweep in {path} is damaged or of another version: its {known} is not what "
                 "its settings lead to; resume=False begins anew"
             )
     return plan.resumed(saved)
