@@ -16,7 +16,8 @@ import xarray as xr
 from pnpfuse import Views, run_sweep
 from pnpfuse.sweep import run as sweep_run
 from pnpfuse.sweep.lock import Lock
-from pnpfuse.sweep.store import Store, read_sweep
+from pnpfuse.sweep.reading import read_sweep
+from pnpfuse.sweep.store import Store
 
 HARNESS = Path(__file__).with_name("kill_sweep.py")
 DIMS = {"a": 9, "b": 6}
