@@ -16,9 +16,9 @@ from pnpfuse import Views, run_sweep
 from pnpfuse.executors import Kept, Processes, cores, executor_for, kept, received
 from pnpfuse.sweep import SweepError
 from pnpfuse.sweep import run as sweep_run
+from pnpfuse.sweep.reading import read_sweep
 from pnpfuse.sweep.run import _elsewhere
 from pnpfuse.sweep.store import Store
-from pnpfuse.sweep.stored import read_sweep
 
 DIMS = {"a": 9, "b": 6}
 GRID = {"n": [1, 2], "b": [0.3, 0.7], "seeds": 2, "epochs": 2, "engine": "single"}

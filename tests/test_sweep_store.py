@@ -16,8 +16,8 @@ import xarray as xr
 from pnpfuse import Views, run_sweep
 from pnpfuse.sweep import run as sweep_run
 from pnpfuse.sweep.lock import Lock
+from pnpfuse.sweep.reading import read_sweep
 from pnpfuse.sweep.store import Store
-from pnpfuse.sweep.stored import read_sweep
 from pnpfuse.trainer import TrainingError
 
 HARNESS = Path(__file__).with_name("kill_sweep.py")

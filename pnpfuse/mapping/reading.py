@@ -80,7 +80,7 @@ def hyperparameters(
     Returns
     -------
     Hyperparameters
-        With dicts over the modalities; for n >= 1 ``PMR(dims, h.n, h.b)`` takes them as they are,
+        With dicts over the modalities; ``PMR(dims, h.n, h.b)`` takes them as they are,
         unless ``h.void`` names a modality without an interface.
     """
     found: dict[str, Hyperparameters] = {

@@ -20,7 +20,7 @@ from pnpfuse.sweep.grid import Block
 from pnpfuse.sweep.lock import Lock
 from pnpfuse.sweep.measures import Measured
 from pnpfuse.sweep.plan import BLOCK, ENGINE, SETTINGS, Plan
-from pnpfuse.sweep.stored import is_sweep, over_points, read_sweep
+from pnpfuse.sweep.reading import is_sweep, over_points, read_sweep
 
 
 class Store:

@@ -1,4 +1,4 @@
-"""A sweep as it stands in its Zarr store: read, also where the store is torn."""
+"""A sweep's store as it is read: finished or not, whole or damaged."""
 
 from __future__ import annotations
 
