@@ -293,6 +293,8 @@ def test_refused():
             make(sweep.isel(n=0))
         with pytest.raises(ValueError, match="no finished point"):
             make(sweep.assign(outcome=0 * sweep.outcome))
+        with pytest.raises(ValueError, match="what ran has diverged, lower lr"):
+            make(sweep.assign(outcome=2 + 0 * sweep.outcome))
     with pytest.raises(ValueError, match="conditions: got .'missing:x'.; this sweep has .'none'"):
         sweep_figure(sweep, conditions=["missing:x"])
     with pytest.raises(

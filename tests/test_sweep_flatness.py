@@ -111,6 +111,12 @@ def test_equal_values_are_flat_to_the_last_digit():
     assert "flat within ±0.0 points; n b >= 1" in flatness_said(flat)[0]
 
 
+def test_a_rounding_error_is_no_trend_of_n_alone():
+    sweep = planted_sweep(lambda n, b: 0.8 + 0.05 * np.log10(n * b), 0.0)
+    for said in flatness_said(flatness(sweep)):
+        assert said.count("rises by 5.0 ± 0.0 points a decade") == 2 and "alone" not in said
+
+
 def test_another_variable_and_another_place():
     flat = flatness(planted_sweep(), "loss", at=0.5)
     assert flat.slope.attrs["units"] == "1 a decade" and float(flat.least.sel(side="above")) == 0.5

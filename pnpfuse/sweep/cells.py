@@ -41,7 +41,9 @@ def values_of(sweep: xr.Dataset, variable: str) -> xr.DataArray:
     if OUTCOME in sweep:
         values = values.where(sweep[OUTCOME] == FINISHED)
     if not np.isfinite(values).any():
-        raise ValueError(f"sweep has no finished point with a value of {variable!r}; run it first")
+        gone = OUTCOME in sweep and (sweep[OUTCOME] == DIVERGED).any()
+        cure = "what ran has diverged, lower lr" if gone else "run it first"
+        raise ValueError(f"sweep has no finished point with a value of {variable!r}: {cure}")
     return values * 100 if is_percent(variable) else values.astype(float)
 
 

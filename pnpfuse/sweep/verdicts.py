@@ -9,6 +9,8 @@ from pnpfuse.findings import condition_label
 from pnpfuse.fusion.arguments import check_number
 from pnpfuse.sweep.sensitivity import ALONG, SIDES
 
+ROUNDING = 1e-9  # of a slope, in percent or in a loss
+
 
 def flatness_said(flat: xr.Dataset, margin: float = 1.0) -> list[str]:
     """The table of `flatness` in words, a sentence a condition.
@@ -77,8 +79,8 @@ class _Slope:
 
     @property
     def certain(self) -> bool:
-        """Whether its interval leaves 0 out."""
-        return self.low > 0 or self.high < 0
+        """Whether its interval leaves 0 out, by more than rounding does."""
+        return self.low > ROUNDING or self.high < -ROUNDING
 
     def __str__(self) -> str:
         said = f"{'rises' if self.mean > 0 else 'falls'} by {abs(self.mean):.{self.digits}f}"
