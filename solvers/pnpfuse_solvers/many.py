@@ -241,8 +241,8 @@ class _Found:
         coords: dict[str, Any] = {}
         for axis in axes:
             coords |= axis.coordinates()
-        coords["species"] = ("species", [ion.name for ion in self.cell.ions])
-        coords["electrode"] = ("electrode", ["left", "right"])
+        coords["species"] = ("species", [ion.name for ion in self.cell.ions], _dress("species"))
+        coords["electrode"] = ("electrode", ["left", "right"], _dress("electrode"))
         return xr.Dataset(
             {
                 name: (dims + inner, column.reshape(shape + column.shape[1:]), _dress(name))
