@@ -285,8 +285,25 @@ def test_derivatives_are_not_differentiated_again():
     charge = leaves(0.5)[0]
     loss = pnp_boundary(4.0, 20.0, charge).b.square()
     (slope,) = torch.autograd.grad(loss, charge, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
         slope.backward()
+
+
+def test_a_penalty_on_a_gradient_is_no_silent_constant():
+    """Also where the loss is b itself, so that what comes back does not depend on the charge."""
+    charge, at = leaves(0.4, [0.2, 0.3])
+    for found in (
+        pnp_boundary(4.0, 20.0, charge).b,
+        pnp_boundary(4.0, 20.0, charge).share(at).sum(),
+    ):
+        (slope,) = torch.autograd.grad(found, charge, create_graph=True)
+        with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+            (found + slope.square()).backward()
+    (slope,) = torch.autograd.grad(
+        pnp_boundary(4.0, 20.0, 0.4).share(at).sum(), at, None, None, True
+    )
+    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+        slope.sum().backward()
 
 
 @pytest.mark.parametrize(
@@ -393,6 +410,14 @@ def test_the_layer_is_kept_and_copied():
     assert not list(PNPBoundary(DIMS, learn=()).parameters())
 
 
+def test_a_layer_that_went_astray_can_still_be_printed():
+    layer = PNPBoundary(DIMS)
+    with torch.no_grad():
+        layer.log_voltage.fill_(torch.nan)
+    assert "no cells (voltage: got nan" in repr(layer)
+    assert "no cells" in repr(PNPBoundary(DIMS).to("meta"))
+
+
 @pytest.mark.parametrize(
     "dims, settings, message",
     [
@@ -400,6 +425,8 @@ def test_the_layer_is_kept_and_copied():
         (DIMS, {"voltage": -3.0}, "voltage: got -3"),
         (DIMS, {"voltage": "high"}, "voltage: got 'high'"),
         (DIMS, {"learn": "voltage"}, "learn: got 'voltage'"),
+        (DIMS, {"learn": None}, "learn: got None"),
+        (DIMS, {"learn": [["voltage"]]}, "learn: got"),
         (DIMS, {"learn": ("b",)}, "learn: got .*length, voltage, charge"),
         (DIMS, {"nodes": 3}, "nodes: got 3"),
         ({"image": 4}, {}, "dims names 1"),
