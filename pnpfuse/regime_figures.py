@@ -74,6 +74,7 @@ def regime_figure(found: xr.Dataset, command: str = "pnpfuse regimes --plot regi
         "interface; ★ the cell of PMR Fig. 8. Outlined: the regimes.\n"
         + textwrap.fill(command, int(13 * width)),
         fontsize=8,
+        parse_math=False,
     )
     return figure
 
