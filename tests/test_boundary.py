@@ -2,7 +2,10 @@
 
 import copy
 import io
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -199,6 +202,24 @@ def test_many_cells_are_as_one_each():
         np.testing.assert_allclose(one.b.item(), found.b[k].item(), rtol=1e-13)
         mine = gradients(one.b + one.share([0.2, 0.5]).sum(), *given)
         np.testing.assert_allclose(mine, [s[k] for s in slopes], rtol=1e-12)
+
+
+def test_torch_keeps_its_number_of_threads():
+    """Numba's own count, when asked for, starts OpenMP and sets that of the whole process."""
+    code = """
+import torch
+torch.set_num_threads(1)
+from pnpfuse import pnp_boundary
+from pnpfuse_solvers import Cell, solve_many
+pnp_boundary(torch.linspace(1, 5, 300), 12.0, 0.5, nodes=51)
+solve_many(Cell.dimensionless(4, 5), {"voltage": [3, 4]}, nodes=51)
+print(torch.get_num_threads())
+"""
+    environment = os.environ | {"NUMBA_NUM_THREADS": "2"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "1"
 
 
 def test_a_cell_without_interface_spoils_no_other():

@@ -269,7 +269,8 @@ def _dress(name: str) -> dict[str, str]:
 
 def _threads(threads: int | None) -> int:
     if threads is None:
-        return int(numba.get_num_threads())
+        # Not numba.get_num_threads(): it starts OpenMP, and torch has as many threads from then on.
+        return int(numba.config.NUMBA_NUM_THREADS)
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads: got {threads!r}; give a whole number of at least 1")
     return threads
