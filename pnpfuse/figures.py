@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,13 +40,17 @@ def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figur
     return figure, axes
 
 
-def cell_figure(*solutions: xr.Dataset) -> Figure:
+def cell_figure(*solutions: xr.Dataset, names: Sequence[str] = (), command: str = "") -> Figure:
     """Potential and concentrations over x with the interface b marked, a column a solution.
 
     Parameters
     ----------
     *solutions : xarray.Dataset
         From `solve_equilibrium`, at least one.
+    names : sequence of str
+        What the cells are called, to stand above them.
+    command : str
+        What made them, for the caption.
     """
     if not solutions:
         raise ValueError("solutions: got none; give at least one solved cell")
@@ -61,16 +67,18 @@ def cell_figure(*solutions: xr.Dataset) -> Figure:
                 label=f"{c['species'].item()} ({float(z):+.3g})",
             )  # fmt: skip
         bottom.set_yscale("log")
-        largest = float(solution["concentration"].max())
-        bottom.set_ylim(
-            max(float(solution["concentration"].min()), largest * 1e-6) / 2, largest * 2
-        )
+        bottom.set_ylim(*_concentration_range(solution))
         _mark_interface(top, bottom, solution)
         bottom.set_xlabel("x / nm")
-        top.set_title(_cell_title(solution), fontsize=9)
+        name = f"{names[column]}: " if names else ""
+        top.set_title(name + _cell_title(solution), fontsize=9, parse_math=False)
         bottom.legend(frameon=False, fontsize=7)
     axes[0, 0].set_ylabel("potential / (kB T/e)")
     axes[1, 0].set_ylabel("concentration / m$^{-3}$")
+    if command:
+        said = "dotted: the interface, where cations and anions are equally many\n"
+        columns = int(13 * figure.get_figwidth())
+        figure.supxlabel(said + textwrap.fill(command, columns), fontsize=8, parse_math=False)
     return figure
 
 
@@ -97,9 +105,10 @@ def _mark_interface(top: Axes, bottom: Axes, solution: xr.Dataset) -> None:
         return
     for axis in (top, bottom):
         axis.axvline(b, color=MARK, ls=":", lw=1.2)
+    ratio = float(solution["interface"] / solution["length"])
     top.annotate(
-        f"b = {b:.3g} nm", (b, 0.9), xycoords=("data", "axes fraction"), color=MARK, fontsize=8,
-        xytext=(4, 0), textcoords="offset points",
+        f"b = {b:.3g} nm = {ratio:.4f} l", (b, 0.9), xycoords=("data", "axes fraction"),
+        color=MARK, fontsize=8, xytext=(4, 0), textcoords="offset points",
     )  # fmt: skip
 
 

@@ -192,11 +192,14 @@ def regimes(found: xr.Dataset) -> list[str]:
     shares = ", ".join(f"{n} {c / total:.1%}" for n, c in zip(names, counts, strict=True))
     said = [f"{found.attrs['outcome'][0].upper()}{found.attrs['outcome'][1:]}: {shares}."]
     (less, steps), (more, along) = longer_cells(found)
-    if steps and along:
+    if steps:
+        fixed_field = (
+            "; in a fixed field, the voltage in proportion to the length, it does not fall in "
+            f"{more} of {along}"
+        )
         said.append(
             f"At a fixed voltage separation does not rise with the length in {less} of {steps} "
-            f"steps along the map; in a fixed field, the voltage in proportion to the length, it "
-            f"does not fall in {more} of {along}."
+            f"steps along the map{fixed_field if along else ''}."
         )
     if steps and along and less == steps and more > 0.95 * along:
         said.append(

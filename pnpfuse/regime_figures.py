@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,8 @@ FIXED_VOLTAGES, FIXED_FIELDS = (1.581, 5.0, 15.81), (0.1, 0.3162, 1.0)
 FIG8_VOLTAGES = (5.0, 20.0)
 # A region smaller than this share of a panel gets no name.
 _NAMED = 0.1
+# The lines below with what is said of them take this many inches.
+_LEAST_WIDTH = 9.0
 
 
 def regime_figure(found: xr.Dataset, command: str = "pnpfuse regimes --plot regimes.png") -> Figure:
@@ -47,7 +50,8 @@ def regime_figure(found: xr.Dataset, command: str = "pnpfuse regimes --plot regi
     found = found.sortby(["length_ratio", "voltage"])
     ratios = _drawn(found["charge_ratio"].values)
     columns = len(ratios)
-    figure = blank_figure(1.6 + 2.6 * columns, 8.6)
+    width = max(_LEAST_WIDTH, 1.6 + 2.6 * columns)
+    figure = blank_figure(width, 8.6)
     parts: Any = figure.subfigures(2, 1, height_ratios=(5.2, 3.4))
     maps, below = parts
     axes = maps.subplots(2, columns, squeeze=False, sharex=True, sharey=True)
@@ -67,8 +71,10 @@ def regime_figure(found: xr.Dataset, command: str = "pnpfuse regimes --plot regi
     _lines(below.subplots(), found.sel(charge_ratio=ratios[0]), ratios[0])
     below.supxlabel(
         f"{found['b'].size} closed cells of two species ({found.attrs['outcome']}); grey: no "
-        "interface; ★ the cell of PMR Fig. 8. Outlined: the regimes.\n" + command,
+        "interface; ★ the cell of PMR Fig. 8. Outlined: the regimes.\n"
+        + textwrap.fill(command, int(13 * width)),
         fontsize=8,
+        parse_math=False,
     )
     return figure
 
@@ -131,10 +137,11 @@ def _lines(axis: Axes, part: xr.Dataset, ratio: float) -> None:
     )  # fmt: skip
     axis.spines[["top", "right"]].set_visible(False)
     (less, steps), (more, along) = longer_cells(part)
-    axis.set_title(
+    said = (
         f"With a longer cell separation does not rise at a fixed voltage ({less} of {steps} steps "
-        "of the map; PMR App. E.2)\n"
-        f"and does not fall in a fixed field ({more} of {along}; what Sec. 3.2 describes)",
-        fontsize=9, color=GREY,
-    )  # fmt: skip
+        "of the map; PMR App. E.2)"
+    )
+    if along:
+        said += f"\nand does not fall in a fixed field ({more} of {along}; what Sec. 3.2 describes)"
+    axis.set_title(said, fontsize=9, color=GREY)
     axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))

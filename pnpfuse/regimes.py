@@ -18,6 +18,8 @@ _STEP = 10 ** (1 / 34)
 LENGTHS = tuple((0.05 * _STEP ** np.arange(125)).tolist())  # to 222 Debye lengths
 VOLTAGES = tuple((0.5 * _STEP ** np.arange(80)).tolist())  # to 105 kB T/e
 CHARGE_RATIOS = (1 / 32, 1 / 16, 1 / 12, 1 / 8, 1 / 6, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1.0)
+# Cells whose fields differ by less than this share of a step of length are in the same field.
+_SAME_FIELD = 0.05
 # How the reasons of the solver begin, and their words here; the last is for failed cells.
 _REASONS = {
     "": "found",
@@ -84,10 +86,11 @@ def regime_map(
     }
     cell = two_species(1.0, 1.0, n=1.0, voltage=1.0)
     ratios = axes["charge_ratio"]
-    pairs = {
-        "specific.valence": -ratios,
-        "specific.concentration": cell.ions[0].concentration / ratios,
-    }
+    with np.errstate(over="ignore"):
+        amounts = cell.ions[0].concentration / ratios
+    if not np.isfinite(amounts).all():
+        raise ValueError(f"charge_ratio: got {ratios.min():g}; give greater ones, as 1e-9")
+    pairs = {"specific.valence": -ratios, "specific.concentration": amounts}
     # Electrodes at +voltage and -voltage in the solver: the shared species gathers at -voltage.
     vary: dict[str, Any] = {
         "length_ratio": axes["length_ratio"], "voltage": -axes["voltage"], "charge_ratio": pairs,
@@ -105,7 +108,7 @@ def decoded(codes: xr.DataArray) -> np.ndarray:
 def _positive(name: str, values: Sequence[float]) -> np.ndarray:
     try:
         axis = np.atleast_1d(np.asarray(values, dtype=float))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         axis = np.zeros(0)
     if axis.ndim != 1 or not axis.size or not (np.isfinite(axis) & (axis > 0.0)).all():
         raise ValueError(f"{name}: got {values!r:.60}; give a list of numbers above 0")
@@ -192,10 +195,11 @@ def at_voltage(found: xr.Dataset, voltage: float) -> xr.Dataset:
 
 
 def at_field(found: xr.Dataset, field: float) -> xr.Dataset:
-    """The cells of a map whose voltage is ``field`` times their length, over length_ratio.
+    """The cells of a map in one field, the nearest to the given one, over length_ratio.
 
-    Of each length the voltage nearest to that, on a logarithmic scale, where it is within one
-    step; exactly along a diagonal where lengths and voltages go in equal steps.
+    Those lengths that the map has a voltage for: with it the field is the same to a twentieth of
+    the least step of the lengths, on a logarithmic scale. Exactly so where lengths and voltages go
+    in equal steps; of other maps it may be a single cell.
 
     Parameters
     ----------
@@ -204,13 +208,14 @@ def at_field(found: xr.Dataset, field: float) -> xr.Dataset:
     field : float
         kB T/e per Debye length.
     """
-    wanted = np.log(field * found["length_ratio"].values)
-    there = np.log(found["voltage"].values)
-    near = np.abs(wanted[:, None] - there).argmin(axis=1)
-    step = np.abs(np.diff(there)).max(initial=0.0)
-    held = np.abs(wanted - there[near]) <= 0.51 * step
-    along = xr.DataArray(near[held], dims="length_ratio")
-    return found.isel(length_ratio=np.flatnonzero(held)).isel(voltage=along)
+    lengths, voltages = (np.log(found[name].values) for name in ("length_ratio", "voltage"))
+    fields = voltages - lengths[:, None]
+    held = fields.flat[np.abs(fields - np.log(field)).argmin()]
+    away = np.abs(fields - held)
+    least = np.diff(np.sort(lengths)).min(initial=np.inf)
+    on = np.flatnonzero(away.min(axis=1) <= _SAME_FIELD * least)
+    along = xr.DataArray(away.argmin(axis=1)[on], dims="length_ratio")
+    return found.isel(length_ratio=on).isel(voltage=along)
 
 
 def longer_cells(found: xr.Dataset) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -226,8 +231,10 @@ def longer_cells(found: xr.Dataset) -> tuple[tuple[int, int], tuple[int, int]]:
     share = found[["separation"]].sortby(["length_ratio", "voltage"])
     lengths, voltages = share["length_ratio"].values, share["voltage"].values
     rise = _rises(share)
-    fields = np.concatenate([voltages / lengths[0], voltages[0] / lengths[1:]])
-    along = np.concatenate([_rises(at_field(share, field)) for field in fields])
+    with np.errstate(over="ignore", under="ignore"):
+        fields = np.concatenate([voltages / lengths[0], voltages[0] / lengths[1:]])
+    fields = fields[np.isfinite(fields) & (fields > 0.0)]
+    along = np.concatenate([_rises(at_field(share, field)) for field in fields] or [np.empty(0)])
     level = 1e-6  # more than separation is off by
     return (int((rise < level).sum()), rise.size), (int((along > -level).sum()), along.size)
 

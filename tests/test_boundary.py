@@ -2,7 +2,10 @@
 
 import copy
 import io
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -201,6 +204,24 @@ def test_many_cells_are_as_one_each():
         np.testing.assert_allclose(mine, [s[k] for s in slopes], rtol=1e-12)
 
 
+def test_torch_keeps_its_number_of_threads():
+    """Numba's own count, when asked for, starts OpenMP and sets that of the whole process."""
+    code = """
+import torch
+torch.set_num_threads(1)
+from pnpfuse import pnp_boundary
+from pnpfuse_solvers import Cell, solve_many
+pnp_boundary(torch.linspace(1, 5, 300), 12.0, 0.5, nodes=51)
+solve_many(Cell.dimensionless(4, 5), {"voltage": [3, 4]}, nodes=51)
+print(torch.get_num_threads())
+"""
+    environment = os.environ | {"NUMBA_NUM_THREADS": "2"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "1"
+
+
 def test_a_cell_without_interface_spoils_no_other():
     length, voltage = leaves([4.0, 100.0, 1e-3], [5.0, 5.0, 0.5])
     charge = leaves([1.0, 1.0, 0.1])[0]
@@ -285,8 +306,25 @@ def test_derivatives_are_not_differentiated_again():
     charge = leaves(0.5)[0]
     loss = pnp_boundary(4.0, 20.0, charge).b.square()
     (slope,) = torch.autograd.grad(loss, charge, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
         slope.backward()
+
+
+def test_a_penalty_on_a_gradient_is_no_silent_constant():
+    """Also where the loss is b itself, so that what comes back does not depend on the charge."""
+    charge, at = leaves(0.4, [0.2, 0.3])
+    for found in (
+        pnp_boundary(4.0, 20.0, charge).b,
+        pnp_boundary(4.0, 20.0, charge).share(at).sum(),
+    ):
+        (slope,) = torch.autograd.grad(found, charge, create_graph=True)
+        with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+            (found + slope.square()).backward()
+    (slope,) = torch.autograd.grad(
+        pnp_boundary(4.0, 20.0, 0.4).share(at).sum(), at, None, None, True
+    )
+    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+        slope.sum().backward()
 
 
 @pytest.mark.parametrize(
@@ -393,6 +431,14 @@ def test_the_layer_is_kept_and_copied():
     assert not list(PNPBoundary(DIMS, learn=()).parameters())
 
 
+def test_a_layer_that_went_astray_can_still_be_printed():
+    layer = PNPBoundary(DIMS)
+    with torch.no_grad():
+        layer.log_voltage.fill_(torch.nan)
+    assert "no cells (voltage: got nan" in repr(layer)
+    assert "no cells" in repr(PNPBoundary(DIMS).to("meta"))
+
+
 @pytest.mark.parametrize(
     "dims, settings, message",
     [
@@ -400,6 +446,8 @@ def test_the_layer_is_kept_and_copied():
         (DIMS, {"voltage": -3.0}, "voltage: got -3"),
         (DIMS, {"voltage": "high"}, "voltage: got 'high'"),
         (DIMS, {"learn": "voltage"}, "learn: got 'voltage'"),
+        (DIMS, {"learn": None}, "learn: got None"),
+        (DIMS, {"learn": [["voltage"]]}, "learn: got"),
         (DIMS, {"learn": ("b",)}, "learn: got .*length, voltage, charge"),
         (DIMS, {"nodes": 3}, "nodes: got 3"),
         ({"image": 4}, {}, "dims names 1"),

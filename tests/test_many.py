@@ -187,7 +187,7 @@ def test_it_can_be_saved_and_read(tmp_path):
     found.to_netcdf(tmp_path / "many.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "many.nc", engine="h5netcdf") as back:
         xr.testing.assert_identical(back.load(), found)
-    assert all({"units", "long_name"} <= set(v.attrs) for v in found.data_vars.values())
+    assert all({"units", "long_name"} <= set(v.attrs) for v in found.variables.values())
 
 
 @pytest.mark.parametrize(

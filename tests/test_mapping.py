@@ -99,8 +99,9 @@ def test_the_block_takes_them_as_they_are():
 
 def test_dataset(tmp_path):
     found = hyperparameters({"v": 4096, "i": 128}, voltage=50)
-    dataset = mapping_dataset(found)
+    dataset = mapping_dataset(found, {"v": 4096, "i": 128})
     assert list(dataset.modality.values) == ["v", "i"]
+    assert dataset.attrs["dims"] == '{"v": 4096, "i": 128}'
     assert dataset.attrs["n"] == 4 and dataset.attrs["voltage"] == 50
     assert dataset.attrs["off_limit"] == found.off_limit
     assert {name: v.attrs["units"] for name, v in dataset.data_vars.items()} == {
@@ -187,6 +188,7 @@ def test_the_limit_of_cells_of_any_make():
         (lambda: hyperparameters({"a": 3}), "dims: got"),
         (lambda: hyperparameters([3, 4]), "dims: got"),
         (lambda: hyperparameters({"a": 3, "b": 0}), r"dims\['b'\]: got 0"),
+        (lambda: hyperparameters({"a": 3, "b": 10**400}), r"dims\['b'\]: got 1000.*from 1 to 9007"),
         (lambda: hyperparameters({"a": 3, "b": 1.5}), r"dims\['b'\]: got 1.5"),
         (lambda: cell_for(FOOD, "audio"), "modality: got 'audio'; give one of image, text"),
         (lambda: cell_for(FOOD, "text", n=-1), "n: got -1"),

@@ -116,6 +116,29 @@ def test_what_a_longer_cell_does(coarse):
     assert len(regimes(regime_map([4], [5], [1]))) == 1
 
 
+def test_a_field_is_fixed_or_not_spoken_of():
+    """Lengths in steps without voltages in the same: the nearest voltage is another field."""
+    uneven = regime_map([1, 2, 3], [3.7, 64], [0.5])
+    assert at_field(uneven, 2.0).sizes["length_ratio"] == 1
+    assert longer_cells(uneven) == ((4, 4), (0, 0))
+    said = " ".join(regimes(uneven))
+    assert "4 of 4" in said and "field" not in said
+    _, below = regime_figure(uneven).subfigs
+    assert "4 of 4" in below.axes[0].get_title() and "field" not in below.axes[0].get_title()
+    assert "--" not in [line.get_linestyle() for line in below.axes[0].lines]
+    fine = regime_map([1, 3, 10, 30], np.geomspace(1, 100, 60), [1.0])
+    line = at_field(fine, 2.0)
+    np.testing.assert_allclose(line.voltage / line.length_ratio, 2.0, rtol=0.1)
+    assert line.sizes["length_ratio"] == 4 and (np.diff(line.separation[:, 0]) > 0).all()
+
+
+def test_extreme_cells_fail_without_a_warning():
+    for lengths, ratios in (([1e308, 1e-308], [1.0]), ([2.0], [1e300]), ([1e-300], [1e-280])):
+        found = regime_map(lengths, [5.0, 50.0], ratios)
+        assert found.attrs["failed"] == found.b.size
+        assert regimes(found) == [f"0 of {found.b.size} cells converged: failed 100.0%."]
+
+
 def test_failed_cells_are_counted_and_stop_no_other():
     found = regime_map([4.0], [5.0, 50.0], [1.0], nodes=21)
     assert found.attrs["failed"] == 1 and found.attrs["outcome"] == "1 of 2 cells converged"
@@ -153,6 +176,8 @@ def test_threads_change_nothing():
         (lambda: regime_map([1], [5], []), "charge_ratio: got"),
         (lambda: regime_map([1], [5], ["a"]), "charge_ratio: got"),
         (lambda: regime_map([float("nan")]), "length_ratio: got"),
+        (lambda: regime_map([10**400], [5]), "length_ratio: got"),
+        (lambda: regime_map([1], [5], [1e-300]), "charge_ratio: got 1e-300; give greater ones"),
         (lambda: regime_map([1], [5, 5], [1]), "voltage: got .* each number once"),
         (lambda: regime_map([1], [5], [1], nodes=3), "nodes: got 3"),
         (lambda: regime_map([1], [5], [1], threads=0), "threads: got 0"),
@@ -180,8 +205,14 @@ def test_figure(coarse):
     assert len(dashed) == 3 and all((np.diff(y) > -1e-6).all() for y in dashed)
     assert "the command" in below.get_supxlabel() and "cells converged" in below.get_supxlabel()
     assert png(figure)[:4] == b"\x89PNG"
-    # Any other axes do as well.
-    regime_figure(regime_map([2, 0.5, 7], [3, 1], [0.2, 2.0]))
+    # Any other axes do as well, and a caption of any length.
+    figure = regime_figure(regime_map([2, 0.5, 7], [3, 1], [0.2]), "a command " * 30)
+    figure.draw_without_rendering()
+    whole = figure.bbox
+    _, below = figure.subfigs
+    for text in (below.axes[0].title, below._supxlabel):
+        extent = text.get_window_extent()
+        assert whole.x0 <= extent.x0 and extent.x1 <= whole.x1
 
 
 def test_command_line(capsys, tmp_path):

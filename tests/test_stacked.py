@@ -167,6 +167,27 @@ def test_one_that_diverges_ends_with_fits_error_and_leaves_the_others(small, bro
     assert not any(model.training for model in together)
 
 
+def test_interrupted_models_have_the_weights_of_that_moment_as_by_fit(small):
+    def schedule(done):
+        if done > 0.5:
+            raise KeyboardInterrupt
+        return 1.0
+
+    alone = made(small, POINTS[:2])
+    together = copy.deepcopy(alone)
+    for model in alone:
+        with pytest.raises(KeyboardInterrupt):
+            fit(model, small, seed=0, schedule=schedule, **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        fit_stacked(together, small, seeds=[0, 0], schedule=schedule, **QUICK)
+    for model, other, first in zip(alone, together, made(small, POINTS[:2]), strict=True):
+        assert not other.training
+        weights = zip(model.parameters(), other.parameters(), first.parameters(), strict=True)
+        for value, found, start in weights:
+            torch.testing.assert_close(found, value, rtol=1e-9, atol=1e-9)
+            assert not torch.equal(found, start)
+
+
 def test_stacks_hold_neighbours_of_one_n_and_every_model_once(small):
     grid = [(n, b, s) for b in (0.9, 0.1, 0.5) for n in (1, 4) for s in (0, 1)]
     models = made(small, grid)

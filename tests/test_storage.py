@@ -42,6 +42,22 @@ def test_cell_figure_marks_the_interface(tmp_path):
         cell_figure()
 
 
+def test_cell_figure_names_its_cells_and_shows_where_they_cross():
+    """In a strong field the crossing lies many decades below the electrodes."""
+    weak, strong = (solve_equilibrium(Cell.dimensionless(1, u)) for u in (1, 64))
+    names, command = ["a_$b^$", "text"], "pnpfuse map 'a_$b^$=3' " + 30 * "and so on "
+    figure = cell_figure(weak, strong, names=names, command=command)
+    assert png(figure).startswith(b"\x89PNG")  # no formula is made of dollar signs
+    titles = [axis.get_title() for axis in figure.axes[:2]]
+    assert titles[0].startswith("a_$b^$: closed") and titles[1].startswith("text: closed")
+    assert "pnpfuse map 'a_$b^$=3'" in figure.get_supxlabel()
+    assert all(len(line) < 100 for line in figure.get_supxlabel().splitlines())
+    for axis, solution in zip(figure.axes[2:], (weak, strong), strict=True):
+        crossing = float(solution.concentration[0].interp(x=solution.interface))
+        assert axis.get_ylim()[0] < crossing < axis.get_ylim()[1]
+    assert cell_figure(weak).get_supxlabel() == ""
+
+
 def test_lines_and_bars_carry_the_numbers():
     lengths = xr.Dataset(
         {"separation": (("length_ratio", "voltage"), np.array([[0.9, 1.0], [0.6, 0.8]]))},

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from pnpfuse_solvers.pair import Pairs
 
@@ -16,16 +15,15 @@ class Readings(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pairs: Pairs, *numbers: Tensor) -> Tensor:
         values = pairs.interfaces()
-        ctx.pairs, ctx.missing = pairs, np.isnan(values)
+        ctx.given, ctx.pairs, ctx.missing = numbers, pairs, np.isnan(values)
         return torch.from_numpy(values)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
         # What is missing has no gradient, whatever a loss makes of NaN.
-        known = np.where(ctx.missing, 0.0, gradient.numpy())
+        known = np.where(ctx.missing, 0.0, to_numpy(gradient))
         moved = np.einsum("co,cop->pc", known, ctx.pairs.interface_changes())
-        return None, *torch.from_numpy(moved)
+        return None, *_once(torch.from_numpy(moved).unbind(), gradient, *ctx.given)
 
 
 class Balance(torch.autograd.Function):
@@ -35,16 +33,36 @@ class Balance(torch.autograd.Function):
     def forward(ctx: Any, pairs: Pairs, *given: Tensor) -> Tensor:
         at = to_numpy(given[-1])
         values = pairs.balance(at)
-        ctx.pairs, ctx.at, ctx.missing = pairs, at, np.isnan(values)
+        ctx.given, ctx.pairs, ctx.at, ctx.missing = given, pairs, at, np.isnan(values)
         return torch.from_numpy(values)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        known = np.where(ctx.missing, 0.0, gradient.numpy())
+        known = np.where(ctx.missing, 0.0, to_numpy(gradient))
         changes, slopes = ctx.pairs.balance_changes(ctx.at)
-        moved = np.einsum("cj,cpj->pc", known, changes)
-        return None, *torch.from_numpy(moved), torch.from_numpy(known * slopes)
+        moved = torch.from_numpy(np.einsum("cj,cpj->pc", known, changes))
+        found = *moved.unbind(), torch.from_numpy(known * slopes)
+        return None, *_once(found, gradient, *ctx.given)
+
+
+class _Once(torch.autograd.Function):
+    """The first tensors as they are; they depend on the rest, but not in a way that is known."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *given: Tensor) -> tuple[Tensor, ...]:
+        return tuple(one.clone() for one in given[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        raise RuntimeError(
+            "the gradients of a simulated cell cannot be differentiated again; leave them out of "
+            "what is differentiated with create_graph, or detach them"
+        )
+
+
+def _once(found: tuple[Tensor, ...], *of: Tensor) -> tuple[Tensor, ...]:
+    """``found``, which raises where it is differentiated: torch would take it for a constant."""
+    return _Once.apply(len(found), *found, *of) if torch.is_grad_enabled() else found
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:

@@ -66,7 +66,11 @@ class PNPBoundary(nn.Module):
 
         super().__init__()
         self.dims = check_dims(dims, at_least=2)
-        if isinstance(learn, str) or not set(learn) <= set(LEARNABLE):
+        try:
+            known = not isinstance(learn, str) and set(learn) <= set(LEARNABLE)
+        except TypeError:
+            known = False
+        if not known:
             raise ValueError(f"learn: got {learn!r}; give some of {', '.join(LEARNABLE)}")
         n, voltage = positive("n", n, "Debye lengths"), positive("voltage", voltage, "kB T/e")
         check_nodes(nodes)
@@ -91,8 +95,11 @@ class PNPBoundary(nn.Module):
         return solved(numbers, home._replace(dtype=offsets[0].dtype), self.nodes, throw)
 
     def extra_repr(self) -> str:
-        with torch.no_grad():
-            now = self(throw=False)
+        try:
+            with torch.no_grad():
+                now = self(throw=False)
+        except (ValueError, NotImplementedError) as error:  # training went astray; no data (meta)
+            return f"{', '.join(self.dims)}: no cells ({error!s:.80})"
         return "\n".join(
             f"{name}: n={n:.4g}, voltage={voltage:.4g}, charge={charge:.4g}, b={b:.4g}"
             for name, n, voltage, charge, b in zip(

@@ -38,7 +38,7 @@ def _map(given: argparse.Namespace) -> Sequence[str]:
     if given.b is None:
         dims = _dims(given.dims)
         found = hyperparameters(dims, n=given.n, voltage=given.voltage)
-        lines, result = mapping_lines(found), mapping_dataset(found)
+        lines, result = mapping_lines(found), mapping_dataset(found, dims)
         cells = [cell_for(dims, m, n=given.n, voltage=given.voltage) for m in dims]
     else:
         cells = [cell_with(given.n, given.b, voltage=given.voltage)]
@@ -49,7 +49,8 @@ def _map(given: argparse.Namespace) -> Sequence[str]:
     if given.plot:
         from pnpfuse.figures import cell_figure, save_figure
 
-        drawn = cell_figure(*map(solve_equilibrium, cells))
+        names = [] if given.b is not None else list(dims)
+        drawn = cell_figure(*map(solve_equilibrium, cells), names=names, command=given.line)
         lines.append(f"drawn: {save_figure(drawn, given.plot)}")
     return lines
 

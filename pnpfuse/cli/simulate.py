@@ -38,5 +38,6 @@ def _simulate(given: argparse.Namespace) -> Sequence[str]:
     if given.plot:
         from pnpfuse.figures import cell_figure, save_figure
 
-        lines.append(f"drawn: {save_figure(cell_figure(solution), given.plot)}")
+        drawn = cell_figure(solution, command=given.line)
+        lines.append(f"drawn: {save_figure(drawn, given.plot)}")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from fractions import Fraction
@@ -130,9 +131,18 @@ class Hyperparameters:
         return value[modality] if isinstance(value, Mapping) else value
 
 
-def mapping_dataset(found: Hyperparameters) -> xr.Dataset:
-    """Return hyperparameters with one value a modality as a Dataset over (modality)."""
+def mapping_dataset(found: Hyperparameters, dims: Mapping[str, int] | None = None) -> xr.Dataset:
+    """Return hyperparameters with one value a modality as a Dataset over (modality).
+
+    Parameters
+    ----------
+    found : Hyperparameters
+        From `hyperparameters`.
+    dims : {modality: width}, optional
+        The widths that it was made of, for the attributes.
+    """
     rows = found.rows()
+    given = {} if dims is None else {"dims": json.dumps({m: int(d) for m, d in dims.items()})}
     variables = {
         "b": ("1", "boundary as a ratio: interface over cell length"),
         "separation": ("1", "share of the worse separated species on its own side"),
@@ -159,7 +169,7 @@ def mapping_dataset(found: Hyperparameters) -> xr.Dataset:
         },
         attrs=provenance(
             "fusion hyperparameters from simulated cells",
-            n=found.n, voltage=found.voltage, void=found.void, off_limit=found.off_limit,
+            n=found.n, voltage=found.voltage, void=found.void, off_limit=found.off_limit, **given,
         ),
     )  # fmt: skip
 

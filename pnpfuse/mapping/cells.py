@@ -10,6 +10,7 @@ from pnpfuse_solvers.arguments import finite_number
 
 _UNIT = 1e20  # number density [1/m^3] of one feature; it sets the scale of the SI values only
 _TEMPERATURE = 300.0
+WIDEST = 2**53  # up to here float64 knows every whole number
 
 
 def cell_for(
@@ -79,8 +80,10 @@ def checked_dims(dims: Mapping[str, int]) -> dict[str, int]:
             number = operator.index(width)
         except TypeError:
             number = 0
-        if isinstance(width, bool) or number < 1:
-            raise ValueError(f"dims[{name!r}]: got {width!r}; give a whole number of at least 1")
+        if isinstance(width, bool) or not 1 <= number <= WIDEST:
+            raise ValueError(
+                f"dims[{name!r}]: got {width!r:.60}; give a whole number from 1 to {WIDEST}"
+            )
         if not isinstance(name, str):
             raise ValueError(f"dims: got the modality name {name!r}; give strings as names")
         widths[name] = number

@@ -41,15 +41,7 @@ class Losses:
         self.weight = weight
 
     def __call__(self, X: Named, masks: Named | None, noise: Named | None, labels: Tensor) -> Named:
-        """Every loss (P,) by name; the weights have the gradient of their sum, as weighted.
-
-        Parameters
-        ----------
-        X : {modality: (P, batch, d)}, standardised, zero where absent
-        masks : {modality: bool (P, batch)}, or None if nothing is absent
-        noise : {modality: (P, batch, 64)}, factors of dropout, or None
-        labels : int64 (P, batch)
-        """
+        """As of `pnpfuse.stacked.gradients.Gradients`: arguments, losses and gradients."""
         known = None if self.fill_input else masks
         V = {m: self._encoded(m, x, known, noise) for m, x in X.items()}  # (P, batch, l)
         parts = self._exchanged(V)

@@ -66,17 +66,19 @@ class StackTrainer:
 
     def run(self, bar: tqdm) -> None:
         """Train to the end and give every model its weights; `bar` counts epochs of points."""
-        for epoch in range(1, self.epochs + 1):
-            append(self.rates, {g["name"]: g["lr"] for g in self.optimizer.param_groups})
-            losses = self.one_epoch()
-            finite = self.weights.finite().tolist()  # (P,)
-            for point, means in enumerate(losses):
-                if self.failures[point] is None:
-                    self._look(point, means, finite[point], epoch)
-            bar.update(len(self.models))
-        for point, failure in enumerate(self.failures):
-            if failure is None:
-                self.weights.give_back(point)
+        try:
+            for epoch in range(1, self.epochs + 1):
+                append(self.rates, {g["name"]: g["lr"] for g in self.optimizer.param_groups})
+                losses = self.one_epoch()
+                finite = self.weights.finite().tolist()  # (P,)
+                for point, means in enumerate(losses):
+                    if self.failures[point] is None:
+                        self._look(point, means, finite[point], epoch)
+                bar.update(len(self.models))
+        finally:  # interrupted, too, models have the weights of that moment, as by `fit`
+            for point, failure in enumerate(self.failures):
+                if failure is None:
+                    self.weights.give_back(point)
 
     def _look(self, point: int, losses: dict[str, float], finite: bool, epoch: int) -> None:
         """Note the losses of a point, or that it cannot go on."""

@@ -97,13 +97,7 @@ class Flat(nn.Module):
     def __init__(self, points: Sequence[dict[Key, Tensor]]):
         super().__init__()
         self.points = list(points)
-        shapes = {
-            key: [
-                len(points),
-                *(max(n) for n in zip(*(one[key].shape for one in points), strict=True)),
-            ]
-            for key in points[0]
-        }
+        shapes = {key: _common_shape([one[key] for one in points]) for key in points[0]}
         like, sizes = next(iter(points[0].values())), [math.prod(s) for s in shapes.values()]
         self.values = nn.Parameter(like.new_zeros(sum(sizes)))
         self.values.grad = torch.zeros_like(self.values)
@@ -166,7 +160,7 @@ def _block(model: FusionModel) -> dict[Key, Tensor]:
 
 
 def _common_shape(tensors: list[Tensor]) -> list[int]:
-    """Of a tensor that holds one a point, (P, ...)."""
+    """Of the tensor that holds one a point, (P, ...)."""
     sizes = zip(*(one.shape for one in tensors), strict=True)
     return [len(tensors), *(max(size) for size in sizes)]
 

@@ -137,10 +137,11 @@ def solve(batch: Batch, nodes: int, tol: float, order: int) -> Equilibria:
         for name, column in found.items():
             column[again] = better[name]
     doubt = np.maximum(found.pop("doubt"), max(tol, 1e-10))
+    with np.errstate(all="ignore"):  # extreme cells fail, and say so
+        places = found["x"] / batch.length[:, None]
     reason, place, share = interface.find_each(
-        found["x"] / batch.length[:, None], found["u"], found["slope"], found["c"],
-        found["excess"], batch.z, doubt,
-    )  # fmt: skip
+        places, found["u"], found["slope"], found["c"], found["excess"], batch.z, doubt
+    )
     return Equilibria(batch, **found, reason=reason, interface=place, separation=share)
 
 

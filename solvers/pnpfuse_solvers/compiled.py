@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from numba import cfunc, njit
+from numba import cfunc, config, njit
 
 
 def jit(**options: Any) -> Callable[[Callable], Any]:
@@ -44,3 +44,11 @@ def stamp(*modules: ModuleType) -> str:
     """
     text = "".join(inspect.getsource(module) for module in modules)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def thread_count() -> int:
+    """Numba's number of threads, NUMBA_NUM_THREADS.
+
+    `numba.get_num_threads` is not asked: it starts OpenMP, which changes the number of torch, too.
+    """
+    return int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 import xarray as xr
 
@@ -17,6 +16,7 @@ from pnpfuse_solvers.arguments import check_accuracy, check_nodes
 from pnpfuse_solvers.axes import Axis, Given, batch_of, changed, checked_axes, combined, uniform
 from pnpfuse_solvers.batch import Equilibria
 from pnpfuse_solvers.cell import Cell, check_cell
+from pnpfuse_solvers.compiled import thread_count
 from pnpfuse_solvers.dataset import VARIABLES, package_version
 from pnpfuse_solvers.equilibrium import solve_equilibrium
 from pnpfuse_solvers.grid import Array
@@ -241,8 +241,8 @@ class _Found:
         coords: dict[str, Any] = {}
         for axis in axes:
             coords |= axis.coordinates()
-        coords["species"] = ("species", [ion.name for ion in self.cell.ions])
-        coords["electrode"] = ("electrode", ["left", "right"])
+        coords["species"] = ("species", [ion.name for ion in self.cell.ions], _dress("species"))
+        coords["electrode"] = ("electrode", ["left", "right"], _dress("electrode"))
         return xr.Dataset(
             {
                 name: (dims + inner, column.reshape(shape + column.shape[1:]), _dress(name))
@@ -269,7 +269,7 @@ def _dress(name: str) -> dict[str, str]:
 
 def _threads(threads: int | None) -> int:
     if threads is None:
-        return int(numba.get_num_threads())
+        return thread_count()
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads: got {threads!r}; give a whole number of at least 1")
     return threads

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 
 from pnpfuse_solvers import batch, implicit, interface
 from pnpfuse_solvers.batch import Batch, Equilibria
+from pnpfuse_solvers.compiled import thread_count
 from pnpfuse_solvers.grid import Array
 from pnpfuse_solvers.outcome import Outcome
 
@@ -176,6 +176,6 @@ def _in_parts(work: Callable[[slice], None], count: int) -> None:
         for part in parts:
             work(part)
         return
-    with ThreadPoolExecutor(int(numba.get_num_threads())) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         for _ in pool.map(work, parts):
             pass
