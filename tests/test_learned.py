@@ -188,5 +188,6 @@ def test_on_cuda_the_cells_are_solved_on_the_cpu():
 
 @pytest.mark.parametrize("learn", ["volts", ["voltage", "b"], [["voltage"]], 3])
 def test_bad_names_of_what_is_learned(learn):
-    with pytest.raises(ValueError, match="learn"):
-        PMR(THREE, boundary="learned", learn=learn)
+    for boundary in ("hard", "soft", "learned"):  # a typing error is told at once
+        with pytest.raises(ValueError, match="learn"):
+            PMR(THREE, boundary=boundary, learn=learn)
