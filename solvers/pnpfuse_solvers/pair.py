@@ -176,6 +176,7 @@ def _in_parts(work: Callable[[slice], None], count: int) -> None:
         for part in parts:
             work(part)
         return
-    with ThreadPoolExecutor(int(numba.get_num_threads())) as pool:
+    # Not get_num_threads, which starts Numba's own threads; with OpenMP that sets torch's too.
+    with ThreadPoolExecutor(int(numba.config.NUMBA_NUM_THREADS)) as pool:
         for _ in pool.map(work, parts):
             pass
