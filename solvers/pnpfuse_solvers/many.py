@@ -270,7 +270,7 @@ def _dress(name: str) -> dict[str, str]:
 def _threads(threads: int | None) -> int:
     if threads is None:
         # Not get_num_threads, which starts Numba's own threads; with OpenMP that sets torch's too.
-        return int(numba.config.NUMBA_NUM_THREADS)
+        return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads: got {threads!r}; give a whole number of at least 1")
     return threads

@@ -177,6 +177,7 @@ def _in_parts(work: Callable[[slice], None], count: int) -> None:
             work(part)
         return
     # Not get_num_threads, which starts Numba's own threads; with OpenMP that sets torch's too.
-    with ThreadPoolExecutor(int(numba.config.NUMBA_NUM_THREADS)) as pool:
+    threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, parts):
             pass
