@@ -131,6 +131,7 @@ class LearnedShare(nn.Module):
         for row, channels in zip(self.places, self.channels, strict=True):
             row[:channels] = middles(channels)
 
+    @torch.compiler.disable  # else the solver's NumPy is traced, and compiled anew time and again
     def forward(self) -> dict[str, Tensor]:
         """{modality: w (n l,)}, with the gradients of what is learned."""
         shares = self.cells().share(self.places)  # (M, most)
