@@ -88,7 +88,7 @@ class Trainer:
         for epoch in bar:
             self.model.train()
             rates = [(g.get("name", "rest"), g["lr"]) for g in self.optimizer.param_groups]
-            losses = self._pass()
+            losses = self._solvable_pass(epoch)
             check_losses(losses, epoch)
             _check_weights(self.model, epoch)
             append(self.history.losses, losses)
@@ -160,6 +160,20 @@ class Trainer:
         best["weights"] = {k: v.to(self.device) for k, v in best["weights"].items()}
         self.best.restore(best)
         self.history = History(**state["history"])
+
+    def _solvable_pass(self, epoch: int) -> dict[str, float]:
+        """`_pass`; a learned cell that can no longer be solved ends the training."""
+        try:
+            return self._pass()
+        except RuntimeError as error:
+            from pnpfuse_solvers import SolverError  # here: most models need no solver
+
+            if not isinstance(error, SolverError):
+                raise
+            raise TrainingError(
+                f"a learned boundary has run away in epoch {epoch}, its cell cannot be solved any "
+                f"more: lower block_lr; {error}"
+            ) from error
 
     def _pass(self) -> dict[str, float]:
         """One epoch of steps; the mean of every loss over the training rows."""

@@ -11,6 +11,7 @@ from pnpfuse import evaluate, fit, load_views
 from pnpfuse.fusion import PMR, create_model
 from pnpfuse.fusion.saved import load_model, save_model
 from pnpfuse.optimisers import param_groups
+from pnpfuse.trainer import TrainingError
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 NUMBERS = ("length", "voltage", "charge")
@@ -188,5 +189,16 @@ def test_on_cuda_the_cells_are_solved_on_the_cpu():
 
 @pytest.mark.parametrize("learn", ["volts", ["voltage", "b"], [["voltage"]], 3])
 def test_bad_names_of_what_is_learned(learn):
-    with pytest.raises(ValueError, match="learn"):
-        PMR(THREE, boundary="learned", learn=learn)
+    for boundary in ("hard", "soft", "learned"):  # a typing error is told at once
+        with pytest.raises(ValueError, match="learn"):
+            PMR(THREE, boundary=boundary, learn=learn)
+
+
+def test_a_cell_that_runs_away_ends_the_training_in_words():
+    views = load_views("digits")
+    views = views.subset(views.labels < 2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = create_model("rpmr", views.dims, views.classes, boundary="learned")
+    with pytest.raises(TrainingError, match="run away in epoch 1.*lower block_lr.*voltage"):
+        fit(model, views, epochs=2, batch_size=64, block_lr=60.0, progress=False)

@@ -1,5 +1,8 @@
 """Batches: the same numbers as cell by cell, and failures that stop nobody."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -227,3 +230,19 @@ def test_length_ratio_needs_a_debye_length_that_does_not_depend_on_it():
         solve_many(cell, {"length_ratio": [4.0]})
     found = solve_many(cell, {"length_ratio": [4.0], "relative_permittivity": [2.0]})
     assert (found.length / found.debye_length).item() == pytest.approx(4.0, rel=1e-14)
+
+
+def test_the_threads_of_torch_stay_as_they_are():
+    """Else small models, trained afterwards, wait for a second thread at every layer."""
+    code = """
+import torch
+torch.set_num_threads(1)
+print(torch.get_num_threads())
+from pnpfuse import pnp_boundary
+from pnpfuse_solvers import Cell, solve_many
+solve_many(Cell.fig8(5), {"voltage": [1, 2]}, nodes=51)
+pnp_boundary(1.0, torch.linspace(1, 5, 200), 1.0, nodes=51)
+print(torch.get_num_threads())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "1"], done.stderr

@@ -19,7 +19,7 @@ def lines(axis):
 
 def drawn(figure):
     """Draw the figure, all its text included: whatever matplotlib cannot set fails here."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()  # canvas.draw() of a bare figure does nothing
     return figure
 
 

@@ -13,7 +13,14 @@ from pnpfuse.fusion.folded import FoldedPMR
 from pnpfuse.fusion.maps import LinearMaps, Maps
 from pnpfuse.fusion.outputs import FusionOutput
 from pnpfuse.fusion.preservation import METRICS, REDUCTIONS, preservation
-from pnpfuse.fusion.share import FixedShare, Learn, LearnedShare, simulated_share, starting_shares
+from pnpfuse.fusion.share import (
+    FixedShare,
+    Learn,
+    LearnedShare,
+    check_learn,
+    simulated_share,
+    starting_shares,
+)
 from pnpfuse.fusion.softmaps import SoftMaps
 from pnpfuse.fusion.transforms import Transforms
 from pnpfuse.fusion.widths import Ratio, split_widths
@@ -139,6 +146,7 @@ class PMR(Exchange):
         self.voltage = check_number("voltage", voltage)
         if self.voltage == 0:
             raise ValueError("voltage must be above 0: without a field nothing separates")
+        check_learn(learn)
         if not isinstance(bias, bool):
             raise ValueError(f"bias must be True or False; found {bias!r}")
         if mapping == "srht" and self.activation is not None:

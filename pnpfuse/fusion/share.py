@@ -14,6 +14,14 @@ ALL = ("voltage", "length", "charge")  # of a cell can be learned
 Learn = str | Sequence[str]
 
 
+def check_learn(learn: Learn) -> Sequence[str]:
+    """The names that `learn` means."""
+    names = ALL if learn == "all" else [learn] if isinstance(learn, str) else learn
+    if not isinstance(names, Sequence) or not all(name in ALL for name in names):
+        raise ValueError(f"learn must be 'all' or some of {list(ALL)}; found {learn!r}")
+    return names
+
+
 def middles(channels: int) -> Array:
     """x/l at the middle of each of `channels` equal channels, (channels,)."""
     return (np.arange(channels) + 0.5) / channels
@@ -114,10 +122,7 @@ class LearnedShare(nn.Module):
         from pnpfuse.boundary import PNPBoundary  # here: it needs the solver
 
         super().__init__()
-        names = ALL if learn == "all" else [learn] if isinstance(learn, str) else learn
-        if not isinstance(names, Sequence) or not all(name in ALL for name in names):
-            raise ValueError(f"learn must be 'all' or some of {list(ALL)}; found {learn!r}")
-        self.cells = PNPBoundary(widths.dims, n=n, voltage=voltage, learn=names)
+        self.cells = PNPBoundary(widths.dims, n=n, voltage=voltage, learn=check_learn(learn))
         ratios = [charge[m] for m in widths.dims]
         self.cells.start[2] = torch.tensor(ratios, dtype=torch.float64)
         self.channels = list(widths.expanded.values())
@@ -126,6 +131,7 @@ class LearnedShare(nn.Module):
         for row, channels in zip(self.places, self.channels, strict=True):
             row[:channels] = middles(channels)
 
+    @torch.compiler.disable  # else the solver's NumPy is traced, and compiled anew time and again
     def forward(self) -> dict[str, Tensor]:
         """{modality: w (n l,)}, with the gradients of what is learned."""
         shares = self.cells().share(self.places)  # (M, most)
