@@ -157,6 +157,7 @@ def peer():
 
 
 def main():
+    """Time every way, print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="without 10000 cells")

@@ -8,11 +8,11 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import xarray as xr
+from small_views import small_views
 
-from pnpfuse import Views, run_sweep
+from pnpfuse import run_sweep
 from pnpfuse.executors import Kept, Processes, cores, executor_for, kept, received
 from pnpfuse.sweep import SweepError
 from pnpfuse.sweep import run as sweep_run
@@ -20,16 +20,12 @@ from pnpfuse.sweep.reading import read_sweep
 from pnpfuse.sweep.run import _elsewhere
 from pnpfuse.sweep.store import Store
 
-DIMS = {"a": 9, "b": 6}
 GRID = {"n": [1, 2], "b": [0.3, 0.7], "seeds": 2, "epochs": 2, "engine": "single"}
 
 
 @pytest.fixture(scope="module")
 def views():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 120)
-    features = {m: rng.normal(size=(120, d)) + np.eye(3, d)[labels] for m, d in DIMS.items()}
-    return Views.from_arrays(features, labels)
+    return small_views()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from small_views import small_views
 
 from pnpfuse import Views, run_sweep
 from pnpfuse.sweep import run as sweep_run
@@ -21,16 +22,12 @@ from pnpfuse.sweep.store import Store
 from pnpfuse.trainer import TrainingError
 
 HARNESS = Path(__file__).with_name("kill_sweep.py")
-DIMS = {"a": 9, "b": 6}
 GRID = {"n": [1, 2], "b": [0.25, 0.5, 0.75], "seeds": 2}
 
 
 @pytest.fixture(scope="module")
 def views():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 120)
-    features = {m: rng.normal(size=(120, d)) + np.eye(3, d)[labels] for m, d in DIMS.items()}
-    return Views.from_arrays(features, labels)
+    return small_views()
 
 
 def sweep(views, out=None, **more):
@@ -215,7 +212,10 @@ def test_a_forked_child_does_not_hold_the_lock(half):
     os.read(to_parent[0], 1)
     lock.release()
     try:
-        Lock(half).release()
+        with Lock(half) as again:
+            assert again._file is not None
+            with pytest.raises(BlockingIOError):  # this one is held
+                Lock(half)
     finally:
         os.write(to_child[1], b"x")
         os.waitpid(child, 0)

@@ -21,11 +21,13 @@ _DECADES = 30.0  # a range from which on it is drawn by its logarithm
 
 
 def conflict_size(diagnostics: xr.Dataset) -> tuple[float, float]:
+    """Inches (width, height) that `draw_conflict` needs."""
     columns = min(_MOST, len(chief_points(diagnostics)))
     return 1.2 + 2.6 * columns, 0.9 + 2.0 * diagnostics.sizes["loss"]
 
 
 def draw_conflict(canvas: Any, diagnostics: xr.Dataset) -> None:
+    """Histograms of the rows' cosines: a row a loss, a column a point."""
     points, losses = chief_points(diagnostics)[:_MOST], diagnostics["loss"].values
     axes = canvas.subplots(len(losses), len(points), squeeze=False, sharex=True)
     cosines = diagnostics["sample_cosine"].sel(point=points)
@@ -52,6 +54,7 @@ def draw_conflict(canvas: Any, diagnostics: xr.Dataset) -> None:
 
 
 def lines_size(dim: str, panels: int) -> Callable[[xr.Dataset], tuple[float, float]]:
+    """What tells the inches for so many panels with a line for each entry of `dim`."""
     return lambda diagnostics: (
         1.8 + 2.4 * panels,
         0.9 + _LINE * max(3, diagnostics.sizes.get(dim, 0)),
@@ -59,6 +62,7 @@ def lines_size(dim: str, panels: int) -> Callable[[xr.Dataset], tuple[float, flo
 
 
 def draw_smoothness(canvas: Any, diagnostics: xr.Dataset) -> None:
+    """Spread, energy, Rayleigh quotient and distances of every point; bars are noise."""
     titles = {
         "relative_spread": "spread / size",
         "dirichlet_energy": "Dirichlet energy",
@@ -77,6 +81,7 @@ def draw_smoothness(canvas: Any, diagnostics: xr.Dataset) -> None:
 
 
 def draw_geometry(canvas: Any, diagnostics: xr.Dataset) -> None:
+    """Effective rank and uniformity of every point."""
     titles = {"effective_rank": "effective rank (bar: width)", "uniformity": "uniformity"}
     axis = _draw_lines(canvas, diagnostics, titles)["effective_rank"]
     if "width" in diagnostics:
@@ -85,11 +90,13 @@ def draw_geometry(canvas: Any, diagnostics: xr.Dataset) -> None:
 
 
 def closeness_size(diagnostics: xr.Dataset) -> tuple[float, float]:
+    """Inches (width, height) that `draw_closeness` needs."""
     count = int(np.isfinite(diagnostics["alignment"]).sum())
     return 6.6, 0.9 + _LINE * max(3, count)
 
 
 def draw_closeness(canvas: Any, diagnostics: xr.Dataset) -> None:
+    """Alignment and gap of the pairs."""
     titles = {
         "alignment": "alignment (2: unrelated, 4: opposite)",
         "modality_gap": "gap (2: opposite)",
@@ -120,11 +127,13 @@ def _draw_lines(
 
 
 def similarity_size(diagnostics: xr.Dataset) -> tuple[float, float]:
+    """Inches (width, height) that `draw_similarity` needs."""
     side = 1.6 + 1.2 * _LINE * diagnostics.sizes["point"]
     return side + 1.6, side + 0.4
 
 
 def draw_similarity(canvas: Any, diagnostics: xr.Dataset) -> None:
+    """The matrix of CKA between the points."""
     points = list(map(str, diagnostics["point"].values))
     axis = canvas.subplots()
     image = axis.imshow(diagnostics["cka"].values, vmin=0, vmax=1, cmap="viridis")
@@ -140,6 +149,7 @@ def draw_similarity(canvas: Any, diagnostics: xr.Dataset) -> None:
 
 
 def draw_information(canvas: Any, diagnostics: xr.Dataset) -> None:
+    """Mutual information of the pairs with its interval."""
     axis = _draw_interval(canvas, diagnostics, "pair", "mutual_information")
     null, lines = diagnostics["mutual_information_null"], np.arange(diagnostics.sizes["pair"])
     axis.plot(null, lines, "|", ms=9, color=CYCLE[3], label="shuffled")
@@ -148,6 +158,7 @@ def draw_information(canvas: Any, diagnostics: xr.Dataset) -> None:
 
 
 def draw_labels(canvas: Any, diagnostics: xr.Dataset) -> None:
+    """What the points know of the labels."""
     axis = _draw_interval(canvas, diagnostics, "point", "label_information")
     whole, lines = diagnostics["label_entropy"], np.arange(diagnostics.sizes["point"])
     axis.plot(whole, lines, "|", ms=9, color=GREY, label="entropy of the labels")

@@ -20,8 +20,9 @@ from tqdm.auto import tqdm
 
 from pnpfuse.comparison import check_executor
 from pnpfuse.executors import kept
-from pnpfuse.fusion.arguments import check_count, check_number, check_seeds
+from pnpfuse.fusion.arguments import check_count, check_seeds
 from pnpfuse.fusion.registry import plain
+from pnpfuse.mapping.cells import above_zero
 from pnpfuse.sweep.dataset import OUTCOME
 from pnpfuse.sweep.grid import Block, make_grid
 from pnpfuse.sweep.plan import Plan, make_plan
@@ -136,7 +137,7 @@ def run_sweep(
     """
     views, grid = check_is_views(views), make_grid(n, b, check_seeds(seeds))
     epochs, threads = check_count("epochs", epochs), check_count("threads", threads)
-    voltage = check_number("voltage", voltage)
+    voltage = above_zero("voltage", voltage)
     check_executor(executor)
     task = Task(model, plain(dict(options or {})), epochs, missing, threads, plain(settings))
     plan = make_plan(views, grid, task, voltage, engine)
