@@ -30,6 +30,13 @@ class HeldRows:
         """Take the model's standardisation from these rows, those that are present."""
         model.set_scale(self.features, self.present)
 
+    def set_reference(self, model: FusionModel, seed: int) -> None:
+        """Give the model the rows that it keeps, or learns from beforehand, if it needs any."""
+        if model.reference_rows:
+            rows = drawn(len(self.labels), model.reference_rows, seed).to(self.labels.device)
+            present = self.present and {m: mask[rows] for m, mask in self.present.items()}
+            model.set_reference({m: X[rows] for m, X in self.features.items()}, present)
+
     def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
         """A batch for each chunk of row numbers."""
         # Moved at once: a copy for every batch would stall every step.
@@ -63,6 +70,13 @@ class ReadRows:
         for m, scale in model.scales.items():
             assert isinstance(scale, Standardise)
             moments[m].give(scale)
+
+    def set_reference(self, model: FusionModel, seed: int) -> None:
+        """Give the model the rows that it keeps, or learns from beforehand, if it needs any."""
+        if model.reference_rows:
+            rows = drawn(len(self.views), model.reference_rows, seed)
+            features, present, _ = self._move(self._read(rows.numpy()))
+            model.set_reference(features, present)
 
     def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
         """A batch for each chunk of row numbers."""
@@ -98,6 +112,12 @@ class ReadRows:
 
 
 Rows = HeldRows | ReadRows
+
+
+def drawn(count: int, most: int, seed: int) -> Tensor:
+    """At most `most` of the row numbers below `count`, drawn at random, in order, (rows,)."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order[:most].sort().values
 
 
 def rows_of(model: FusionModel, views: Views) -> Rows:

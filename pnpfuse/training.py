@@ -125,6 +125,7 @@ def fit(
     model.to(where)
     rows = rows_of(model, kept)
     rows.set_scale(model)
+    rows.set_reference(model, seed)
     share_state(model)
     groups = param_groups(
         model,

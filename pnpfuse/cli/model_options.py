@@ -104,7 +104,7 @@ def known_options(argument: str, name: str) -> dict[str, Any]:
     from pnpfuse.fusion.registry import MODEL_OPTIONS, list_models
 
     method = METHODS[check_choice(argument, name, list_models())]
-    return method.block_options | method.head_options | MODEL_OPTIONS | method.model_options
+    return MODEL_OPTIONS | method.options
 
 
 def model_lines() -> Iterator[str]:
@@ -114,7 +114,7 @@ def model_lines() -> Iterator[str]:
 
     yield f"every model: {_written(MODEL_OPTIONS)}"
     for name, method in sorted(METHODS.items()):
-        own = method.block_options | method.head_options | method.model_options
+        own = method.options
         weights = method.weights | (BALANCE if method.fixed.get("experts") else {})
         twin = f" (by default equal to {TWINS[name]})" if name in TWINS else ""
         yield f"{name}: {method.summary}{twin}"

@@ -33,6 +33,7 @@ class Block(nn.Module):
     """
 
     wants_inputs = False
+    reference_rows = 0
 
     def __init__(self, dims: Mapping[str, int], fill: str = "zero", at_least: int = 1):
         super().__init__()

@@ -13,12 +13,14 @@ from pnpfuse.fusion.concat import Concat, Sum
 from pnpfuse.fusion.contrastive import CMMP, ContrastiveHead
 from pnpfuse.fusion.ffn import FFN
 from pnpfuse.fusion.heads import ConcatHead, LateHead
+from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.fusion.mae import GMFMAE
 from pnpfuse.fusion.misa import MISA
 from pnpfuse.fusion.ogm import ModulatedHead
 from pnpfuse.fusion.perceiver import Perceiver
 from pnpfuse.fusion.pmr import GMF, PMR
 from pnpfuse.fusion.robust import LOSS_WEIGHTS, DetachedPMR, RobustHead
+from pnpfuse.fusion.scope import SCOPE, ScopeHead
 
 
 class Method(NamedTuple):
@@ -34,6 +36,9 @@ class Method(NamedTuple):
         beside them with a mixture of experts
     model_options : {option: default} that differ from those of every model
     fixed : {option of the block: value} that the name stands for
+    bridge : companion of the block of another method, which stands here if none is named; made
+        with the encoders' output widths, the inputs' widths, the classes and `bridge_options`
+    bridge_options : {option: default}; "base" names the other method, "base_options" its options
     """
 
     summary: str
@@ -44,6 +49,14 @@ class Method(NamedTuple):
     weights: dict[str, float] = {}
     model_options: dict[str, Any] = {}
     fixed: dict[str, Any] = {}
+    bridge: Callable[..., nn.Module] | None = None
+    bridge_options: dict[str, Any] = {}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """{option: default} of its own."""
+        own = self.block_options | self.head_options | self.bridge_options
+        return own | self.model_options
 
 
 GMF_OPTIONS: dict[str, Any] = {"n": 4, "b": 0.5}
@@ -84,6 +97,35 @@ PERCEIVER_OPTIONS: dict[str, Any] = {
     "latents": 4,
     "tokens": 1,
 }
+SCOPE_OPTIONS: dict[str, Any] = {
+    "block_width": 64,
+    "heads": 8,
+    "tokens": 4,
+    "k": 30,
+    "steps": 3,
+    "xi": 0.3,
+    "refinement": "both",
+    "align": True,
+    "fusion": "diffusion",
+    "weights": "exact",
+    "bank": 512,
+}
+SCOPE_HEAD: dict[str, Any] = {"disentangle": True, "mask_same_label": False}
+SCOPE_WEIGHTS = {"disentanglement": 0.1, "alignment": 1.0}
+BRIDGE_OPTIONS: dict[str, Any] = {
+    "base": "concat",
+    "base_options": {},
+    "alpha": 0.1,
+    "condition": "label",
+    "objective": "nce",
+    "negatives": 5,
+    "margin": None,
+    "memory": 1024,
+    "clusters": 5,
+    "levels": 3,
+    "critic_width": 64,
+    "updates": "joint",
+}
 
 MBTHead = partial(BackendHead, backend="mbt")
 PerceiverHead = partial(BackendHead, backend="perceiver")
@@ -115,6 +157,14 @@ METHODS = {
         {"b": 0.5, "masking": 0.3, "pairing": "next"},
         PARTS,
         {"reconstruction": 1.0},
+    ),
+    "infobridge": Method(
+        "another model, its modalities aligned by conditional noise contrast",
+        Concat,
+        ConcatHead,
+        weights={"nce": 0.1},
+        bridge=InfoBridge,
+        bridge_options=BRIDGE_OPTIONS,
     ),
     "late": Method(
         "a classifier for each modality, logits averaged", Concat, LateHead, weights={"view": 1.0}
@@ -197,6 +247,24 @@ METHODS = {
         fixed=RELAXED | {"experts": "moe"},
     ),
     "rpmr": Method("PMR, cosine", PMR, ConcatHead, PMR_OPTIONS, PARTS, PRESERVATION, fixed=RELAXED),
+    "scope": Method(
+        "attention, then diffusion over a graph of the sample and the training rows nearest to it",
+        SCOPE,
+        ScopeHead,
+        SCOPE_OPTIONS,
+        SCOPE_HEAD,
+        SCOPE_WEIGHTS,
+        fixed={"inference": "bank"},
+    ),
+    "scope-transductive": Method(
+        "scope, the graph over the batch at hand",
+        SCOPE,
+        ScopeHead,
+        {option: value for option, value in SCOPE_OPTIONS.items() if option != "bank"},
+        SCOPE_HEAD,
+        SCOPE_WEIGHTS,
+        fixed={"inference": "batch"},
+    ),
     "sg-cmmp": Method(
         "spmr, the shared parts aligned by InfoNCE",
         PMR,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pnpfuse.fusion.block import Block
@@ -18,6 +19,7 @@ from pnpfuse.fusion.presence import (
     working_dtype,
     zero_absent,
 )
+from pnpfuse.fusion.reference import Bank, Reference
 
 
 class FusionModel(nn.Module):
@@ -38,6 +40,13 @@ class FusionModel(nn.Module):
     fill_input : whether an absent modality enters the encoder as its training mean and nobody
         behind it knows (the option ``fill="input"``)
     modality_dropout : probability of dropping each modality of each sample in training
+    bridge : companion that compares the encoded modalities, see
+        `pnpfuse.fusion.infobridge.InfoBridge`; it gives losses and has no part in the logits
+
+    Attributes
+    ----------
+    bank : training rows beside which a sample is judged, see `pnpfuse.fusion.reference.Bank`; None
+        for a block that judges a sample by itself
     """
 
     def __init__(
@@ -52,6 +61,7 @@ class FusionModel(nn.Module):
         head: nn.Module,
         fill_input: bool = False,
         modality_dropout: float = 0.0,
+        bridge: nn.Module | None = None,
     ):
         super().__init__()
         self.name = name
@@ -70,6 +80,9 @@ class FusionModel(nn.Module):
         self.head = head
         self.fill_input = fill_input
         self.modality_dropout = modality_dropout
+        self.bridge = bridge
+        rows = self.block.reference_rows
+        self.bank = Bank(self.dims, rows) if rows else None
 
     def forward(
         self, features: Features, present: Presence | None = None, labels: Tensor | None = None
@@ -107,7 +120,10 @@ class FusionModel(nn.Module):
         else:
             fusion = self.fuse(V, masks)
         logits, losses = self.head(fusion, labels)
-        return ModelOutput(logits, fusion.losses | losses, fusion)
+        losses = fusion.losses | losses
+        if self.bridge is not None:
+            losses |= self.bridge(V, masks, labels, X)
+        return ModelOutput(logits, losses, fusion)
 
     def encode(self, features: Features, present: Presence | None = None) -> dict[str, Tensor]:
         """Encoded features V, {modality: (batch, l_m)}, zero where absent."""
@@ -115,7 +131,10 @@ class FusionModel(nn.Module):
 
     def fuse(self, V: Features, present: Presence | None = None) -> FusionOutput:
         """The block's output for encoded features V, {modality: (batch, l_m)}."""
-        return self.block(V, None if self.fill_input else present)
+        masks = None if self.fill_input else present
+        if self.bank is None or self.training:
+            return self.block(V, masks)
+        return self.block(V, masks, reference=self._reference(self.bank))
 
     def classify(self, fusion: FusionOutput) -> Tensor:
         """Logits, (batch, classes)."""
@@ -138,8 +157,30 @@ class FusionModel(nn.Module):
             if len(seen):
                 scale.fit(seen)
 
+    @property
+    def reference_rows(self) -> int:
+        """How many training rows `set_reference` takes at most; 0, none are needed."""
+        return max(self.block.reference_rows, getattr(self.bridge, "reference_rows", 0))
+
+    def set_reference(self, features: Features, present: Presence | None = None) -> None:
+        """Take what the model needs to know of the training rows, {modality: (rows, d)}.
+
+        After `set_scale`, with some `reference_rows` of them, drawn at random. No effect on a
+        model that needs none. ValueError as for a batch.
+        """
+        rows, masks = resolve_present(features, present, self.dims, dtype=working_dtype(self))
+        if self.bank is not None:
+            self.bank.fill(rows, masks)
+
     def extra_repr(self) -> str:
         return f"name={self.name!r}, dims={self.dims}, classes={self.classes}"
+
+    def _reference(self, bank: Bank) -> Reference:
+        """The bank's rows as the encoders see them now."""
+        rows, present = bank()
+        filled = torch.stack(list(present.values())).any(0)  # (rows,)
+        present = {m: mask | ~filled for m, mask in present.items()}
+        return Reference(self.encode(rows, present), present, filled)
 
     def _scaled(
         self, features: Features, present: Presence | None

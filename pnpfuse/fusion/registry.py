@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from pnpfuse.fusion.arguments import check_choice, check_count, check_probability
+from pnpfuse.fusion.arguments import (
+    check_choice,
+    check_count,
+    check_number,
+    check_probability,
+)
 from pnpfuse.fusion.encoders import MLP, default_width
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.fill import FILLS
-from pnpfuse.fusion.methods import BALANCE, METHODS
+from pnpfuse.fusion.methods import BALANCE, METHODS, Method
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.widths import WIDEST, check_dims
 
@@ -62,13 +67,15 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
         for an unknown name, option or value, naming what is accepted
     """
     method = METHODS[check_choice("name", name, list_models())]
-    defaults = MODEL_OPTIONS | method.block_options | method.head_options | method.model_options
+    defaults = MODEL_OPTIONS | method.options
     options = {key: value for key, value in options.items() if not _stated(name, key, value)}
     unknown = sorted(set(options) - set(defaults))
     if unknown:
         raise ValueError(
             f"{name!r} has no option {', '.join(unknown)}; accepted are {sorted(defaults)}"
         )
+    if method.bridge is not None:
+        return _bridged(name, method, dims, classes, plain(options))
     resolved = plain(defaults | options)
     if isinstance(resolved.get("activation"), nn.Module):
         raise ValueError("activation must be given by name here, so that the model can be saved")
@@ -108,6 +115,41 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
         head,
         fill_input,
         probability,
+    )
+
+
+def _bridged(
+    name: str, method: Method, dims: Mapping[str, int], classes: int, options: dict[str, Any]
+) -> FusionModel:
+    """The model that `options` name as the base, with a companion."""
+    own = method.bridge_options | {k: options[k] for k in method.bridge_options if k in options}
+    shared = {k: options[k] for k in MODEL_OPTIONS if k in options}
+    others = [m for m in list_models() if METHODS[m].bridge is None]
+    base = create_model(
+        check_choice("base", own["base"], others), dims, classes, **shared, **own["base_options"]
+    )
+    alpha = check_number("alpha", own["alpha"])
+    shared = {k: v for k, v in base.options.items() if k in MODEL_OPTIONS}
+    own["base_options"] = {k: v for k, v in base.options.items() if k not in MODEL_OPTIONS}
+    bridge, weights = None, dict(base.loss_weights)
+    if own["objective"] != "none":
+        assert method.bridge is not None
+        apart = ("base", "base_options", "alpha")
+        given = {"width" if k == "critic_width" else k: v for k, v in own.items() if k not in apart}
+        bridge = method.bridge(base.block.dims, base.dims, base.classes, **given)
+        weights |= {"nce": alpha}
+    return FusionModel(
+        name,
+        base.dims,
+        base.classes,
+        shared | own,
+        weights,
+        base.encoders,
+        base.block,
+        base.head,
+        base.fill_input,
+        base.modality_dropout,
+        bridge,
     )
 
 

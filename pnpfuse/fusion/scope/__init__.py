@@ -1,0 +1,15 @@
+"""SCOPE: shared and complementary cues kept apart, then joined over a graph of the samples."""
+
+from pnpfuse.fusion.scope.ablations import TABLE6
+from pnpfuse.fusion.scope.block import SCOPE
+from pnpfuse.fusion.scope.disentanglement import ScopeHead
+from pnpfuse.fusion.scope.semantic import printed_weights, semantic_graph, simplex_weights
+
+__all__ = [
+    "SCOPE",
+    "TABLE6",
+    "ScopeHead",
+    "printed_weights",
+    "semantic_graph",
+    "simplex_weights",
+]
