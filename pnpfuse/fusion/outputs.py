@@ -20,6 +20,7 @@ class FusionOutput:
     losses : {name: scalar}, not weighted
     present : {modality: bool (batch,)}, every modality named; empty if nothing was absent
     features : {modality: (batch, l_m)}, what the block was given, the fill where absent
+    refined : {modality: (batch, width)}, what a modality brings to a "joint" representation
 
     A block that lacks one of these leaves the dict empty.
     """
@@ -31,6 +32,7 @@ class FusionOutput:
     losses: dict[str, Tensor] = field(default_factory=dict)
     present: dict[str, Tensor] = field(default_factory=dict)
     features: dict[str, Tensor] = field(default_factory=dict)
+    refined: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

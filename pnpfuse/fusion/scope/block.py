@@ -88,7 +88,7 @@ class SCOPE(Block):
             z = self.mlp(z)
         if self.fusion == "diffusion" or self.align:
             z, losses = self._over_graph(h, z, masks, reference)
-        return FusionOutput({JOINT: z}, {}, h, {}, losses, masks or {}, V)
+        return FusionOutput({JOINT: z}, losses=losses, present=masks or {}, features=V, refined=h)
 
     def _over_graph(self, h, z, masks, reference):
         there, zr, among = None, z, masks

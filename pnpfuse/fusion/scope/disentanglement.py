@@ -59,5 +59,5 @@ class ScopeHead(ConcatHead):
             if self.mask_same_label and labels is not None:
                 same = labels[:, None] == labels
             masks = list(fusion.present.values()) or None
-            losses["disentanglement"] = disentanglement(list(fusion.specific.values()), masks, same)
+            losses["disentanglement"] = disentanglement(list(fusion.refined.values()), masks, same)
         return logits, losses
