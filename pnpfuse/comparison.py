@@ -35,6 +35,7 @@ def compare(
     epochs: int = 30,
     missing: str = "all",
     inspect: Callable[[str, int, FusionModel], None] | None = None,
+    measure: Callable[[FusionModel, Views], xr.Dataset] | None = None,
     executor: Executor | None = None,
     threads: int = 1,
     progress: bool = True,
@@ -57,6 +58,10 @@ def compare(
     inspect : callable or None
         Called with (label, seed, model) after each training; not with an executor, since the
         models stay where they were trained.
+    measure : callable or None
+        Called with (model, views) after each training, where the model is; the variables of the
+        Dataset that it gives join the scores. For an executor of processes a function that can be
+        pickled.
     executor : concurrent.futures.Executor or None
         Where the runs go, one model with one seed each: a ``ProcessPoolExecutor``, Dask's
         ``Client(...).get_executor()``, or any other. The numbers do not depend on it. Runs in
@@ -74,7 +79,8 @@ def compare(
     Returns
     -------
     xarray.Dataset
-        Over (model, seed, condition): accuracy, balanced_accuracy, loss; over model: parameters.
+        Over (model, seed, condition): accuracy, balanced_accuracy, loss; over model: parameters;
+        over (model, seed, ...) what `measure` gives.
 
     Raises
     ------
@@ -107,6 +113,7 @@ def compare(
             missing,
             threads,
             settings | own[label] | _checkpoint(settings, label, seed),
+            measure,
         )
         for label, (name, options) in plans.items()
         for seed in seeds
@@ -156,7 +163,7 @@ def _joined(
     dataset = dataset.assign_coords(
         model=("model", list(sizes), {"units": "1", "long_name": "model"}),
         seed=("seed", seeds, {"units": "1", "long_name": "seed"}),
-    ).transpose("model", "seed", "condition")
+    ).transpose("model", "seed", "condition", ...)
     dataset["parameters"] = (
         "model",
         list(sizes.values()),

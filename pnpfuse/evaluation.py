@@ -222,13 +222,18 @@ def _logits(
     return model(batch, {m: mask[here] for m, mask in masks.items()}).logits
 
 
-def _score(truth: NDArray, found: NDArray, losses: NDArray) -> list[float]:
-    """The VARIABLES, in order, of some rows (N,)."""
-    right = found == truth  # (N,)
+def accuracies(truth: NDArray[np.int64], found: NDArray[np.int64]) -> tuple[float, float]:
+    """Accuracy and balanced accuracy of what was found for some rows, both (rows,)."""
+    right = found == truth  # (rows,)
     counts = np.bincount(truth)  # (classes,)
     occur = counts > 0  # the others have no recall
     recall = np.bincount(truth, right)[occur] / counts[occur]
-    return [float(right.mean()), float(recall.mean()), float(losses.mean())]
+    return float(right.mean()), float(recall.mean())
+
+
+def _score(truth: NDArray, found: NDArray, losses: NDArray) -> list[float]:
+    """The VARIABLES, in order, of some rows (N,)."""
+    return [*accuracies(truth, found), float(losses.mean())]
 
 
 def _dataset(

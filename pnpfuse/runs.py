@@ -52,6 +52,7 @@ class Run(NamedTuple):
     missing: str
     threads: int
     settings: dict[str, Any]
+    measure: Callable[[FusionModel, Views], xr.Dataset] | None = None
 
 
 def train(run: Run) -> tuple[FusionModel, xr.Dataset]:
@@ -61,7 +62,10 @@ def train(run: Run) -> tuple[FusionModel, xr.Dataset]:
             torch.manual_seed(run.seed)  # initial weights
             model = create_model(run.name, run.views.dims, run.views.classes, **run.options)
         fit(model, run.views, epochs=run.epochs, seed=run.seed, progress=False, **run.settings)
-        return model, evaluate(model, run.views, run.missing)
+        found = evaluate(model, run.views, run.missing)
+        if run.measure is not None:
+            found = found.assign(run.measure(model, run.views).variables)
+        return model, found
 
 
 def scores(run: Run) -> xr.Dataset:
