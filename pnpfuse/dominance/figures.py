@@ -9,22 +9,22 @@ import numpy as np
 import xarray as xr
 
 from pnpfuse.dominance.tables import FUSION, chosen
-from pnpfuse.figures import ANION, CATION, GREY, MARK, blank_figure
+from pnpfuse.figures import ANION, CATION, GREY, blank_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-READ = {  # variable: mark, colour, offset, what it is
-    "probe": ("o", ANION, -0.14, "linear probe of what the joint model makes of it"),
-    "only": ("D", CATION, 0.14, "the joint model, the others missing"),
+READ = {  # variable: its reference, mark, colour, offset, what it is
+    "probe": ("alone_probe", "o", ANION, -0.14, "linear probe of what the joint model makes of it"),
+    "only": ("alone", "D", CATION, 0.14, "the joint model, the others missing"),
 }
 
 
 def laziness_figure(
     dataset: xr.Dataset, score: str = "accuracy", command: str = "pnpfuse laziness"
 ) -> Figure:
-    """A panel a modality and one for the fusion, a line a model; the reference alone as a bar.
+    """A panel a modality and one for the fusion, a line a model; the references as bands.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ def laziness_figure(
 
     Notes
     -----
-    Marks are means over the seeds, whiskers one standard deviation. The green band is the modality
-    trained alone, mean and one standard deviation: how far a mark lies left of it is the model's
-    laziness (probe) or underuse (only). Dotted: always naming the most frequent class.
+    Marks are means over the seeds, whiskers one standard deviation. The band of the same colour is
+    the modality trained alone and read in the same way: how far a mark lies left of it is the
+    model's laziness (probe) or underuse (only). Dotted: always naming the most frequent class.
     """
     values = chosen(dataset, score)
     names, models = values["modality"].values, values["model"].values
@@ -50,12 +50,12 @@ def laziness_figure(
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
     best = str(values["best"].values)
     for axis, name in zip(axes.flat, names, strict=False):
-        _reference(axis, values["alone"].sel(modality=name))
-        for variable, (mark, color, offset, said) in READ.items():
+        for variable, (reference, mark, color, offset, said) in READ.items():
+            _reference(axis, values[reference].sel(modality=name), color)
             _marks(axis, values[variable].sel(modality=name), mark, color, offset, said)
         axis.set_title(str(name), fontsize=9, parse_math=False)
     last = axes.flat[len(names)]
-    _reference(last, values["alone"].sel(modality=best))
+    _reference(last, values["alone"].sel(modality=best), CATION)
     _marks(last, values["fused"], "s", GREY, 0.0, "all modalities present")
     last.set_title(f"{FUSION} (band: {best} alone)", fontsize=9, parse_math=False)
     for k, axis in enumerate(axes.flat):
@@ -77,18 +77,18 @@ def laziness_figure(
     caption = (
         f"test {score.replace('_', ' ')} / %\n{dataset.attrs.get('data', '')}, "
         + (f"mean ± one sd over {seeds} seeds" if seeds > 1 else "one seed")
-        + "; dotted: the most frequent class\n"
+        + "; bands: trained alone, read in the same way; dotted: the most frequent class\n"
         + textwrap.fill(command, int(13 * width))
     )
     figure.supxlabel(caption, fontsize=8, parse_math=False)
     return figure
 
 
-def _reference(axis: Axes, alone: xr.DataArray) -> None:
+def _reference(axis: Axes, alone: xr.DataArray, color: str) -> None:
     mean = 100 * float(alone.mean())
     sd = 100 * float(alone.std(ddof=1)) if alone.size > 1 else 0.0
-    axis.axvline(mean, color=MARK, lw=1.2, zorder=1, label="the modality trained alone")
-    axis.axvspan(mean - sd, mean + sd, color=MARK, alpha=0.2, lw=0, zorder=0)
+    axis.axvline(mean, color=color, lw=1.0, zorder=1)
+    axis.axvspan(mean - sd, mean + sd, color=color, alpha=0.15, lw=0, zorder=0)
 
 
 def _marks(

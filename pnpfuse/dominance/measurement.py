@@ -26,7 +26,7 @@ LONG_NAMES = {
     "alone": "an encoder and a linear head trained on the modality alone",
     "alone_probe": "linear probe of the encoder trained on the modality alone",
     "fused": "the joint model, all modalities present",
-    "laziness": "alone - probe: what the joint model has not learned of the modality",
+    "laziness": "alone_probe - probe: what the joint model has not learned of the modality",
     "underuse": "alone - only: what the joint model does not get out of the modality by itself",
     "contribution": "fused - without: what the modality adds to the others in the joint model",
     "gain": "fused - alone of the modality that is best alone in the mean over the seeds",
@@ -78,10 +78,12 @@ def laziness(
     -------
     xarray.Dataset
         Over (model, seed, modality, score): ``only``, ``probe``, ``probe_beside``, ``without``,
-        and the differences ``laziness`` = alone - probe, ``underuse`` = alone - only,
-        ``contribution`` = fused - without, seed by seed; over (seed, modality, score): ``alone``,
+        and, seed by seed, ``laziness`` = alone_probe - probe, ``underuse`` = alone - only,
+        ``contribution`` = fused - without; over (seed, modality, score): ``alone`` and
         ``alone_probe``; over (model, seed, score): ``fused`` and ``gain`` = fused - alone of the
-        modality ``best`` (score). Shares of rows, from 0 to 1.
+        modality ``best`` (score). Shares of rows, from 0 to 1. Probes are held against probes and
+        trained heads against trained heads: a head that was trained for some epochs and a
+        regression that converged differ by points on the same features.
 
     Raises
     ------
@@ -160,14 +162,14 @@ def _assembled(joint: xr.Dataset, apart: Mapping[str, xr.Dataset]) -> xr.Dataset
             "alone": alone,
             "alone_probe": alone_probe,
             "fused": fused,
-            "laziness": alone - joint["probe"],
+            "laziness": alone_probe - joint["probe"],
             "underuse": alone - only,
             "contribution": fused - without,
             "gain": fused - alone.isel(modality=best).drop_vars("modality"),
-            "best": ("score", np.array(names)[best.values]),
             "parameters": joint["parameters"],
         }
     )
+    dataset = dataset.assign_coords(best=("score", np.array(names)[best.values]))
     return dataset.transpose("model", "seed", "modality", "score")
 
 
