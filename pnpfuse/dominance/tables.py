@@ -124,8 +124,8 @@ def points_table(dataset: xr.Dataset, score: str = "accuracy") -> pd.DataFrame:
     frame = pd.DataFrame.from_dict(table, orient="index")
     frame.index.name = "points"
     frame.attrs["caption"] = (
-        "lazy on m: probe of m alone - probe of m in the joint model; m adds: all present - without "
-        "m; gain: all present - best alone; ~ no difference beyond the spread"
+        "lazy on m: probe of m alone - probe of m in the joint model; m adds: all present - "
+        "without m; gain: all present - best alone; ~ no difference beyond the spread"
     )
     return frame
 
