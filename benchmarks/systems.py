@@ -153,9 +153,8 @@ def distances(model, views):
     1 - exp(-|x - y|^2 / 2) of unit vectors x of one modality and y of another, of rows of the same
     class and of different ones; nothing where the encoders differ in width.
     """
-    V = model.encode(
-        {m: torch.from_numpy(X) for m, X in views.features.items()}, views_masks(views)
-    )
+    masks = views.present and {m: torch.from_numpy(mask) for m, mask in views.present.items()}
+    V = model.encode({m: torch.from_numpy(X) for m, X in views.features.items()}, masks)
     if len({v.shape[1] for v in V.values()}) > 1:
         return {}
     labels = torch.from_numpy(views.labels)

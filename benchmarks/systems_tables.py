@@ -167,9 +167,8 @@ def _ahead(values, label, full):
     if gaps.size < 2 or not gaps.any():
         return f"{gaps.mean():+.1f}"
     error = gaps.std(ddof=1) / np.sqrt(gaps.size)
-    return f"{gaps.mean().round(1) + 0.0:+.1f} ± {error:.1f}" + (
-        " ~" if abs(gaps.mean()) <= 2 * error else ""
-    )
+    none = " ~" if abs(gaps.mean()) <= 2 * error else ""
+    return f"{gaps.mean().round(1) + 0.0:+.1f} ± {error:.1f}{none}"
 
 
 def _alpha(found, data, labels, score):

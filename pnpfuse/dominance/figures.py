@@ -95,8 +95,9 @@ def _marks(
     axis: Axes, scores: xr.DataArray, mark: str, color: str, offset: float, said: str
 ) -> None:
     percent = 100 * scores.transpose("model", "seed")
-    sd = percent.std("seed", ddof=1) if percent.sizes["seed"] > 1 else None
+    sd = percent.std("seed", ddof=1).values if percent.sizes["seed"] > 1 else None
+    lines = np.arange(percent.sizes["model"]) + offset
     axis.errorbar(
-        percent.mean("seed"), np.arange(percent.sizes["model"]) + offset, xerr=sd, fmt=mark, ms=5,
-        color=color, capsize=2, label=said, zorder=2,
+        percent.mean("seed").values, lines, xerr=sd, fmt=mark, ms=5, color=color, capsize=2,
+        label=said, zorder=2,
     )  # fmt: skip
