@@ -22,6 +22,7 @@ import os
 import sys
 import time
 from concurrent.futures import as_completed
+from itertools import combinations
 from pathlib import Path
 
 for _name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
@@ -30,6 +31,7 @@ for _name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
 import systems_tables  # noqa: E402
 import timing  # noqa: E402
 import torch  # noqa: E402
+from torch.nn.functional import normalize  # noqa: E402
 from tqdm.auto import tqdm  # noqa: E402
 
 from pnpfuse import create_model, evaluate, fit, load_views  # noqa: E402
@@ -40,6 +42,7 @@ from pnpfuse.fusion.infobridge import TABLE2, TABLE3  # noqa: E402
 from pnpfuse.fusion.scope.ablations import TABLE6  # noqa: E402
 from pnpfuse.storage import save_text  # noqa: E402
 from pnpfuse.threads import cpu_threads  # noqa: E402
+from pnpfuse_analysis import kernel_distance  # noqa: E402
 
 ALONE = "concat"
 PARTS = {
@@ -150,22 +153,21 @@ def train(files, task):
 def distances(model, views):
     """Mean Gaussian kernel distance between two modalities' encoded features, over all pairs.
 
-    1 - exp(-|x - y|^2 / 2) of unit vectors x of one modality and y of another, of rows of the same
-    class and of different ones; nothing where the encoders differ in width.
+    Of unit vectors, at bandwidth 1, as `pnpfuse_analysis.kernel_distance`: rows of the same class
+    and of different ones; nothing where the encoders differ in width.
     """
     masks = views.present and {m: torch.from_numpy(mask) for m, mask in views.present.items()}
     V = model.encode({m: torch.from_numpy(X) for m, X in views.features.items()}, masks)
     if len({v.shape[1] for v in V.values()}) > 1:
         return {}
-    labels = torch.from_numpy(views.labels)
-    same, found = labels[:, None] == labels, []
-    units = [v / v.norm(dim=1, keepdim=True).clamp(min=1e-12) for v in V.values()]
-    for i, x in enumerate(units):
-        for y in units[:i]:
-            gap = 1 - torch.exp(-torch.cdist(x, y).square() / 2)  # (rows, rows)
-            found.append([gap[same].mean(), gap[~same].mean()])
-    within, between = torch.tensor(found).mean(0).tolist()
-    return {"within": within, "between": between}
+    found = [
+        kernel_distance(normalize(V[a]), normalize(V[b]), views.labels, 1.0)
+        for a, b in combinations(V, 2)
+    ]
+    return {
+        "within": sum(float(one.within) for one in found) / len(found),
+        "between": sum(float(one.between) for one in found) / len(found),
+    }
 
 
 def estimate(files, left):

@@ -185,4 +185,4 @@ def _alpha(found, data, labels, score):
         ["", "all present", "one missing (mean)", "distance, same class", "other classes"],
         zip(rows, *columns, strict=True),
     )
-    yield f"{BEST} Distance: Gaussian kernel, 1 - exp(-|x - y|²/2) of unit vectors, test rows.\n"
+    yield f"{BEST} Distance: Gaussian kernel (bandwidth 1) of unit vectors, test rows.\n"
