@@ -150,7 +150,7 @@ def _ablations(found, part, labels, data, score):
             cells.append(own if label == full else f"{own} ({_ahead(values, label, full)})")
             bounds = [r.get("bound") for r in rows[label].values()]
             if part == "infobridge" and None not in bounds:
-                printed = [r["printed_bound"] for r in rows[label].values()]
+                printed = [r.get("printed_bound", np.nan) for r in rows[label].values()]
                 cells[-1] += f"; {np.mean(bounds):.2f} / {np.mean(printed):.2f}"
         table.append(cells)
     yield from _markdown(["", *shown], table)
