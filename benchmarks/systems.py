@@ -1,7 +1,7 @@
 """SCOPE and InfoBridge beside other fusions, and their ablations: every table of results at once.
 
     python benchmarks/systems.py FILE... [--parts systems scope infobridge alpha] [--seeds 5]
-        [--epochs 30] [--recipe paper] [--jobs 2] [--quick] [--out systems.json]
+        [--ablation-seeds 3] [--epochs 30] [--recipe paper] [--jobs 2] [--quick] [--out systems.json]
     python benchmarks/systems.py --tables systems.json [--score balanced_accuracy]
 
 systems     models with all modalities, one missing and one alone, and their laziness
@@ -100,7 +100,7 @@ def tasks(files, given):
             except ValueError as error:
                 print(f"left out: {data}, {label}: {error}", file=sys.stderr)
                 continue
-            for seed in range(given.seeds):
+            for seed in range(given.seeds if part == "systems" else given.ablation_seeds):
                 task = {
                     "data": data, "modality": modality, "name": name, "options": resolved,
                     "seed": seed, "epochs": given.epochs, "recipe": given.recipe,
@@ -242,6 +242,7 @@ def main():
     parser.add_argument("data", nargs="*", help="as for load_views: digits, or files")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--ablation-seeds", type=int, help="of the other parts (as --seeds)")
     parser.add_argument("--epochs", type=int, help="(30; 100 with --recipe paper)")
     parser.add_argument("--recipe", choices=RECIPES, default="own")
     parser.add_argument("--jobs", type=int, default=2)
@@ -256,6 +257,7 @@ def main():
         given.epochs = PAPER_EPOCHS if given.recipe == "paper" else 30
     if given.quick:
         given.seeds, given.epochs = 2, 3
+    given.ablation_seeds = given.ablation_seeds or given.seeds
     if given.tables:
         records = json.loads(Path(given.tables).read_text(encoding="utf-8"))["records"]
         print(*systems_tables.tables(records, PARTS, given.score), sep="\n")

@@ -148,10 +148,9 @@ def _ablations(found, part, labels, data, score):
             values = 100 * _scores(rows, lambda r: r[score]["none"])
             own = spread(values.sel(model=label))
             cells.append(own if label == full else f"{own} ({_ahead(values, label, full)})")
-            bounds = [r.get("bound") for r in rows[label].values()]
-            if part == "infobridge" and None not in bounds:
-                printed = [r.get("printed_bound", np.nan) for r in rows[label].values()]
-                cells[-1] += f"; {np.mean(bounds):.2f} / {np.mean(printed):.2f}"
+            said = [_bound(rows[label], word) for word in ("bound", "printed_bound")]
+            if said[0]:
+                cells[-1] += "; " + " / ".join(said).rstrip(" /")
         table.append(cells)
     yield from _markdown(["", *shown], table)
     yield AHEAD + (
@@ -169,6 +168,12 @@ def _ahead(values, label, full):
     error = gaps.std(ddof=1) / np.sqrt(gaps.size)
     none = " ~" if abs(gaps.mean()) <= 2 * error else ""
     return f"{gaps.mean().round(1) + 0.0:+.1f} ± {error:.1f}{none}"
+
+
+def _bound(by_seed, word):
+    """The mean over the seeds of a bound, as text; empty where a model has none."""
+    values = [record.get(word) for record in by_seed.values()]
+    return "" if None in values else f"{np.mean(values):.2f}"
 
 
 def _alpha(found, data, labels, score):
