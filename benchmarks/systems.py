@@ -1,7 +1,8 @@
 """SCOPE and InfoBridge beside other fusions, and their ablations: every table of results at once.
 
     python benchmarks/systems.py FILE... [--parts systems scope infobridge alpha] [--seeds 5]
-        [--ablation-seeds 3] [--epochs 30] [--recipe paper] [--jobs 2] [--quick] [--out systems.json]
+        [--ablation-seeds 3] [--epochs 30] [--recipe paper] [--jobs 2] [--quick]
+        [--out systems.json]
     python benchmarks/systems.py --tables systems.json [--score balanced_accuracy]
 
 systems     models with all modalities, one missing and one alone, and their laziness

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -65,12 +65,12 @@ def laziness_figure(
         axis.set_yticks(range(len(models)), [] if k % columns else list(map(str, models)))
         axis.tick_params(labelsize=8, labelbottom=True)
         axis.spines[["top", "right"]].set_visible(False)
-    handles = {}
+    handles: dict[str, Any] = {}
     for axis in (axes.flat[0], last):
         found, labels = axis.get_legend_handles_labels()
         handles |= dict(zip(labels, found, strict=True))
     figure.legend(
-        handles.values(), handles.keys(), frameon=False, ncols=2, fontsize=8,
+        list(handles.values()), labels=list(handles), frameon=False, ncols=2, fontsize=8,
         loc="outside upper center",
     )  # fmt: skip
     seeds = values.sizes["seed"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import xarray as xr
 
 from pnpfuse.comparison import Models, compare
 from pnpfuse.dominance.probing import SCORES, C, held, probe
+from pnpfuse.fusion.arguments import check_seeds
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.labels import TEST, TRAIN
 from pnpfuse.provenance import provenance
@@ -95,17 +97,15 @@ def laziness(
     """
     names = _check_modalities(views)
     _check_alone(alone, views)
-    settings = dict(settings)
-    shared = {"epochs": epochs, "executor": executor, "threads": threads, "progress": progress}
-    shared |= {"seeds": seeds if isinstance(seeds, int) else list(seeds), "measure": probe}
-    joint = compare(models, views, missing="all", **shared, **settings)
+    train = partial(
+        compare, seeds=list(check_seeds(seeds)), epochs=epochs, measure=probe, executor=executor,
+        threads=threads, progress=progress,
+    )  # fmt: skip
+    joint = train(models, views, missing="all", **settings)
     apart = {
-        m: compare(
-            {f"{m} alone": alone}, single(views, m), missing="none", **shared,
-            **_settings_alone(settings, m),
-        )
+        m: train({f"{m} alone": alone}, single(views, m), missing="none", **_own(settings, m))
         for m in names
-    }  # fmt: skip
+    }
     dataset = _assembled(joint, apart)
     dataset["chance"] = ("score", _chance(views.test.labels))
     for name, said in (LONG_NAMES | COORDS).items():
@@ -204,7 +204,7 @@ def _check_alone(alone: str | tuple[str, Mapping[str, Any]], views: Views) -> No
             create_model(name, {m: width}, views.classes, **options)
 
 
-def _settings_alone(settings: Mapping[str, Any], modality: str) -> dict[str, Any]:
+def _own(settings: Mapping[str, Any], modality: str) -> dict[str, Any]:
     """The settings of a training on one modality: no losses of other models, its own rows."""
     found = {name: value for name, value in settings.items() if name != "weights"}
     if isinstance(found.get("validation"), Views):

@@ -68,14 +68,14 @@ def represent(
         given = views.read(rows[part])
         X = {m: torch.from_numpy(x).to(weight.device, weight.dtype) for m, x in given.items()}
         had = views.read_present(rows[part])
-        every = had and {m: torch.from_numpy(mask).to(weight.device) for m, mask in had.items()}
+        every = {m: torch.from_numpy(x).to(weight.device) for m, x in (had or {}).items()}
         here = torch.ones(len(part), dtype=torch.bool, device=weight.device)
         alone = {m: here if m == modality else ~here for m in X}
         V = model.encode(X, alone)  # each (batch, l_m)
         refined = {} if model.block.wants_inputs else model.fuse(V, alone).refined
         apart.append((refined or V)[modality].double().cpu().numpy())
         if refined:
-            among = model.fuse(model.encode(X, every), every).refined
+            among = model.fuse(model.encode(X, every or None), every or None).refined
             beside.append(among[modality].double().cpu().numpy())
     joined = np.concatenate(apart)  # (rows, width)
     return joined, np.concatenate(beside) if beside else joined

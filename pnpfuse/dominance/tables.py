@@ -113,7 +113,7 @@ def points_table(dataset: xr.Dataset, score: str = "accuracy") -> pd.DataFrame:
     """Laziness and contribution by modality, and gain, in percentage points; a row a model."""
     values = chosen(dataset, score)
     best = str(values["best"].values)
-    table = {}
+    table: dict[str, dict[str, str]] = {}
     for model in values["model"].values:
         own = values.sel(model=model)
         row = table[str(model)] = {}
