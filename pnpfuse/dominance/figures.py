@@ -70,7 +70,7 @@ def laziness_figure(
         found, labels = axis.get_legend_handles_labels()
         handles |= dict(zip(labels, found, strict=True))
     figure.legend(
-        list(handles.values()), labels=list(handles), frameon=False, ncols=2, fontsize=8,
+        handles=list(handles.values()), labels=list(handles), frameon=False, ncols=2, fontsize=8,
         loc="outside upper center",
     )  # fmt: skip
     seeds = values.sizes["seed"]
