@@ -60,6 +60,7 @@ class SCOPE(Block):
         self.width, heads = check_heads(width, heads)
         self.k = check_count("k", k)
         self.align = align
+        self.losses_off = frozenset() if align else frozenset({"alignment"})
         self.fusion = check_choice("fusion", fusion, FUSIONS)
         self.weights = check_choice("weights", weights, WEIGHTS)
         self.inference = check_choice("inference", inference, INFERENCES)

@@ -50,6 +50,7 @@ class ScopeHead(ConcatHead):
     ):
         super().__init__(block, classes)
         self.disentangle, self.mask_same_label = disentangle, mask_same_label
+        self.losses_off = frozenset() if disentangle else frozenset({"disentanglement"})
 
     def forward(self, fusion: FusionOutput, labels: Tensor | None = None) -> HeadOutput:
         """Logits (batch, classes), and the loss."""
