@@ -199,12 +199,20 @@ def spread_figure(comparison: xr.Dataset) -> Figure:
 def history_figure(history: xr.Dataset) -> Figure:
     """Losses over the epochs, with validation accuracy and learning rates where there are some.
 
+    The bounds of a model that has some stand beside them, under the highest that they can be.
+
     Parameters
     ----------
     history : xarray.Dataset
         From `History.to_dataset`.
     """
-    panels = {"_loss": "loss", "_accuracy": "accuracy", "learning_rate": "learning rate"}
+    panels = {
+        "_loss": "loss",
+        "_accuracy": "accuracy",
+        "_bound": "bound on the information / nat",
+        "_weight": "weight of the loss",
+        "learning_rate": "learning rate",
+    }
     shown = {
         label: names
         for ending, label in panels.items()
@@ -217,6 +225,8 @@ def history_figure(history: xr.Dataset) -> Figure:
                 history["epoch"], history[name], color=CYCLE[i % len(CYCLE)],
                 label=name.removesuffix("_loss").replace("_", " "),
             )  # fmt: skip
+        if label.startswith("bound") and "ceiling" in history.attrs:
+            axis.axhline(history.attrs["ceiling"], color=GREY, ls="--", lw=1.0, label="ceiling")
         if "best_epoch" in history.attrs:
             axis.axvline(history.attrs["best_epoch"], color=MARK, ls=":", lw=1.2)
         axis.set(xlabel="epoch", ylabel=label)

@@ -49,7 +49,7 @@ class Method(NamedTuple):
     weights: dict[str, float] = {}
     model_options: dict[str, Any] = {}
     fixed: dict[str, Any] = {}
-    bridge: Callable[..., nn.Module] | None = None
+    bridge: Callable[..., InfoBridge] | None = None
     bridge_options: dict[str, Any] = {}
 
     @property

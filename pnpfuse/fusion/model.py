@@ -140,13 +140,14 @@ class FusionModel(nn.Module):
 
     def bounds(
         self, features: Features, labels: Tensor, present: Presence | None = None
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, tuple[Tensor, Tensor]]:
         """What the companion says of the information between modalities; {} without one.
 
-        Of a batch of raw features, as `pnpfuse.fusion.infobridge.InfoBridge.bound`; to be believed
-        on rows that it was not trained on.
+        Of a batch of raw features: a sum and the number of its terms for each name of
+        `pnpfuse.fusion.infobridge.InfoBridge.bound`. A bound only on rows that it was not trained
+        on.
         """
-        if self.bridge is None or not hasattr(self.bridge, "bound"):
+        if self.bridge is None:
             return {}
         X, masks = self._scaled(features, present)  # each (batch, d)
         V = self._encoded(X, masks)  # each (batch, l_m)
