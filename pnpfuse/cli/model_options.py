@@ -104,7 +104,7 @@ def known_options(argument: str, name: str) -> dict[str, Any]:
     from pnpfuse.fusion.registry import MODEL_OPTIONS, list_models
 
     method = METHODS[check_choice(argument, name, list_models())]
-    return MODEL_OPTIONS | method.options
+    return method.options | MODEL_OPTIONS | method.model_options  # its own first, for messages
 
 
 def model_lines() -> Iterator[str]:

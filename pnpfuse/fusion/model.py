@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pnpfuse.fusion.block import Block
 from pnpfuse.fusion.dropout import drop_modalities
 from pnpfuse.fusion.encoders import MLP, Standardise
+from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.fusion.outputs import FusionOutput, ModelOutput
 from pnpfuse.fusion.presence import (
     Features,
@@ -61,7 +62,7 @@ class FusionModel(nn.Module):
         head: nn.Module,
         fill_input: bool = False,
         modality_dropout: float = 0.0,
-        bridge: nn.Module | None = None,
+        bridge: InfoBridge | None = None,
     ):
         super().__init__()
         self.name = name
@@ -121,7 +122,8 @@ class FusionModel(nn.Module):
             fusion = self.fuse(V, masks)
         logits, losses = self.head(fusion, labels)
         losses = fusion.losses | losses
-        if self.bridge is not None:
+        # At test time there is nothing to compare: the companion has no part in the logits.
+        if self.bridge is not None and (self.training or labels is not None):
             losses |= self.bridge(V, masks, labels, X)
         return ModelOutput(logits, losses, fusion)
 
@@ -135,6 +137,20 @@ class FusionModel(nn.Module):
         if self.bank is None or self.training:
             return self.block(V, masks)
         return self.block(V, masks, reference=self._reference(self.bank))
+
+    def bounds(
+        self, features: Features, labels: Tensor, present: Presence | None = None
+    ) -> dict[str, Tensor]:
+        """What the companion says of the information between modalities; {} without one.
+
+        Of a batch of raw features, as `pnpfuse.fusion.infobridge.InfoBridge.bound`; to be believed
+        on rows that it was not trained on.
+        """
+        if self.bridge is None or not hasattr(self.bridge, "bound"):
+            return {}
+        X, masks = self._scaled(features, present)  # each (batch, d)
+        V = self._encoded(X, masks)  # each (batch, l_m)
+        return self.bridge.bound(V, masks, labels, X)
 
     def classify(self, fusion: FusionOutput) -> Tensor:
         """Logits, (batch, classes)."""
@@ -180,7 +196,10 @@ class FusionModel(nn.Module):
         rows, present = bank()
         filled = torch.stack(list(present.values())).any(0)  # (rows,)
         present = {m: mask | ~filled for m, mask in present.items()}
-        return Reference(self.encode(rows, present), present, filled)
+        V = self.encode(rows, present)
+        if self.fill_input:
+            present = {m: torch.ones_like(filled) for m in present}
+        return Reference(V, present, filled)
 
     def _scaled(
         self, features: Features, present: Presence | None

@@ -7,6 +7,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from pnpfuse.fusion.arguments import check_switch
 from pnpfuse.fusion.block import Block
 from pnpfuse.fusion.heads import ConcatHead, HeadOutput
 from pnpfuse.fusion.outputs import FusionOutput
@@ -16,9 +17,7 @@ from pnpfuse.fusion.preservation import unit
 DISENTANGLEMENT = "disentanglement"
 
 
-def disentanglement(
-    h: Tensor, present: Tensor | None = None, same: Tensor | None = None
-) -> Tensor:
+def disentanglement(h: Tensor, present: Tensor | None = None, same: Tensor | None = None) -> Tensor:
     """L_sim + L_diff of SCOPE, a scalar.
 
     With s_ij the cosine of h_i^m and h_j^n, L_sim is the mean of (1 - s_ii)^2 and L_diff the mean
@@ -39,7 +38,7 @@ def disentanglement(
     """
     pairs = list(combinations(range(len(h)), 2))
     if not pairs:
-        return widen(h).sum() * 0.0
+        return widen(h).new_zeros(())
     first, second = ([pair[i] for pair in pairs] for i in (0, 1))
     rows = unit(widen(h))  # (M, batch, width)
     S = rows[first] @ rows[second].mT  # (pairs, batch, batch)
@@ -75,7 +74,7 @@ class ScopeHead(ConcatHead):
         super().__init__(block, classes)
         self.disentangle = check_switch("disentangle", disentangle)
         self.mask_same_label = check_switch("mask_same_label", mask_same_label)
-        self.unused_losses = () if disentangle else (DISENTANGLEMENT,)
+        self.losses_off = frozenset() if disentangle else frozenset({DISENTANGLEMENT})
 
     def forward(self, fusion: FusionOutput, labels: Tensor | None = None) -> HeadOutput:
         """Logits (batch, classes), and the loss."""

@@ -98,8 +98,7 @@ class Refinement(nn.Module):
         k, v = self.key_value(normalised(x)).chunk(2, -1)
         # A sample's modalities beside each other: (batch, M, heads, d), (batch, M tokens, heads, d)
         q, k, v = (
-            self._heads(y.movedim(0, 1).flatten(1, 2))
-            for y in (self.query(normalised(mean)), k, v)
+            self._heads(y.movedim(0, 1).flatten(1, 2)) for y in (self.query(normalised(mean)), k, v)
         )
         asked = None if shown is None else shown.repeat_interleave(tokens, 1)  # (batch, M tokens)
         weight = attention_weights(q, k, asked)  # (batch, M, M tokens, heads)
