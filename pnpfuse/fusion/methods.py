@@ -100,7 +100,7 @@ PERCEIVER_OPTIONS: dict[str, Any] = {
 SCOPE_OPTIONS: dict[str, Any] = {
     "block_width": 64,
     "heads": 8,
-    "tokens": 4,
+    "tokens": 2,
     "k": 30,
     "steps": 3,
     "xi": 0.3,
@@ -108,6 +108,7 @@ SCOPE_OPTIONS: dict[str, Any] = {
     "align": True,
     "fusion": "diffusion",
     "weights": "exact",
+    "edges": "near",
     "bank": 512,
 }
 SCOPE_HEAD: dict[str, Any] = {"disentangle": True, "mask_same_label": False}

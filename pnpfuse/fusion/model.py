@@ -197,7 +197,10 @@ class FusionModel(nn.Module):
         rows, present = bank()
         filled = torch.stack(list(present.values())).any(0)  # (rows,)
         present = {m: mask | ~filled for m, mask in present.items()}
-        return Reference(self.encode(rows, present), present, filled)
+        V = self.encode(rows, present)
+        if self.fill_input:
+            present = {m: torch.ones_like(filled) for m in present}
+        return Reference(V, present, filled)
 
     def _scaled(
         self, features: Features, present: Presence | None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pnpfuse.fusion.arguments import check_choice, check_count
+from pnpfuse.fusion.arguments import check_choice, check_count, check_switch
 from pnpfuse.fusion.attention import check_heads
 from pnpfuse.fusion.block import JOINT, Block, present_mean
 from pnpfuse.fusion.outputs import FusionOutput
@@ -15,27 +16,50 @@ from pnpfuse.fusion.presence import Features, Presence
 from pnpfuse.fusion.reference import Reference
 from pnpfuse.fusion.scope.alignment import alignment_loss
 from pnpfuse.fusion.scope.balanced import BalancedFusion
-from pnpfuse.fusion.scope.refinement import REFINEMENTS, Refinement
-from pnpfuse.fusion.scope.semantic import WEIGHTS, semantic_graph
+from pnpfuse.fusion.scope.refinement import Refinement
+from pnpfuse.fusion.scope.semantic import WEIGHTS, Neighbours, semantic_graph
 
 FUSIONS = ("diffusion", "mean", "mlp")
 INFERENCES = ("bank", "batch")
+EDGES = ("near", "weighted")
+ALIGNMENT = "alignment"
 
 
 class SCOPE(Block):
-    """SCOPE (Sec. 4) on feature vectors.
+    """SCOPE (Yang et al., Sec. 4) on feature vectors.
+
+    Each modality is refined to h^m; a graph of nearest neighbours is built in each modality; the
+    h^m are joined to one h by the modality weights rho; h attends to its neighbours and is diffused
+    over them.
 
     Parameters
     ----------
     dims : {modality: l_m}
-    width : d_h, of every h^m and of the joint representation
+    width : d_h, of every h^m and of the joint representation, a multiple of heads
     heads, tokens : of the refinement
-    k : neighbours of a sample in each modality's graph
-    steps, xi : T and the rate of the diffusion
-    refinement, align, fusion : what of it there is
+    k : neighbours of a sample in each modality's graph; fewer where there are not as many
+    steps, xi : T and the rate of the diffusion, see `pnpfuse.fusion.diffusion.coefficients`
+    refinement : "both", "self", "cross" or "none", see `Refinement`
+    align : whether there is the loss "alignment" (Eq. 6)
+    fusion : "diffusion"; "mean", of the h^m of a sample; "mlp", Linear - ReLU - Linear of h
     weights : of the graphs, "exact" or "printed"
-    inference : "bank" judges a sample beside the bank's rows, "batch" beside its batch
-    bank : number of rows of the bank
+    edges : whom h attends to: "near", the k nearest neighbours in any modality; "weighted", those
+        among them that the graph's weights did not clip to 0
+    inference : what a sample is judged beside in evaluation mode: "bank", the rows of the
+        reference, or nothing without one; "batch", the other samples of its batch
+    bank : rows that the reference is to have; 0, there is to be none
+    fill : what stands for an absent V. Nobody asks or looks at it here: an absent modality has
+        no tokens.
+
+    Notes
+    -----
+    In training the graphs run over the batch, as in the paper. In evaluation with inference="bank"
+    a sample attends to itself and to rows of the reference, and those to each other alone, so that
+    its answer does not depend on its batch.
+
+    ``fused`` has the single entry "joint"; ``refined`` has h^m, 0 where absent. The mask of the
+    attention asks only whether G = sum of rho^m G^m has an edge: since rho > 0 for every modality
+    that a sample has, the edges are those of all its graphs together.
     """
 
     def __init__(
@@ -44,7 +68,7 @@ class SCOPE(Block):
         width: int = 64,
         *,
         heads: int = 8,
-        tokens: int = 4,
+        tokens: int = 2,
         k: int = 30,
         steps: int = 3,
         xi: float = 0.3,
@@ -52,6 +76,7 @@ class SCOPE(Block):
         align: bool = True,
         fusion: str = "diffusion",
         weights: str = "exact",
+        edges: str = "near",
         inference: str = "bank",
         bank: int = 512,
         fill: str = "zero",
@@ -59,14 +84,15 @@ class SCOPE(Block):
         super().__init__(dims, fill)
         self.width, heads = check_heads(width, heads)
         self.k = check_count("k", k)
-        self.align = align
-        self.losses_off = frozenset() if align else frozenset({"alignment"})
+        self.align = check_switch("align", align)
+        self.losses_off = frozenset() if align else frozenset({ALIGNMENT})
         self.fusion = check_choice("fusion", fusion, FUSIONS)
         self.weights = check_choice("weights", weights, WEIGHTS)
+        self.edges = check_choice("edges", edges, EDGES)
         self.inference = check_choice("inference", inference, INFERENCES)
-        self.reference_rows = check_count("bank", bank) if self._uses_bank() else 0
-        check_choice("refinement", refinement, REFINEMENTS)
-        self.refine = Refinement(self.dims, width, heads, check_count("tokens", tokens), refinement)
+        rows = check_count("bank", bank, least=0)
+        self.reference_rows = rows if inference == "bank" and fusion == "diffusion" else 0
+        self.refine = Refinement(self.dims, width, heads, tokens, refinement)
         if fusion == "diffusion":
             self.balanced = BalancedFusion(width, steps, xi)
         if fusion == "mlp":
@@ -78,55 +104,75 @@ class SCOPE(Block):
         present: Presence | None = None,
         reference: Reference | None = None,
     ) -> FusionOutput:
-        """Fuse a batch; as `Block.forward`, beside a reference or, without, beside each other."""
+        """Fuse a batch; as `Block.forward`, beside the rows of a reference if there is one."""
         V, masks = self._resolved(features, present)
-        h, rho = self.refine(V, masks)  # each (batch, width), (batch, M)
-        z = self._integrated(h, rho)
-        losses = {}
+        h, rho = self.refine(V, masks)  # {modality: (batch, width)}, (batch, M)
+        beside = None if reference is None else self._beside(reference)
+        z, losses = integrated(h, rho), {}  # (batch, width)
         if self.fusion == "mean":
             z = present_mean(list(h.values()), None if masks is None else list(masks.values()))
         elif self.fusion == "mlp":
             z = self.mlp(z)
-        if self.fusion == "diffusion" or self.align:
-            z, losses = self._over_graph(h, z, masks, reference)
+        if self.align or self.fusion == "diffusion":
+            graphs = self._graphs(h, masks, beside)
+            if self.align:
+                losses[ALIGNMENT] = alignment_loss(graphs, len(z if beside is None else beside.z))
+            if self.fusion == "diffusion":
+                z = self._diffused(z, graphs, beside)
         return FusionOutput({JOINT: z}, losses=losses, present=masks or {}, features=V, refined=h)
 
-    def _over_graph(self, h, z, masks, reference):
-        there, zr, among = None, z, masks
-        if reference is not None:
-            V = self.fill.put(reference.features, reference.present)
-            there, rho = self.refine(V, reference.present)
-            among = {m: mask & reference.filled for m, mask in reference.present.items()}
-            zr = self._integrated(there, rho)
-        graphs = [
-            semantic_graph(
-                h[m],
-                self.k,
-                candidates=None if there is None else there[m],
-                present=None if masks is None else masks[m],
-                among=None if among is None else among[m],
-                weights=self.weights,
-            )
-            for m in h
-        ]
-        losses = {}
-        if self.align:
-            losses["alignment"] = alignment_loss(graphs, len(zr))
-        if self.fusion != "diffusion":
-            return z, losses
-        if there is None:
-            return self.balanced(z, graphs), losses
-        inner = [
-            semantic_graph(there[m], self.k, present=among[m], weights=self.weights) for m in h
-        ]
-        return self.balanced(z, graphs, zr, inner), losses
+    def _beside(self, reference: Reference) -> Beside:
+        """The reference's rows, refined, and their graphs among each other."""
+        V = self.fill.put(reference.features, reference.present)
+        h, rho = self.refine(V, reference.present)
+        among = {m: mask & reference.filled for m, mask in reference.present.items()}
+        inner = [self._graph(h[m], present=among[m]) for m in h]
+        return Beside(integrated(h, rho), h, among, inner)
 
-    def _integrated(self, h: dict[str, Tensor], rho: Tensor) -> Tensor:
-        """sum of rho^m h^m, (batch, width)."""
-        return torch.einsum("bm,mbd->bd", rho, torch.stack(list(h.values())))
+    def _graphs(
+        self, h: dict[str, Tensor], masks: dict[str, Tensor] | None, beside: Beside | None
+    ) -> list[Neighbours]:
+        """Each modality's graph, from the batch to the batch or to the rows beside it."""
+        present = dict.fromkeys(h) if masks is None else masks
+        if beside is not None:
+            return [
+                self._graph(x, present=present[m], candidates=beside.h[m], among=beside.among[m])
+                for m, x in h.items()
+            ]
+        if not self.training and self.inference == "bank":
+            return [nobody(x) for x in h.values()]
+        return [self._graph(x, present=present[m]) for m, x in h.items()]
 
-    def _uses_bank(self) -> bool:
-        return self.inference == "bank" and self.fusion == "diffusion"
+    def _graph(self, h: Tensor, **who: Tensor | None) -> Neighbours:
+        graph = semantic_graph(h, self.k, weights=self.weights, **who)
+        if self.edges == "weighted":
+            graph = graph._replace(valid=graph.valid & (graph.weight > 0))
+        return graph
+
+    def _diffused(self, z: Tensor, graphs: list[Neighbours], beside: Beside | None) -> Tensor:
+        if beside is None:
+            return self.balanced(z, graphs)
+        return self.balanced(z, graphs, beside.z, beside.inner)
 
     def _fused_widths(self) -> dict[str, int]:
         return {JOINT: self.width}
+
+
+class Beside(NamedTuple):
+    """Rows of a reference: their joint z (R, width), h^m, whom to look among, their graphs."""
+
+    z: Tensor
+    h: dict[str, Tensor]
+    among: dict[str, Tensor]
+    inner: list[Neighbours]
+
+
+def integrated(h: dict[str, Tensor], rho: Tensor) -> Tensor:
+    """sum of rho^m h^m, (batch, width), for h^m (batch, width) and rho (batch, M)."""
+    return (rho.mT[:, :, None] * torch.stack(list(h.values()))).sum(0)
+
+
+def nobody(h: Tensor) -> Neighbours:
+    """The graph of rows h (batch, d) that have no neighbour."""
+    nothing = h.new_zeros(len(h), 1)
+    return Neighbours(nothing.long(), nothing, nothing.bool())
