@@ -93,6 +93,30 @@ class InfoBridge(nn.Module):
             )
         return {"nce": torch.stack(terms).mean() if terms else first.sum() * 0}
 
+    @property
+    def ceiling(self) -> float:
+        """log(N0/N1), the highest that the bound can be, in nat."""
+        return math.log(self.ratio)
+
+    def bound(
+        self,
+        V: dict[str, Tensor],
+        masks: dict[str, Tensor] | None,
+        labels: Tensor,
+        inputs: dict[str, Tensor],
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """{name: (sum over rows and pairs, how many)}, for the two signs of the constant."""
+        first = next(iter(V.values()))
+        T = labels if self.condition == "label" else first.new_zeros(len(first), dtype=torch.int64)
+        total, count = first.new_zeros(()), first.new_zeros(())
+        for critic, (a, b) in zip(self.critics, self.pairs, strict=True):
+            kept = torch.ones_like(T, dtype=torch.bool) if masks is None else masks[a] & masks[b]
+            logits = widen(critic(V[a], V[b], T)) - self.margin  # (batch,)
+            total = total + torch.where(kept, logsigmoid(logits), 0.0).sum()
+            count = count + kept.sum()
+        shift = count * self.ceiling
+        return {"bound": (total + shift, count), "printed_bound": (total - shift, count)}
+
     def _logits(self, critic: nn.Module, first: Tensor, second: Tensor, T: Tensor) -> Tensor:
         """Logits (batch, batch) of every pair, in the context of its first row."""
         return widen(critic(first[:, None], second[None], T[:, None])) - self.margin
