@@ -171,6 +171,8 @@ class FusionModel(nn.Module):
         rows, masks = resolve_present(features, present, self.dims, dtype=working_dtype(self))
         if self.bank is not None:
             self.bank.fill(rows, masks)
+        if self.bridge is not None:
+            self.bridge.set_reference(*self._scaled(features, present))
 
     def extra_repr(self) -> str:
         return f"name={self.name!r}, dims={self.dims}, classes={self.classes}"
