@@ -209,7 +209,7 @@ def history_figure(history: xr.Dataset) -> Figure:
     panels = {
         "_loss": "loss",
         "_accuracy": "accuracy",
-        "_bound": "bound on the information / nat",
+        ("_bound", "_ceiling"): "bound on the information / nat",
         "_weight": "weight of the loss",
         "learning_rate": "learning rate",
     }
@@ -221,12 +221,12 @@ def history_figure(history: xr.Dataset) -> Figure:
     figure, axes = _figure(1, len(shown), 3.6 * len(shown), 3.2)
     for axis, (label, names) in zip(axes[0], shown.items(), strict=True):
         for i, name in enumerate(names):
+            ceiling = name.endswith("_ceiling")
             axis.plot(
-                history["epoch"], history[name], color=CYCLE[i % len(CYCLE)],
+                history["epoch"], history[name],
+                color=GREY if ceiling else CYCLE[i % len(CYCLE)], ls="--" if ceiling else "-",
                 label=name.removesuffix("_loss").replace("_", " "),
             )  # fmt: skip
-        if label.startswith("bound") and "ceiling" in history.attrs:
-            axis.axhline(history.attrs["ceiling"], color=GREY, ls="--", lw=1.0, label="ceiling")
         if "best_epoch" in history.attrs:
             axis.axvline(history.attrs["best_epoch"], color=MARK, ls=":", lw=1.2)
         axis.set(xlabel="epoch", ylabel=label)

@@ -17,6 +17,7 @@ Columns = dict[str, list[float]]
 BOUNDS = {
     "bound": "lower bound on I(z1; z2 | T) on the validation rows, mean over the pairs",
     "printed_bound": "the same with the sign of the constant as InfoBridge prints it",
+    "ceiling": "the most that this bound can be",
 }
 
 
@@ -52,7 +53,8 @@ class History:
         """Dataset over `epoch` (from 1).
 
         One variable ``<name>_loss`` for each loss; ``validation_loss``, ``validation_accuracy``,
-        ``validation_bound`` and ``validation_printed_bound`` (in nat), ``<name>_variance``,
+        ``validation_bound``, ``validation_printed_bound`` and ``validation_ceiling`` (in nat),
+        ``<name>_variance``,
         ``<name>_weight``, ``learning_rate`` and ``block_learning_rate`` where there are any.
         """
         columns = {

@@ -190,7 +190,7 @@ def fit(
     history = trainer.history
     return History(
         history.losses,
-        settings | outcome(views, kept, where) | _ceiling(model),
+        settings | outcome(views, kept, where),
         history.validation,
         own_rates(history.rates),
         history.variances,
@@ -219,11 +219,6 @@ def outcome(views: Views, kept: Views, where: torch.device) -> dict[str, Any]:
         named = ", ".join(views.class_names[k] for k in untrained)
         known["note"] = f"no training rows for the classes: {named}"
     return known
-
-
-def _ceiling(model: FusionModel) -> dict[str, float]:
-    """What no bound of the model can exceed, in nat."""
-    return {} if model.bridge is None else {"ceiling": model.bridge.ceiling}
 
 
 def choose_device(device: str | torch.device) -> torch.device:

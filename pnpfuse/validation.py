@@ -73,25 +73,25 @@ def _stratified(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
 def validate(model: FusionModel, rows: Rows, count: int, precision: str) -> dict[str, float]:
     """Cross-entropy and accuracy of `model` over `count` rows; leaves it in evaluation mode.
 
-    Beside them its bounds on the information between modalities, if it has some: NaN where no row
-    has two modalities.
+    Beside them its bounds on the information between modalities, if it has some, each a mean over
+    the batches by their rows.
     """
     model.eval()
-    sums: dict[str, Tensor] = {}
+    sums: Tensor | float = 0.0
+    names: list[str] = []
     chunks = [torch.from_numpy(chunk) for chunk in in_order(count, model.dims)]  # each (batch,)
     for features, present, labels in rows.batches(chunks):
         with autocast(labels.device, precision):
             logits = model(features, present).logits  # (batch, classes)
             bounds = model.bounds(features, labels, present)
-        rows_here = torch.full((), len(labels), device=labels.device)  # ()
         loss = cross_entropy(widen(logits), labels, reduction="sum")  # ()
         right = (logits.argmax(-1) == labels).sum()  # ()
-        found = {"loss": (loss, rows_here), "accuracy": (right, rows_here)} | bounds
-        for name, parts in found.items():
-            pair = torch.stack([part.double() for part in parts])  # sum and count, (2,)
-            sums[name] = sums.get(name, 0) + pair
-    totals = torch.stack(list(sums.values()))  # (names, 2)
-    return dict(zip(sums, (totals[:, 0] / totals[:, 1]).tolist(), strict=True))
+        found = {"loss": loss, "accuracy": right}
+        found |= {name: value * len(labels) for name, value in bounds.items()}
+        names = list(found)
+        sums = sums + torch.stack([value.double() for value in found.values()])  # (names,)
+    assert isinstance(sums, Tensor)
+    return dict(zip(names, (sums / count).tolist(), strict=True))
 
 
 class Best:

@@ -124,6 +124,7 @@ BRIDGE_OPTIONS: dict[str, Any] = {
     "memory": 1024,
     "clusters": 5,
     "levels": 3,
+    "critic": "separable",
     "critic_width": 64,
     "updates": "joint",
 }

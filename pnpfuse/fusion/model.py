@@ -140,12 +140,11 @@ class FusionModel(nn.Module):
 
     def bounds(
         self, features: Features, labels: Tensor, present: Presence | None = None
-    ) -> dict[str, tuple[Tensor, Tensor]]:
+    ) -> dict[str, Tensor]:
         """What the companion says of the information between modalities; {} without one.
 
-        Of a batch of raw features: a sum and the number of its terms for each name of
-        `pnpfuse.fusion.infobridge.InfoBridge.bound`. A bound only on rows that it was not trained
-        on.
+        Of a batch of raw features, {name: ()} as `pnpfuse.fusion.infobridge.InfoBridge.bound`: a
+        bound only on rows that it was not trained on.
         """
         if self.bridge is None:
             return {}
@@ -196,6 +195,8 @@ class FusionModel(nn.Module):
             most = self.bank.rows  # the companion may want more of them
             masks = masks and {m: mask[:most] for m, mask in masks.items()}
             self.bank.fill({m: X[:most] for m, X in rows.items()}, masks)
+        if self.bridge is not None:
+            self.bridge.set_reference(*self._scaled(features, present))
 
     def extra_repr(self) -> str:
         return f"name={self.name!r}, dims={self.dims}, classes={self.classes}"
