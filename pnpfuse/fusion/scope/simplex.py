@@ -105,19 +105,20 @@ class _Solution(torch.autograd.Function):
         ratio = cost / far
         active = valid & ~(ratio > 1)  # a cost that is not a number stays in, and spoils the row
         ratio = ratio.masked_fill(~active, 0)
-        rest = (1 - ratio).masked_fill(~active, 0)
+        # Above 0, so that no root below is 0; its root is no part of a sum of about 1.
+        rest = torch.where(active, 1 - ratio, 0).clamp(min=torch.finfo(cost.dtype).tiny)
         t = torch.minimum(
-            1 / active.sum(-1, keepdim=True).clamp(min=1),  # the smallest of so many, of sum 1
+            1 / active.sum(-1, keepdim=True),  # the smallest of so many, of sum 1
             0.6 * (1 - rest.sqrt().sum(-1, keepdim=True)),  # what the others leave at t = 0
-        ).clamp(min=0)
-        least = torch.finfo(cost.dtype).tiny
+        )
         for _ in range(_STEPS[cost.dtype]):
             g = torch.addcmul(rest, ratio, t * t).sqrt()
-            slope = (ratio * t / g.clamp(min=least)).sum(-1, keepdim=True).clamp(min=1)
-            t = (t - (g.sum(-1, keepdim=True) - 1) / slope).clamp(min=0)
-        g = torch.addcmul(rest, ratio, t * t).sqrt()
-        rate = ((1 - t * t) / far).clamp(min=0)
-        return g / g.sum(-1, keepdim=True).clamp(min=least), rate, active
+            slope = t * (ratio / g).sum(-1, keepdim=True)
+            t = t - (g.sum(-1, keepdim=True) - 1) / slope.clamp(min=1)
+        t = t.clamp(0, 1)
+        g = torch.where(active, torch.addcmul(rest, ratio, t * t).sqrt(), 0)
+        share = g / g.sum(-1, keepdim=True).clamp(min=torch.finfo(cost.dtype).tiny)
+        return share, (1 - t * t) / far, active
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -149,6 +150,6 @@ def _farthest(cost: Tensor, valid: Tensor) -> Tensor:
     while stride := stride >> 1:
         ahead = (place + stride).clamp(max=k - 1)
         left = 1 - cost / cost.gather(-1, ahead)
-        more = left.clamp_(min=0).sqrt_().sum(-1, keepdim=True) < 1
+        more = left.clamp(min=0).sqrt().sum(-1, keepdim=True) < 1
         place = torch.where(more, ahead, place)
     return cost.gather(-1, place)
