@@ -116,7 +116,8 @@ class SCOPE(Block):
         if self.align or self.fusion == "diffusion":
             graphs = self._graphs(h, masks, beside)
             if self.align:
-                losses[ALIGNMENT] = alignment_loss(graphs, len(z if beside is None else beside.z))
+                others = z if beside is None else beside.z
+                losses[ALIGNMENT] = alignment_loss(graphs, others.shape[0])
             if self.fusion == "diffusion":
                 z = self._diffused(z, graphs, beside)
         return FusionOutput({JOINT: z}, losses=losses, present=masks or {}, features=V, refined=h)
@@ -174,5 +175,5 @@ def integrated(h: dict[str, Tensor], rho: Tensor) -> Tensor:
 
 def nobody(h: Tensor) -> Neighbours:
     """The graph of rows h (batch, d) that have no neighbour."""
-    nothing = h.new_zeros(len(h), 1)
+    nothing = h.new_zeros(h.shape[0], 1)
     return Neighbours(nothing.long(), nothing, nothing.bool())
