@@ -207,16 +207,16 @@ def history_figure(history: xr.Dataset) -> Figure:
         From `History.to_dataset`.
     """
     panels = {
-        "_loss": "loss",
-        "_accuracy": "accuracy",
+        ("_loss",): "loss",
+        ("_accuracy",): "accuracy",
         ("_bound", "_ceiling"): "bound on the information / nat",
-        "_weight": "weight of the loss",
-        "learning_rate": "learning rate",
+        ("_weight",): "weight of the loss",
+        ("learning_rate",): "learning rate",
     }
     shown = {
         label: names
-        for ending, label in panels.items()
-        if (names := [str(name) for name in history.data_vars if str(name).endswith(ending)])
+        for endings, label in panels.items()
+        if (names := [str(name) for name in history.data_vars if str(name).endswith(endings)])
     }
     figure, axes = _figure(1, len(shown), 3.6 * len(shown), 3.2)
     for axis, (label, names) in zip(axes[0], shown.items(), strict=True):

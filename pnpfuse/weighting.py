@@ -103,14 +103,14 @@ class PrintedWeights(nn.Module):
 
     def phi(self, losses: Tensor) -> Tensor:
         """Weights that sum to 1 for losses in the order of `names`, (losses,) each."""
-        logits = self.mlp(losses.to(self.mlp[0].weight.dtype))
-        return logits.softmax(-1).to(losses.dtype)
+        weight = next(self.mlp.parameters())
+        return self.mlp(losses.to(weight.dtype)).softmax(-1).to(losses.dtype)
 
     @torch.no_grad()
     def weights(self, losses: Mapping[str, float]) -> dict[str, float]:
         """{loss: phi} at {loss: value}."""
         given = torch.tensor([losses[name] for name in self.names])  # (losses,)
-        phi = self.phi(given.to(self.mlp[0].weight.device))
+        phi = self.phi(given.to(next(self.mlp.parameters()).device))
         return dict(zip(self.names, phi.tolist(), strict=True))
 
 
