@@ -21,7 +21,7 @@ def normalised(x):
 
 def refined(refine, V, shown):
     """h {modality: (batch, width)} and rho (batch, M), shown bool (batch, M)."""
-    names, heads = refine.names, refine.heads
+    names, heads = list(V), refine.heads
     kind = refine.refinement
     h = {m: [] for m in names}
     rho = np.zeros(shown.shape)
@@ -182,11 +182,13 @@ def scope(block, V, shown, steps, xi, bank=None, bank_shown=None):
 
 
 def alignment(graphs):
-    gaps = [
-        ((graphs[m] - graphs[n]) ** 2).sum() / len(graphs[m]) ** 2
-        for m in range(len(graphs))
-        for n in range(m)
-    ]
+    """Eq. (6), over the rows that both graphs of a pair have."""
+    gaps = []
+    for m in range(len(graphs)):
+        for n in range(m):
+            both = (graphs[m].sum(1) > 0) & (graphs[n].sum(1) > 0)
+            gap = ((graphs[m] - graphs[n])[both] ** 2).sum()
+            gaps.append(gap / max(both.sum(), 1) / graphs[m].shape[1])
     return np.mean(gaps)
 
 

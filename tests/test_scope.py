@@ -157,7 +157,7 @@ def test_ablations_do_what_they_say():
     mlp = block_for(fusion="mlp", align=False).eval()
     out = mlp(V, masks)
     h, rho = mlp.refine(out.features, masks)
-    joint = sum(rho[:, [i]] * h[m] for i, m in enumerate(DIMS))
+    joint = sum(rho[:, [i]] * h[i] for i in range(3))
     torch.testing.assert_close(out.fused["joint"], mlp.mlp(joint))
     assert not hasattr(mlp, "balanced") and out.losses == {}
 
@@ -166,7 +166,7 @@ def test_without_a_bank_a_sample_is_twice_its_own_joint():
     for block in (block_for().eval(), block_for(bank=0).eval()):
         out = block(rows_for(5))
         h, rho = block.refine(out.features, None)
-        joint = sum(rho[:, [i]] * h[m] for i, m in enumerate(DIMS))
+        joint = sum(rho[:, [i]] * h[i] for i in range(3))
         torch.testing.assert_close(out.fused["joint"], 2 * joint)  # h + A~ h with A = 1
     assert model_for(rows=0, bank=0).bank is None and model_for(rows=0, bank=0).reference_rows == 0
 
@@ -220,7 +220,7 @@ def test_refinement_keeps_absent_modalities_out():
     masks = masks_for(shown)
     other = {m: torch.where(masks[m][:, None], v, 50.0) for m, v in V.items()}
     (h, rho), (again, rho_again) = refine(V, masks), refine(other, masks)
-    assert all(torch.equal(h[m], again[m]) for m in DIMS) and torch.equal(rho, rho_again)
+    assert torch.equal(h, again) and torch.equal(rho, rho_again)
     everyone, complete = refine(V, dict.fromkeys(DIMS, torch.ones(6, dtype=torch.bool)))
     plain, share = refine(V, None)
     torch.testing.assert_close(complete, share)

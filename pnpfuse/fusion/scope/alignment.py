@@ -52,5 +52,6 @@ def _products(one: Neighbours, other: Neighbours, candidates: int) -> Tensor:
 
 def _product(index, weight, others, other_weight, candidates):
     empty = weight.new_zeros(*weight.shape[:-1], candidates)
-    found = empty.scatter(-1, index, weight).gather(-1, others)
+    # Added: an edge that is none has the weight 0 and may name a neighbour again.
+    found = empty.scatter_add(-1, index, weight).gather(-1, others)
     return (found * other_weight).sum(-1)

@@ -106,74 +106,66 @@ class SCOPE(Block):
     ) -> FusionOutput:
         """Fuse a batch; as `Block.forward`, beside the rows of a reference if there is one."""
         V, masks = self._resolved(features, present)
-        h, rho = self.refine(V, masks)  # {modality: (batch, width)}, (batch, M)
+        shown = None if masks is None else torch.stack(list(masks.values()))  # (M, batch)
+        h, rho = self.refine(V, masks)  # (M, batch, width), (batch, M)
         beside = None if reference is None else self._beside(reference)
         z, losses = integrated(h, rho), {}  # (batch, width)
         if self.fusion == "mean":
-            z = present_mean(list(h.values()), None if masks is None else list(masks.values()))
+            z = present_mean(list(h), None if shown is None else list(shown))
         elif self.fusion == "mlp":
             z = self.mlp(z)
         if self.align or self.fusion == "diffusion":
-            graphs = self._graphs(h, masks, beside)
+            graphs = self._graphs(h, shown, beside)
             if self.align:
                 others = z if beside is None else beside.z
                 losses[ALIGNMENT] = alignment_loss(graphs, others.shape[0])
-            if self.fusion == "diffusion":
-                z = self._diffused(z, graphs, beside)
-        return FusionOutput({JOINT: z}, losses=losses, present=masks or {}, features=V, refined=h)
+            if self.fusion == "diffusion" and beside is None:
+                z = self.balanced(z, graphs)
+            elif self.fusion == "diffusion":
+                z = self.balanced(z, graphs, beside.z, beside.inner)
+        refined = dict(zip(self.dims, h, strict=True))
+        return FusionOutput(
+            {JOINT: z}, losses=losses, present=masks or {}, features=V, refined=refined
+        )
 
     def _beside(self, reference: Reference) -> Beside:
         """The reference's rows, refined, and their graphs among each other."""
         V = self.fill.put(reference.features, reference.present)
         h, rho = self.refine(V, reference.present)
-        among = {m: mask & reference.filled for m, mask in reference.present.items()}
-        inner = [self._graph(h[m], present=among[m]) for m in h]
-        return Beside(integrated(h, rho), h, among, inner)
+        among = torch.stack(list(reference.present.values())) & reference.filled  # (M, R)
+        return Beside(integrated(h, rho), h, among, self._graph(h, present=among))
 
-    def _graphs(
-        self, h: dict[str, Tensor], masks: dict[str, Tensor] | None, beside: Beside | None
-    ) -> list[Neighbours]:
-        """Each modality's graph, from the batch to the batch or to the rows beside it."""
-        present = dict.fromkeys(h) if masks is None else masks
+    def _graphs(self, h: Tensor, shown: Tensor | None, beside: Beside | None) -> list[Neighbours]:
+        """Each modality's graph, from the batch to the batch or to the rows beside it.
+
+        h (M, batch, width), shown bool (M, batch).
+        """
         if beside is not None:
-            return [
-                self._graph(x, present=present[m], candidates=beside.h[m], among=beside.among[m])
-                for m, x in h.items()
-            ]
-        if not self.training and self.inference == "bank":
-            return [nobody(x) for x in h.values()]
-        return [self._graph(x, present=present[m]) for m, x in h.items()]
+            return self._graph(h, present=shown, candidates=beside.h, among=beside.among)
+        if self.training or self.inference == "batch":
+            return self._graph(h, present=shown)
+        nothing = h.new_zeros(*h.shape[:2], 1)
+        return Neighbours(nothing.long(), nothing, nothing.bool()).unbind()
 
-    def _graph(self, h: Tensor, **who: Tensor | None) -> Neighbours:
-        graph = semantic_graph(h, self.k, weights=self.weights, **who)
+    def _graph(self, h: Tensor, **who: Tensor | None) -> list[Neighbours]:
+        graphs = semantic_graph(h, self.k, weights=self.weights, **who)
         if self.edges == "weighted":
-            graph = graph._replace(valid=graph.valid & (graph.weight > 0))
-        return graph
-
-    def _diffused(self, z: Tensor, graphs: list[Neighbours], beside: Beside | None) -> Tensor:
-        if beside is None:
-            return self.balanced(z, graphs)
-        return self.balanced(z, graphs, beside.z, beside.inner)
+            graphs = graphs._replace(valid=graphs.valid & (graphs.weight > 0))
+        return graphs.unbind()
 
     def _fused_widths(self) -> dict[str, int]:
         return {JOINT: self.width}
 
 
 class Beside(NamedTuple):
-    """Rows of a reference: their joint z (R, width), h^m, whom to look among, their graphs."""
+    """Rows of a reference: joint z (R, width), h (M, R, width), who counts (M, R), graphs."""
 
     z: Tensor
-    h: dict[str, Tensor]
-    among: dict[str, Tensor]
+    h: Tensor
+    among: Tensor
     inner: list[Neighbours]
 
 
-def integrated(h: dict[str, Tensor], rho: Tensor) -> Tensor:
-    """sum of rho^m h^m, (batch, width), for h^m (batch, width) and rho (batch, M)."""
-    return (rho.mT[:, :, None] * torch.stack(list(h.values()))).sum(0)
-
-
-def nobody(h: Tensor) -> Neighbours:
-    """The graph of rows h (batch, d) that have no neighbour."""
-    nothing = h.new_zeros(h.shape[0], 1)
-    return Neighbours(nothing.long(), nothing, nothing.bool())
+def integrated(h: Tensor, rho: Tensor) -> Tensor:
+    """sum of rho^m h^m, (batch, width), for h (M, batch, width) and rho (batch, M)."""
+    return (rho.mT[:, :, None] * h).sum(0)

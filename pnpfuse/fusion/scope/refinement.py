@@ -53,7 +53,7 @@ class Refinement(nn.Module):
         kind = check_choice("refinement", refinement, REFINEMENTS)
         width, self.heads = check_heads(width, heads)
         tokens, count = check_count("tokens", tokens), len(dims)
-        self.names, self.refinement = list(dims), kind
+        self.refinement = kind
         self.tokens = Tokens(dims, 1 if kind == "none" else tokens, width)
         if kind in ("both", "self"):
             self.own = Linears(count, width, 3 * width)  # query, key and value
@@ -65,8 +65,8 @@ class Refinement(nn.Module):
 
     def forward(
         self, V: dict[str, Tensor], masks: dict[str, Tensor] | None
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """h {modality: (batch, width)} and each sample's rho (batch, M).
+    ) -> tuple[Tensor, Tensor]:
+        """h (M, batch, width) and each sample's rho (batch, M).
 
         V {modality: (batch, l_m)} and complete masks {modality: bool (batch,)}, None if nothing is
         absent; every sample has a modality.
@@ -80,11 +80,10 @@ class Refinement(nn.Module):
         else:
             h, share = x.mean(2), x.new_ones(x.shape[1], len(x))  # (M, batch, width), (batch, M)
         if shown is None:
-            return dict(zip(self.names, h.unbind(), strict=True)), share / share.shape[1]
-        h = zero_absent(h, shown.mT)
+            return h, share / share.shape[1]
         # Among those present, the modalities that ask or that weigh the same.
         share = torch.where(shown, share, 0.0) / shown.sum(1, keepdim=True).clamp(min=1)
-        return dict(zip(self.names, h.unbind(), strict=True)), share
+        return zero_absent(h, shown.mT), share
 
     def _own(self, x: Tensor) -> Tensor:
         """x (M, batch, tokens, width) after each token has looked at those of its modality."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from pnpfuse.fusion.scope.simplex import normalised_weights, printed_weights, simplex_weights
 
@@ -77,9 +78,12 @@ def semantic_graph(
     # Double precision below bears with the rest of an offset; without it large ones would not fit.
     centre = others.detach().mean(-2, keepdim=True)
     h, others = h - centre, others - centre
-    wanted = min(k, max(1, others.shape[-2] - own))
+    # Where the number of rows is free, as in an exported program, k rows that nobody can take are
+    # added to them instead: then there always are k.
+    free = own and torch.compiler.is_compiling()
+    wanted = k if free else min(k, max(1, others.shape[-2] - own))
     places = torch.arange(h.shape[-2], device=h.device) if own else None
-    pairs = h.shape[:-1].numel() * others.shape[-2]
+    pairs = math.prod(h.shape[:-1]) * others.shape[-2]  # numel() would fix a free batch size
     if torch.compiler.is_compiling() or pairs <= _PAIRS:
         cost, index = _nearest(h, others, wanted, places, present, among)
         valid = cost.isfinite()
@@ -107,7 +111,11 @@ def _nearest(h, others, k, places, present, among):
         allowed = allowed & present[..., :, None]
     if places is not None:
         allowed = allowed & (places[:, None] != torch.arange(others.shape[-2], device=h.device))
-    return _squares(h, others).masked_fill(~allowed, math.inf).topk(k, largest=False)
+    squares = _squares(h, others).masked_fill(~allowed, math.inf)
+    if torch.compiler.is_compiling():
+        squares = pad(squares, (0, k), value=math.inf)
+    cost, index = squares.topk(k, largest=False)
+    return cost, index.clamp(max=others.shape[-2] - 1)
 
 
 def _squares(x: Tensor, y: Tensor) -> Tensor:
