@@ -109,9 +109,8 @@ def _printed(query: Tensor, key: Tensor, edges: Edges) -> Attention:
     seen = (at >= edges.guests) | (at[:, None] == at)  # (N, N)
     with torch.autocast(query.device.type, enabled=False):
         first = (query @ key.T).masked_fill(~seen, -math.inf).softmax(1)
-    M = torch.zeros_like(seen).index_put(
-        (linked.rows, linked.columns), torch.ones_like(linked.rows, dtype=torch.bool)
-    )
+    places = torch.ones_like(linked.rows, dtype=torch.bool)  # unused ones are self-loops once more
+    M = torch.zeros_like(seen).index_put((linked.rows, linked.columns), places)
     weight = (M * first).masked_fill(~seen, -math.inf).softmax(1)
     rows, columns = at[:, None].expand_as(seen).flatten(), at.repeat(nodes)
     every = Sparsity(rows, columns, torch.arange(nodes + 1, device=query.device) * nodes)
