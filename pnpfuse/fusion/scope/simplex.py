@@ -4,9 +4,9 @@ Eq. (4) is convex on the simplex, psi'' = 4 g/(1 - g^2)^2 >= 0, so its stationar
 
     g_j = sqrt((1 - u f_j)_+),  sum_j g_j = 1,  u = 2/lambda
 
-is its minimum. With t the weight of the farthest edge that has any and c its cost, u = (1 - t^2)/c,
-and g_j = sqrt(1 - f_j/c + t^2 f_j/c) over the edges of cost <= c: smooth and convex in t, also where
-the farthest weight tends to 0, with a sum whose slope is at least 1.
+is its minimum. With t the weight of the farthest edge that has any and c its cost,
+u = (1 - t^2)/c and g_j = sqrt(1 - f_j/c + t^2 f_j/c) over the edges of cost <= c: smooth and convex
+in t, also where the farthest weight tends to 0, with a sum whose slope is at least 1.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def simplex_weights(cost: Tensor, valid: Tensor | None = None) -> Tensor:
 
     Returns
     -------
-    (..., k), in the dtype of cost; 0 where not valid, all 0 in a row without an edge. The gradient
-    is that of the solution, f . df = 0 in each row; where a weight is below 1e-3 it is that of 1e-3.
+    (..., k), in the dtype of cost; 0 where not valid, all 0 in a row without an edge. Its gradient
+    is the solution's, in which weights below 1e-3 count as 1e-3; a row's f . gradient is 0.
     """
     return _solved(cost, valid)[0].to(cost.dtype)
 
@@ -146,7 +146,8 @@ def _farthest(cost: Tensor, valid: Tensor) -> Tensor:
     cost = cost.sort(-1).values
     # At u = 1/f_a the weights of the nearer edges have a sum below 1 just where a has weight.
     place = (valid.sum(-1, keepdim=True) - 1).clamp(0, 1)
-    stride = 1 << (k - 1).bit_length()
+    # The k of an exported program may be open: strides for all that anybody asks for.
+    stride = 2**16 if torch.compiler.is_compiling() else 1 << (k - 1).bit_length()
     while stride := stride >> 1:
         ahead = (place + stride).clamp(max=k - 1)
         left = 1 - cost / cost.gather(-1, ahead)
