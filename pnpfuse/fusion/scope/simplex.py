@@ -31,7 +31,7 @@ def simplex_weights(cost: Tensor, valid: Tensor | None = None) -> Tensor:
     ----------
     cost : (..., k), f >= 0; only ratios within a row matter. Costs of 0 (below 1e-31 in single
         precision) share the weight equally; one that is not a number makes its row so.
-    valid : bool (..., k), which edges there are; None for all
+    valid : bool, broadcasts to cost: which edges there are; None for all
 
     Returns
     -------
@@ -58,7 +58,7 @@ def printed_weights(cost: Tensor, valid: Tensor | None = None) -> Tensor:
     """
     f, valid = _prepared(cost, valid)
     f = f.masked_fill(~valid, 0)
-    k = valid.sum(-1, keepdim=True)
+    k = valid.sum(-1, keepdim=True).to(f)
     share = f / f.sum(-1, keepdim=True).clamp(min=torch.finfo(f.dtype).tiny)
     left = 1 - (k * k - 1) / k.clamp(min=1) * share  # (..., k)
     steep = left < _LEAST_WEIGHT**2
@@ -76,8 +76,7 @@ def normalised_weights(cost: Tensor, valid: Tensor | None = None) -> Tensor:
 def _prepared(cost: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
     if cost.dtype != torch.float64:
         cost = cost.float()
-    if valid is None:
-        valid = torch.ones_like(cost, dtype=torch.bool)
+    valid = torch.ones_like(cost, dtype=torch.bool) if valid is None else valid.expand_as(cost)
     # Nothing over- or underflows between these, so that no row needs a scale of its own.
     return cost.clamp(_least_cost(cost), torch.finfo(cost.dtype).max / 2**10), valid
 
