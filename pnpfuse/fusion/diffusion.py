@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,20 +25,21 @@ MASKS = {
 _BLOCK_NUMBERS = 2**22
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Attention:
     """A row-stochastic matrix: weights on edges, and one weight a row for all nodes alike.
 
     Attributes
     ----------
     edges : Tensor of int64, shape (2, E)
-        Row 0 the node i that attends, row 1 the node j attended to.
+        Row 0 the node i that attends, row 1 the node j attended to. Given in any order, and then
+        put in that of i, with their weights.
     weight : Tensor, shape (E,)
         On each edge, besides `rest`.
     rest : Tensor, shape (N,), or None
         What row i gives to every node, neighbour or not; None for nothing: the mask "neighbours".
     sparsity : Sparsity, or None
-        The edges once more, for whom they are row by row already.
+        The edges once more, where they are in that order already.
     counted : Tensor of bool, shape (E,), or None
         Which are edges of the graph; None: all. The others fill places or lie outside it.
     """
@@ -47,15 +47,19 @@ class Attention:
     edges: Tensor
     weight: Tensor
     rest: Tensor | None = None
-    sparsity: Sparsity | None = None
+    sparsity: Sparsity = None  # type: ignore[assignment]
     counted: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.sparsity is None:
+            if self.rest is None:
+                raise ValueError("rest or sparsity must say how many nodes there are; found none")
+            self.sparsity, entry = by_row(*self.edges, len(self.rest))
+            self.edges, self.weight = self.edges[:, entry], self.weight[entry]
 
     def __len__(self) -> int:
         """N."""
-        known = self.rest if self.sparsity is None else self.sparsity
-        if known is None:
-            raise ValueError("rest or sparsity must say how many nodes there are; found neither")
-        return len(known)
+        return len(self.sparsity)
 
     def __matmul__(self, x: Tensor) -> Tensor:
         """A x for x (N, d), in O(E d)."""
@@ -64,8 +68,7 @@ class Attention:
     def powers(self, x: Tensor, steps: int) -> list[Tensor]:
         """A x, A^2 x, ... A^steps x for x (N, d), in O(steps E d)."""
         wide = x.to(torch.promote_types(x.dtype, self.weight.dtype))
-        sparsity, weight = self._by_row
-        weight = weight.to(wide)
+        weight, sparsity = self.weight.to(wide), self.sparsity
         if self.rest is None:
             found = list(powers(weight, wide, sparsity, steps))
         else:
@@ -84,13 +87,11 @@ class Attention:
     @property
     def edge_mass(self) -> Tensor:
         """Share of the weight that lies on edges, mean over the rows, ()."""
-        counted = torch.ones_like(self.weight)
-        if self.counted is not None:
-            counted = self.counted.to(counted)
+        counted = torch.ones_like(self.weight) if self.counted is None else self.counted
         on_edges = self._sums(self.weight * counted)
-        return (
-            on_edges if self.rest is None else on_edges + self.rest * self._sums(counted)
-        ).mean()
+        if self.rest is not None:
+            on_edges = on_edges + self.rest * self._sums(counted.to(self.rest))
+        return on_edges.mean()
 
     def dense(self) -> Tensor:
         """The matrix A, (N, N)."""
@@ -98,13 +99,6 @@ class Attention:
         if self.rest is not None:
             matrix = matrix + self.rest[:, None]
         return matrix.index_put(tuple(self.edges), self.weight, accumulate=True)
-
-    @cached_property
-    def _by_row(self) -> tuple[Sparsity, Tensor]:
-        if self.sparsity is not None:
-            return self.sparsity, self.weight
-        sparsity, entry = by_row(*self.edges, len(self))
-        return sparsity, self.weight.index_select(0, entry)
 
     def _sums(self, numbers: Tensor) -> Tensor:
         return numbers.new_zeros(len(self)).index_add(0, self.edges[0], numbers)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from pnpfuse.fusion.precision import without_autocast
+
 # Up to so many products of all pairs a stored entry, all of them are quicker than those alone.
 _PAIRS = 8
 
@@ -121,7 +123,7 @@ class _Products(torch.autograd.Function):
         ctx.sparsity = sparsity
         rows, columns, size = sparsity.rows, sparsity.columns, len(sparsity)
         if size**2 <= _PAIRS * len(rows):
-            with torch.autocast(a.device.type, enabled=False):
+            with without_autocast(a):
                 return (a @ b.T).flatten().index_select(0, rows * size + columns)
         # PyTorch has it as the gradient of a weighted sum.
         with torch.enable_grad():

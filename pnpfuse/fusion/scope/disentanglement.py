@@ -11,7 +11,8 @@ from pnpfuse.fusion.arguments import check_switch
 from pnpfuse.fusion.block import Block
 from pnpfuse.fusion.heads import ConcatHead, HeadOutput
 from pnpfuse.fusion.outputs import FusionOutput
-from pnpfuse.fusion.precision import widen
+from pnpfuse.fusion.precision import widen, without_autocast
+from pnpfuse.fusion.presence import zero_absent
 from pnpfuse.fusion.preservation import unit
 
 DISENTANGLEMENT = "disentanglement"
@@ -39,21 +40,38 @@ def disentanglement(h: Tensor, present: Tensor | None = None, same: Tensor | Non
     pairs = list(combinations(range(len(h)), 2))
     if not pairs:
         return widen(h).new_zeros(())
-    first, second = ([pair[i] for pair in pairs] for i in (0, 1))
     rows = unit(widen(h))  # (M, batch, width)
-    S = rows[first] @ rows[second].mT  # (pairs, batch, batch)
-    itself = torch.eye(h.shape[1], dtype=torch.bool, device=h.device)
-    others = ~(itself if same is None else itself | same)
-    kept = torch.ones_like(S, dtype=torch.bool)
-    if present is not None:
-        kept = present[first][:, :, None] & present[second][:, None]
-    return (_mean((1 - S).square(), kept & itself) + _mean(S.square(), kept & others)).mean()
+    if present is None:
+        present = torch.ones(h.shape[:2], dtype=torch.bool, device=h.device)
+    rows = zero_absent(rows, present)
+    a, b = ([pair[side] for pair in pairs] for side in (0, 1))
+    matched = (rows[a] * rows[b]).sum(-1)  # s_ii, (pairs, batch)
+    both = present[a] & present[b]
+    similar = torch.where(both, (1 - matched).square(), 0.0).sum(1) / both.sum(1).clamp(min=1)
+    with without_autocast(h):
+        if same is None:
+            total, count = _mismatched(rows, a, b, matched, present)
+        else:
+            total, count = _other_labels(rows, a, b, present, same)
+    return (similar + total / count.clamp(min=1)).mean()
 
 
-def _mean(terms: Tensor, kept: Tensor) -> Tensor:
-    """Mean over the kept ones of terms (pairs, batch, batch), 0 where there are none, (pairs,)."""
-    total = torch.where(kept, terms, torch.zeros_like(terms)).sum((1, 2))
-    return total / kept.sum((1, 2)).clamp(min=1)
+def _mismatched(rows, a, b, matched, present):
+    """Sum of s_ij^2 over i != j, and how many there are, (pairs,)."""
+    # sum_ij (x_i y_j)^2 is the product of X^T X and Y^T Y: linear in the batch.
+    gram = rows.mT @ rows  # (M, width, width)
+    count = present.sum(1)  # (M,)
+    count = count[a] * count[b] - (present[a] & present[b]).sum(1)
+    total = (gram[a] * gram[b]).sum((1, 2)) - matched.square().sum(1)
+    return torch.where(count > 0, total.clamp(min=0), 0.0), count  # rounding may leave less
+
+
+def _other_labels(rows, a, b, present, same):
+    """The same without the pairs that `same` names."""
+    itself = torch.eye(rows.shape[1], dtype=torch.bool, device=rows.device)
+    kept = present[a][:, :, None] & present[b][:, None] & ~(itself | same)  # (pairs, batch, batch)
+    cosine = rows[a] @ rows[b].mT
+    return torch.where(kept, cosine.square(), 0.0).sum((1, 2)), kept.sum((1, 2))
 
 
 class ScopeHead(ConcatHead):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.diffusion import MASKS, Attention
+from pnpfuse.fusion.precision import without_autocast
 from pnpfuse.fusion.scope.semantic import Neighbours
 from pnpfuse.fusion.sparsity import Sparsity, by_row, inner_products
 
@@ -107,11 +108,10 @@ def _printed(query: Tensor, key: Tensor, edges: Edges) -> Attention:
     linked, nodes = edges.sparsity, len(query)
     at = torch.arange(nodes, device=query.device)
     seen = (at >= edges.guests) | (at[:, None] == at)  # (N, N)
-    with torch.autocast(query.device.type, enabled=False):
+    with without_autocast(query):
         first = (query @ key.T).masked_fill(~seen, -math.inf).softmax(1)
-    M = torch.zeros_like(seen).index_put(
-        (linked.rows, linked.columns), torch.ones_like(linked.rows, dtype=torch.bool)
-    )
+    places = torch.ones_like(linked.rows, dtype=torch.bool)  # unused ones are self-loops once more
+    M = torch.zeros_like(seen).index_put((linked.rows, linked.columns), places)
     weight = (M * first).masked_fill(~seen, -math.inf).softmax(1)
     rows, columns = at[:, None].expand_as(seen).flatten(), at.repeat(nodes)
     every = Sparsity(rows, columns, torch.arange(nodes + 1, device=query.device) * nodes)

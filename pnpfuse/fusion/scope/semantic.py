@@ -73,7 +73,7 @@ def semantic_graph(
     others = h if candidates is None else candidates
     among = present if own else among
     kind = torch.promote_types(h.dtype, torch.float32)
-    rounding = torch.finfo(h.dtype).eps ** 2 + 8 * torch.finfo(torch.float64).eps
+    rounding = torch.finfo(h.dtype).eps ** 2 + 8 * torch.finfo(_wide(h)).eps
     h, others = _shown(h.to(kind), present), _shown(others.to(kind), among)
     # Double precision below bears with the rest of an offset; without it large ones would not fit.
     centre = others.detach().mean(-2, keepdim=True)
@@ -83,8 +83,7 @@ def semantic_graph(
     free = own and torch.compiler.is_compiling()
     wanted = k if free else min(k, max(1, others.shape[-2] - own))
     places = torch.arange(h.shape[-2], device=h.device) if own else None
-    pairs = math.prod(h.shape[:-1]) * others.shape[-2]  # numel() would fix a free batch size
-    if torch.compiler.is_compiling() or pairs <= _PAIRS:
+    if torch.compiler.is_compiling() or h[..., 0].numel() * others.shape[-2] <= _PAIRS:
         cost, index = _nearest(h, others, wanted, places, present, among)
         valid = cost.isfinite()
     else:
@@ -121,10 +120,13 @@ def _nearest(h, others, k, places, present, among):
 def _squares(x: Tensor, y: Tensor) -> Tensor:
     """|x_i - y_j|^2 (..., batch, C); in double precision until the digits have cancelled."""
     kind = x.dtype
-    if x.device.type != "mps":  # which has no double precision
-        x, y = x.double(), y.double()
+    x, y = x.to(_wide(x)), y.to(_wide(x))
     sizes = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
     return torch.sub(sizes, x @ y.mT, alpha=2).clamp(min=0).to(kind)
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    return torch.float32 if x.device.type == "mps" else torch.float64  # which Metal has not
 
 
 @torch.no_grad()

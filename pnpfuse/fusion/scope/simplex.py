@@ -4,9 +4,9 @@ Eq. (4) is convex on the simplex, psi'' = 4 g/(1 - g^2)^2 >= 0, so its stationar
 
     g_j = sqrt((1 - u f_j)_+),  sum_j g_j = 1,  u = 2/lambda
 
-is its minimum. With t the weight of the farthest edge that has any and c its cost, u = (1 - t^2)/c,
-and g_j = sqrt(1 - f_j/c + t^2 f_j/c) over the edges of cost <= c: smooth and convex in t, also where
-the farthest weight tends to 0, with a sum whose slope is at least 1.
+is its minimum. With t the weight of the farthest edge that has any and c its cost,
+u = (1 - t^2)/c and g_j = sqrt(1 - f_j/c + t^2 f_j/c) over the edges of cost <= c: smooth and convex
+in t, also where the farthest weight tends to 0, with a sum whose slope is at least 1.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def simplex_weights(cost: Tensor, valid: Tensor | None = None) -> Tensor:
     ----------
     cost : (..., k), f >= 0; only ratios within a row matter. Costs of 0 (below 1e-31 in single
         precision) share the weight equally; one that is not a number makes its row so.
-    valid : bool (..., k), which edges there are; None for all
+    valid : bool, broadcasts to cost: which edges there are; None for all
 
     Returns
     -------
-    (..., k), in the dtype of cost; 0 where not valid, all 0 in a row without an edge. The gradient
-    is that of the solution, f . df = 0 in each row; where a weight is below 1e-3 it is that of 1e-3.
+    (..., k), in the dtype of cost; 0 where not valid, all 0 in a row without an edge. Its gradient
+    is the solution's, in which weights below 1e-3 count as 1e-3; a row's f . gradient is 0.
     """
     return _solved(cost, valid)[0].to(cost.dtype)
 
@@ -58,7 +58,7 @@ def printed_weights(cost: Tensor, valid: Tensor | None = None) -> Tensor:
     """
     f, valid = _prepared(cost, valid)
     f = f.masked_fill(~valid, 0)
-    k = valid.sum(-1, keepdim=True)
+    k = valid.sum(-1, keepdim=True).to(f)
     share = f / f.sum(-1, keepdim=True).clamp(min=torch.finfo(f.dtype).tiny)
     left = 1 - (k * k - 1) / k.clamp(min=1) * share  # (..., k)
     steep = left < _LEAST_WEIGHT**2
@@ -76,8 +76,7 @@ def normalised_weights(cost: Tensor, valid: Tensor | None = None) -> Tensor:
 def _prepared(cost: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
     if cost.dtype != torch.float64:
         cost = cost.float()
-    if valid is None:
-        valid = torch.ones_like(cost, dtype=torch.bool)
+    valid = torch.ones_like(cost, dtype=torch.bool) if valid is None else valid.expand_as(cost)
     # Nothing over- or underflows between these, so that no row needs a scale of its own.
     return cost.clamp(_least_cost(cost), torch.finfo(cost.dtype).max / 2**10), valid
 
@@ -146,7 +145,8 @@ def _farthest(cost: Tensor, valid: Tensor) -> Tensor:
     cost = cost.sort(-1).values
     # At u = 1/f_a the weights of the nearer edges have a sum below 1 just where a has weight.
     place = (valid.sum(-1, keepdim=True) - 1).clamp(0, 1)
-    stride = 1 << (k - 1).bit_length()
+    # The k of an exported program may be open: strides for all that anybody asks for.
+    stride = 2**16 if torch.compiler.is_compiling() else 1 << (k - 1).bit_length()
     while stride := stride >> 1:
         ahead = (place + stride).clamp(max=k - 1)
         left = 1 - cost / cost.gather(-1, ahead)
