@@ -241,7 +241,7 @@ class InfoBridge(nn.Module):
 
     def _both(self, present: Tensor) -> Tensor:
         """Which rows have both modalities, (P, batch) of (M, batch)."""
-        a, b = map(list, zip(*self.critic.pairs, strict=True))
+        a, b = self.critic.ends
         return present[a] & present[b]
 
     def _trained(self, z: Tensor, present: Tensor, T: Tensor, w: dict[str, Tensor]) -> Tensor:
@@ -254,9 +254,9 @@ class InfoBridge(nn.Module):
             alone = (same & both[:, None]).sum(2) < 2
             self._count(both, alone)
             return _mean(_infonce(scores, same & both[:, None]), both).mean()
-        after = [b - 1 for _, b in self.critic.pairs]
-        pool = torch.cat([z, self.memory.features.to(z)], 1)[1:]  # (M-1, B + memory, L)
-        here = torch.cat([present, self.memory.present], 1)[1:]
+        after = [b - 1 for b in self.critic.ends[1]]
+        pool = torch.cat([z[1:], self.memory.features[1:].to(z)], 1)  # (M-1, B + memory, L)
+        here = torch.cat([present[1:], self.memory.present[1:]], 1)
         drawn = draw_negatives(torch.cat([T, self.memory.contexts]), here, len(T), self.ratio)
         flat = (drawn.rows + _offsets(pool)).flatten()
         others = pool.flatten(0, 1).index_select(0, flat).view(*drawn.rows.shape, -1)
@@ -284,7 +284,7 @@ class InfoBridge(nn.Module):
             if self.objective == "infonce":
                 kept, errors = both, _infonce(scores, same & both[:, None])
             else:
-                partner = same & ~_own(contexts) & here[[b for _, b in self.critic.pairs], None]
+                partner = same & ~_own(contexts) & here[self.critic.ends[1], None]
                 kept, logits = both & partner.any(2), scores - self.margin
                 drawn = torch.where(partner, logsigmoid(-logits), 0.0).sum(2)
                 drawn = drawn / partner.sum(2).clamp(min=1)
@@ -297,7 +297,7 @@ class InfoBridge(nn.Module):
         """What every row says beside all others."""
         w = self.critic.weights()
         rows = self.critic.embed(w, self.scale(z), T)
-        a, b = map(list, zip(*self.critic.pairs, strict=True))
+        a, b = self.critic.ends
         here = torch.stack([present[a], present[b]])  # (2, P, B)
         # s - margin is the logit of h, and that the log-ratio less log(N0/N1) of the training.
         known = math.log(self.ratio) - self.margin if self.objective == "nce" else 0.0
