@@ -88,7 +88,7 @@ class InfoBridge(nn.Module):
         self.pairs = [(names[a], names[b]) for a, b in self.critic.pairs]
         size = check_count("memory", memory, least=0) if objective == "nce" else 0
         self.memory = Memory(len(names), self.widest, size)
-        self.scale = RunningScale(len(names), self.widest)
+        self.scale = RunningScale(len(names), self.context.contexts, self.widest)
         for name in ("steps", "alone", "anchors"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64))
 
@@ -144,8 +144,8 @@ class InfoBridge(nn.Module):
                     z, present, self._contexts(z, present, inputs, masks, labels)
                 )
             else:
-                self.scale.update(z.detach(), present)
                 T = self._contexts(z, present, inputs, masks, labels)
+                self.scale.update(z.detach(), present, T)
                 w = None
                 if self.updates == "alternating":
                     odd = (self.steps % 2).to(z.dtype)
@@ -234,7 +234,7 @@ class InfoBridge(nn.Module):
             return self.context(inputs, masks, labels, None)
         with torch.no_grad():
             w = self.critic.weights()
-            scores = self.critic.paired(w, self.critic.embed(w, self.scale(z), None), None)
+            scores = self.critic.paired(w, self.critic.embed(w, self.scale(z, None), None), None)
             both = self._both(present)  # (P, batch)
             mean = torch.where(both, scores, 0.0).sum(0) / both.sum(0).clamp(min=1)
             return self.context(inputs, masks, labels, (mean, both.any(0)))
@@ -246,7 +246,7 @@ class InfoBridge(nn.Module):
 
     def _trained(self, z: Tensor, present: Tensor, T: Tensor, w: dict[str, Tensor]) -> Tensor:
         """The loss of a training batch."""
-        rows = self.critic.embed(w, self.scale(z), T)  # (M, B, .)
+        rows = self.critic.embed(w, self.scale(z, T), T)  # (M, B, .)
         both = self._both(present)  # (P, B)
         if self.objective == "infonce":
             scores = self.critic.matrix(w, rows, T, slice(None))  # (P, B, B)
@@ -260,7 +260,7 @@ class InfoBridge(nn.Module):
         drawn = draw_negatives(torch.cat([T, self.memory.contexts]), here, len(T), self.ratio)
         flat = (drawn.rows + _offsets(pool)).flatten()
         others = pool.flatten(0, 1).index_select(0, flat).view(*drawn.rows.shape, -1)
-        others = self.critic.embed_drawn(w, self.scale(others, slice(1, None)), T)
+        others = self.critic.embed_drawn(w, self.scale(others, T, slice(1, None)), T)
         positive = self.critic.paired(w, rows, T) - self.margin  # (P, B)
         negative = self.critic.drawn(w, rows, others, T) - self.margin  # (P, B, N)
         kept = both & drawn.possible[after]
@@ -278,7 +278,7 @@ class InfoBridge(nn.Module):
         for start in range(0, len(T), ROWS):
             part = slice(start, start + ROWS)
             one, here, contexts = z[:, part], present[:, part], T[part]
-            rows, both = self.critic.embed(w, self.scale(one), contexts), self._both(here)
+            rows, both = self.critic.embed(w, self.scale(one, contexts), contexts), self._both(here)
             scores = self.critic.matrix(w, rows, contexts, slice(None))  # (P, B, B)
             same = contexts == contexts[:, None]
             if self.objective == "infonce":
@@ -296,7 +296,7 @@ class InfoBridge(nn.Module):
     def _evidence(self, z: Tensor, present: Tensor, T: Tensor, ratio: int) -> Evidence:
         """What every row says beside all others."""
         w = self.critic.weights()
-        rows = self.critic.embed(w, self.scale(z), T)
+        rows = self.critic.embed(w, self.scale(z, T), T)
         a, b = self.critic.ends
         here = torch.stack([present[a], present[b]])  # (2, P, B)
         # s - margin is the logit of h, and that the log-ratio less log(N0/N1) of the training.

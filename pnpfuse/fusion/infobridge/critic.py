@@ -12,8 +12,9 @@ from torch.nn.functional import embedding, silu
 
 from pnpfuse.fusion.precision import widen
 
+GAIN = 8  # of g: contexts may differ by more than weights move in a short training
 Weights = dict[str, Tensor]
-Rows = tuple[Tensor, Tensor]  # what a critic keeps of each row, made once for all comparisons
+Rows = tuple[Tensor, ...]  # what a critic keeps of each row, made once for all comparisons
 
 
 class Critic(nn.Module):
@@ -77,11 +78,14 @@ class Critic(nn.Module):
 
 
 class SeparableCritic(Critic):
-    """s = sum_k (1 + g_aTk) f_ak f_bk / sqrt(width) + r_ab(z_a) + r_ba(z_b) + o_abT.
+    """Products of embedded rows, and what each row says by itself ::
 
-    f and r together are a linear map of z and T plus a network of one hidden layer: what a
-    Gaussian has is a product of linear maps, found in few steps. A row is embedded once, for all
-    that it is compared with.
+        s = sum_k (1 + g_aTk) f_ak f_bk + r_ab(z_a) + q_abT |f_a|^2
+                                        + r_ba(z_b) + q_baT |f_b|^2 + o_abT
+
+    f and r together are a linear map of z and T plus a network of one hidden layer. The squares
+    and the factors 1 + g are what Gaussian features need, whose correlation hangs on T: found in
+    few steps. A row is embedded once, for all that it is compared with.
     """
 
     def __init__(self, widths: Sequence[int], contexts: int, width: int = 64):
@@ -90,33 +94,34 @@ class SeparableCritic(Critic):
         self.scale = bound = 1 / math.sqrt(width)
         self.back = nn.Parameter(torch.empty(count, width, width + count).uniform_(-bound, bound))
         self.gain = nn.Parameter(torch.zeros(contexts, count, width))
-        with torch.no_grad():  # the terms of one row alone begin at zero
+        self.bend = nn.Parameter(torch.zeros(contexts, count, count))
+        with torch.no_grad():  # what one row says by itself begins at zero
             self.front[..., 2 * width :] = 0
             self.back[..., width:] = 0
 
     def embed(self, w: Weights, z: Tensor, T: Tensor | None) -> Rows:
-        """f (M, R, width) and r (M, R, M) of z (M, R, L) in T (R,), or None for no context."""
+        """f (M, R, width), r (M, R, M) and |f|^2 (M, R) of z (M, R, L) in T (R,) or none."""
         return self._embedded(self._fronted(w, z, T), w["back"])
 
     def embed_drawn(self, w: Weights, z: Tensor, T: Tensor) -> Rows:
         """The same of z (M-1, B, N, L), drawn for anchors in T (B,): all but the first modality."""
-        f, r = self._embedded(self._fronted_drawn(w, z, T).flatten(1, 2), w["back"][1:])
-        return f.unflatten(1, z.shape[1:3]), r.unflatten(1, z.shape[1:3])
+        rows = self._embedded(self._fronted_drawn(w, z, T).flatten(1, 2), w["back"][1:])
+        return tuple(x.unflatten(1, z.shape[1:3]) for x in rows)
 
     def _embedded(self, u: Tensor, back: Tensor) -> Rows:
         # Split, not sliced: the gradient of a slice is a tensor of zeros around it.
         inner, straight = u.split([self.width, u.shape[-1] - self.width], -1)
         f, r = torch.baddbmm(straight, silu(inner), back).split([self.width, self.count], -1)
-        return f, r
+        return f, r, f.square().sum(-1)
 
     def paired(self, w: Weights, rows: Rows, T: Tensor | None) -> Tensor:
         """Scores (P, R) of rows with themselves."""
-        f, r = rows
+        f = rows[0]
         a, b = self.ends
         first = self._first(w, f, T).transpose(0, 1)  # (R, M, width)
         products = torch.bmm(first, f.permute(1, 2, 0))[:, a, b].T  # (P, R)
-        terms = r.movedim(2, 1)  # (M, M, R)
-        return self._offset(w, T, products * self.scale + terms[a, b] + terms[b, a])
+        scores = products * self.scale + self._own(w, rows, T, a, b) + self._own(w, rows, T, b, a)
+        return self._offset(w, T, scores)
 
     def drawn(self, w: Weights, rows: Rows, others: Rows, T: Tensor) -> Tensor:
         """Scores (P, B, N) of rows with others, in T (B,)."""
@@ -126,25 +131,35 @@ class SeparableCritic(Critic):
         second = others[0].permute(1, 3, 0, 2).flatten(2)  # (B, width, (M-1) N)
         products = torch.bmm(first, second).unflatten(2, (len(others[0]), -1))  # (B, M, M-1, N)
         scores = products[:, a, after].permute(1, 2, 0) * self.scale  # (P, N, B)
-        own = rows[1].movedim(2, 1)[a, b][:, None]  # (P, 1, B)
-        theirs = others[1].permute(0, 3, 2, 1)[after, a]  # (P, N, B)
-        return self._offset(w, T, scores + own + theirs).mT
+        bend = self._bend(w, T)[b, a][:, None]  # (P, 1, B)
+        terms = others[1].permute(0, 3, 2, 1)[after, a]  # (P, N, B)
+        terms = torch.addcmul(terms, bend, others[2].mT[after])
+        return self._offset(w, T, scores + self._own(w, rows, T, a, b)[:, None] + terms).mT
 
     def matrix(self, w: Weights, rows: Rows, T: Tensor, block: slice) -> Tensor:
         """Scores (P, b, R) of rows[block] with all rows, in the context of the former."""
-        f, terms = rows[0], rows[1].movedim(2, 1)  # (M, M, R)
-        a, b = self.ends
-        own = self._offset(w, T[block], terms[a, b][:, block])  # (P, b)
+        f, (a, b) = rows[0], self.ends
+        own = self._offset(w, T, self._own(w, rows, T, a, b))[:, block]  # (P, b)
+        terms = own[..., None] + self._own(w, rows, T, b, a)[:, None]  # (P, b, R)
         first = self._first(w, f[:, block], T[block])
-        terms = own[..., None] + terms[b, a][:, None]  # (P, b, R)
         return torch.baddbmm(terms, first[a], f[b].mT, alpha=self.scale)
+
+    def _own(self, w: Weights, rows: Rows, T: Tensor | None, a: list[int], b: list[int]) -> Tensor:
+        """r_ab(z_a) + q_abT |f_a|^2, (P, R)."""
+        terms = rows[1].movedim(2, 1)[a, b]  # (P, R)
+        return terms if T is None else torch.addcmul(terms, self._bend(w, T)[a, b], rows[2][a])
+
+    def _bend(self, w: Weights, T: Tensor) -> Tensor:
+        """q, (M, M, R), of T (R,)."""
+        rows = embedding(T, w["bend"].flatten(1)).T * self.scale
+        return rows.unflatten(0, w["bend"].shape[1:])
 
     def _first(self, w: Weights, f: Tensor, T: Tensor | None) -> Tensor:
         """(1 + g) f, (M, R, width)."""
         if T is None:
             return f
         gain = embedding(T, w["gain"].flatten(1)).unflatten(1, w["gain"].shape[1:])
-        return torch.addcmul(f, f, gain.transpose(0, 1))
+        return torch.addcmul(f, f, gain.transpose(0, 1), value=GAIN)
 
 
 class ConcatCritic(Critic):
