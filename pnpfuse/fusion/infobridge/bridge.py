@@ -139,20 +139,20 @@ class InfoBridge(nn.Module):
             return {}
         with without_autocast(next(iter(V.values()))):
             z, present = self._rows(V, masks)
+            similarity = self._similarity(z, present)
+            if self.training and similarity is not None:
+                self.context.follow(*similarity)
+            T = self.context(inputs, masks, labels, similarity)
             if not self.training:
-                loss = self._evaluated(
-                    z, present, self._contexts(z, present, inputs, masks, labels)
-                )
-            else:
-                T = self._contexts(z, present, inputs, masks, labels)
-                self.scale.update(z.detach(), present, T)
-                w = None
-                if self.updates == "alternating":
-                    odd = (self.steps % 2).to(z.dtype)
-                    z, w = throttled(z, odd), self.critic.weights(1 - odd)
-                    self.steps.add_(1)
-                loss = self._trained(z, present, T, self.critic.weights() if w is None else w)
-                self.memory.push(z.detach(), present, T)
+                return {"nce": self._evaluated(z, present, T)}
+            self.scale.update(z.detach(), present, T)
+            w, kept = self.critic.weights(), z.detach()
+            if self.updates == "alternating":
+                odd = (self.steps % 2).to(z.dtype)
+                z, w = throttled(z, odd), self.critic.weights(1 - odd)
+                self.steps.add_(1)
+            loss = self._trained(z, present, T, w)
+            self.memory.push(kept, present, T)
         return {"nce": loss}
 
     @torch.no_grad()
@@ -201,14 +201,10 @@ class InfoBridge(nn.Module):
         ratio = self.ratio if negatives is None else check_count("negatives", negatives)
         if self.condition == "label" and labels is None:
             raise ValueError("labels are needed for condition='label'; found None")
-        was, self.context.training = self.context.training, False
-        try:
-            with without_autocast(next(iter(V.values()))):
-                z, present = self._rows(V, masks)
-                T = self._contexts(z, present, inputs, masks, labels)
-                found = self._evidence(z, present, T, ratio)
-        finally:
-            self.context.training = was
+        with without_autocast(next(iter(V.values()))):
+            z, present = self._rows(V, masks)
+            T = self.context(inputs, masks, labels, self._similarity(z, present))
+            found = self._evidence(z, present, T, ratio)
         nce = self.objective == "nce"
         bounds = nce_bounds(found, ratio) if nce else infonce_bounds(found)
         return {p: {k: v[i] for k, v in bounds.items()} for i, p in enumerate(self.pairs)}
@@ -221,23 +217,15 @@ class InfoBridge(nn.Module):
             return z, torch.ones(z.shape[:2], dtype=torch.bool, device=z.device)
         return z, torch.stack([masks[m] for m in V])
 
-    def _contexts(
-        self,
-        z: Tensor,
-        present: Tensor,
-        inputs: dict[str, Tensor],
-        masks: dict[str, Tensor] | None,
-        labels: Tensor | None,
-    ) -> Tensor:
-        """T (batch,)."""
+    @torch.no_grad()
+    def _similarity(self, z: Tensor, present: Tensor) -> tuple[Tensor, Tensor] | None:
+        """How well a row's modalities go together (batch,), and for which rows that is known."""
         if self.condition != "similarity":
-            return self.context(inputs, masks, labels, None)
-        with torch.no_grad():
-            w = self.critic.weights()
-            scores = self.critic.paired(w, self.critic.embed(w, self.scale(z, None), None), None)
-            both = self._both(present)  # (P, batch)
-            mean = torch.where(both, scores, 0.0).sum(0) / both.sum(0).clamp(min=1)
-            return self.context(inputs, masks, labels, (mean, both.any(0)))
+            return None
+        w = self.critic.weights()
+        scores = self.critic.paired(w, self.critic.embed(w, self.scale(z, None), None), None)
+        both = self._both(present)  # (P, batch)
+        return torch.where(both, scores, 0.0).sum(0) / both.sum(0).clamp(min=1), both.any(0)
 
     def _both(self, present: Tensor) -> Tensor:
         """Which rows have both modalities, (P, batch) of (M, batch)."""
@@ -296,15 +284,13 @@ class InfoBridge(nn.Module):
     def _evidence(self, z: Tensor, present: Tensor, T: Tensor, ratio: int) -> Evidence:
         """What every row says beside all others."""
         w = self.critic.weights()
-        rows = self.critic.embed(w, self.scale(z, T), T)
-        a, b = self.critic.ends
-        here = torch.stack([present[a], present[b]])  # (2, P, B)
+        rows, both = self.critic.embed(w, self.scale(z, T), T), self._both(present)
         # s - margin is the logit of h, and that the log-ratio less log(N0/N1) of the training.
         known = math.log(self.ratio) - self.margin if self.objective == "nce" else 0.0
         found = []
         for block in self._blocks(len(T)):
             ratios = self.critic.matrix(w, rows, T, block) + known
-            found.append(evidence(ratios, T[block, None] == T, here, block, ratio))
+            found.append(evidence(ratios, T[block, None] == T, both, block, ratio))
         return Evidence(*(torch.cat(parts, 1) for parts in zip(*found, strict=True)))
 
     def _blocks(self, rows: int) -> Iterator[slice]:
