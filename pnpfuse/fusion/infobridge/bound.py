@@ -29,21 +29,21 @@ class Evidence(NamedTuple):
     partners: Tensor
 
 
-def evidence(ratios: Tensor, same: Tensor, here: Tensor, block: slice, ratio: float) -> Evidence:
+def evidence(ratios: Tensor, same: Tensor, both: Tensor, block: slice, ratio: float) -> Evidence:
     """What the rows in `block` say beside all rows.
 
     Parameters
     ----------
     ratios : (P, b, R), the critic's log-ratios
     same : bool (b, R), same context
-    here : bool (2, P, R), which rows have the pair's first and its second modality
+    both : bool (P, R), which rows have both modalities. A partner without the first one would do
+        for a draw of the second, but be of another population, and the bound none.
     block : the anchors' place among the R rows
     ratio : N0 / N1
     """
     b, R = same.shape
     own = torch.arange(R, device=same.device) == torch.arange(R, device=same.device)[block, None]
-    both = here[0] & here[1]
-    partner = same & ~own & here[1, :, None]  # (P, b, R)
+    partner = same & ~own & both[:, None]  # (P, b, R)
     partners = partner.sum(2)  # (P, b)
     true = ratios.masked_fill(~own, 0.0).sum(2)  # (P, b)
     h = torch.sigmoid(ratios - math.log(ratio))

@@ -88,7 +88,7 @@ class InfoBridge(nn.Module):
         self.pairs = [(names[a], names[b]) for a, b in self.critic.pairs]
         size = check_count("memory", memory, least=0) if objective == "nce" else 0
         self.memory = Memory(len(names), self.widest, size)
-        self.scale = RunningScale(len(names), self.widest)
+        self.scale = RunningScale(len(names), self.context.contexts, self.widest)
         for name in ("steps", "alone", "anchors"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64))
 
@@ -139,20 +139,20 @@ class InfoBridge(nn.Module):
             return {}
         with without_autocast(next(iter(V.values()))):
             z, present = self._rows(V, masks)
+            similarity = self._similarity(z, present)
+            if self.training and similarity is not None:
+                self.context.follow(*similarity)
+            T = self.context(inputs, masks, labels, similarity)
             if not self.training:
-                loss = self._evaluated(
-                    z, present, self._contexts(z, present, inputs, masks, labels)
-                )
-            else:
-                self.scale.update(z.detach(), present)
-                T = self._contexts(z, present, inputs, masks, labels)
-                w = None
-                if self.updates == "alternating":
-                    odd = (self.steps % 2).to(z.dtype)
-                    z, w = throttled(z, odd), self.critic.weights(1 - odd)
-                    self.steps.add_(1)
-                loss = self._trained(z, present, T, self.critic.weights() if w is None else w)
-                self.memory.push(z.detach(), present, T)
+                return {"nce": self._evaluated(z, present, T)}
+            self.scale.update(z.detach(), present, T)
+            w, kept = self.critic.weights(), z.detach()
+            if self.updates == "alternating":
+                odd = (self.steps % 2).to(z.dtype)
+                z, w = throttled(z, odd), self.critic.weights(1 - odd)
+                self.steps.add_(1)
+            loss = self._trained(z, present, T, w)
+            self.memory.push(kept, present, T)
         return {"nce": loss}
 
     @torch.no_grad()
@@ -201,14 +201,10 @@ class InfoBridge(nn.Module):
         ratio = self.ratio if negatives is None else check_count("negatives", negatives)
         if self.condition == "label" and labels is None:
             raise ValueError("labels are needed for condition='label'; found None")
-        was, self.context.training = self.context.training, False
-        try:
-            with without_autocast(next(iter(V.values()))):
-                z, present = self._rows(V, masks)
-                T = self._contexts(z, present, inputs, masks, labels)
-                found = self._evidence(z, present, T, ratio)
-        finally:
-            self.context.training = was
+        with without_autocast(next(iter(V.values()))):
+            z, present = self._rows(V, masks)
+            T = self.context(inputs, masks, labels, self._similarity(z, present))
+            found = self._evidence(z, present, T, ratio)
         nce = self.objective == "nce"
         bounds = nce_bounds(found, ratio) if nce else infonce_bounds(found)
         return {p: {k: v[i] for k, v in bounds.items()} for i, p in enumerate(self.pairs)}
@@ -221,32 +217,24 @@ class InfoBridge(nn.Module):
             return z, torch.ones(z.shape[:2], dtype=torch.bool, device=z.device)
         return z, torch.stack([masks[m] for m in V])
 
-    def _contexts(
-        self,
-        z: Tensor,
-        present: Tensor,
-        inputs: dict[str, Tensor],
-        masks: dict[str, Tensor] | None,
-        labels: Tensor | None,
-    ) -> Tensor:
-        """T (batch,)."""
+    @torch.no_grad()
+    def _similarity(self, z: Tensor, present: Tensor) -> tuple[Tensor, Tensor] | None:
+        """How well a row's modalities go together (batch,), and for which rows that is known."""
         if self.condition != "similarity":
-            return self.context(inputs, masks, labels, None)
-        with torch.no_grad():
-            w = self.critic.weights()
-            scores = self.critic.paired(w, self.critic.embed(w, self.scale(z), None), None)
-            both = self._both(present)  # (P, batch)
-            mean = torch.where(both, scores, 0.0).sum(0) / both.sum(0).clamp(min=1)
-            return self.context(inputs, masks, labels, (mean, both.any(0)))
+            return None
+        w = self.critic.weights()
+        scores = self.critic.paired(w, self.critic.embed(w, self.scale(z, None), None), None)
+        both = self._both(present)  # (P, batch)
+        return torch.where(both, scores, 0.0).sum(0) / both.sum(0).clamp(min=1), both.any(0)
 
     def _both(self, present: Tensor) -> Tensor:
         """Which rows have both modalities, (P, batch) of (M, batch)."""
-        a, b = map(list, zip(*self.critic.pairs, strict=True))
+        a, b = self.critic.ends
         return present[a] & present[b]
 
     def _trained(self, z: Tensor, present: Tensor, T: Tensor, w: dict[str, Tensor]) -> Tensor:
         """The loss of a training batch."""
-        rows = self.critic.embed(w, self.scale(z), T)  # (M, B, .)
+        rows = self.critic.embed(w, self.scale(z, T), T)  # (M, B, .)
         both = self._both(present)  # (P, B)
         if self.objective == "infonce":
             scores = self.critic.matrix(w, rows, T, slice(None))  # (P, B, B)
@@ -254,13 +242,13 @@ class InfoBridge(nn.Module):
             alone = (same & both[:, None]).sum(2) < 2
             self._count(both, alone)
             return _mean(_infonce(scores, same & both[:, None]), both).mean()
-        after = [b - 1 for _, b in self.critic.pairs]
-        pool = torch.cat([z, self.memory.features.to(z)], 1)[1:]  # (M-1, B + memory, L)
-        here = torch.cat([present, self.memory.present], 1)[1:]
+        after = [b - 1 for b in self.critic.ends[1]]
+        pool = torch.cat([z[1:], self.memory.features[1:].to(z)], 1)  # (M-1, B + memory, L)
+        here = torch.cat([present[1:], self.memory.present[1:]], 1)
         drawn = draw_negatives(torch.cat([T, self.memory.contexts]), here, len(T), self.ratio)
         flat = (drawn.rows + _offsets(pool)).flatten()
         others = pool.flatten(0, 1).index_select(0, flat).view(*drawn.rows.shape, -1)
-        others = self.critic.embed_drawn(w, self.scale(others, slice(1, None)), T)
+        others = self.critic.embed_drawn(w, self.scale(others, T, slice(1, None)), T)
         positive = self.critic.paired(w, rows, T) - self.margin  # (P, B)
         negative = self.critic.drawn(w, rows, others, T) - self.margin  # (P, B, N)
         kept = both & drawn.possible[after]
@@ -278,13 +266,13 @@ class InfoBridge(nn.Module):
         for start in range(0, len(T), ROWS):
             part = slice(start, start + ROWS)
             one, here, contexts = z[:, part], present[:, part], T[part]
-            rows, both = self.critic.embed(w, self.scale(one), contexts), self._both(here)
+            rows, both = self.critic.embed(w, self.scale(one, contexts), contexts), self._both(here)
             scores = self.critic.matrix(w, rows, contexts, slice(None))  # (P, B, B)
             same = contexts == contexts[:, None]
             if self.objective == "infonce":
                 kept, errors = both, _infonce(scores, same & both[:, None])
             else:
-                partner = same & ~_own(contexts) & here[[b for _, b in self.critic.pairs], None]
+                partner = same & ~_own(contexts) & here[self.critic.ends[1], None]
                 kept, logits = both & partner.any(2), scores - self.margin
                 drawn = torch.where(partner, logsigmoid(-logits), 0.0).sum(2)
                 drawn = drawn / partner.sum(2).clamp(min=1)
@@ -296,15 +284,13 @@ class InfoBridge(nn.Module):
     def _evidence(self, z: Tensor, present: Tensor, T: Tensor, ratio: int) -> Evidence:
         """What every row says beside all others."""
         w = self.critic.weights()
-        rows = self.critic.embed(w, self.scale(z), T)
-        a, b = map(list, zip(*self.critic.pairs, strict=True))
-        here = torch.stack([present[a], present[b]])  # (2, P, B)
+        rows, both = self.critic.embed(w, self.scale(z, T), T), self._both(present)
         # s - margin is the logit of h, and that the log-ratio less log(N0/N1) of the training.
         known = math.log(self.ratio) - self.margin if self.objective == "nce" else 0.0
         found = []
         for block in self._blocks(len(T)):
             ratios = self.critic.matrix(w, rows, T, block) + known
-            found.append(evidence(ratios, T[block, None] == T, here, block, ratio))
+            found.append(evidence(ratios, T[block, None] == T, both, block, ratio))
         return Evidence(*(torch.cat(parts, 1) for parts in zip(*found, strict=True)))
 
     def _blocks(self, rows: int) -> Iterator[slice]:

@@ -76,10 +76,7 @@ class Context(nn.Module):
             return self._nearest(inputs, masks)
         if self.condition == "similarity":
             assert similarity is not None
-            scores, known = similarity
-            if self.training:
-                self._cut(scores.detach(), known)
-            return torch.bucketize(scores.detach(), self.cuts.to(scores.dtype))
+            return torch.bucketize(similarity[0], self.cuts.to(similarity[0].dtype))
         first = next(iter(inputs.values()))
         return torch.zeros(len(first), dtype=torch.int64, device=first.device)
 
@@ -130,8 +127,8 @@ class Context(nn.Module):
         return torch.cat([masks[m][:, None].expand(-1, d) for m, d in self.inputs.items()], 1)
 
     @torch.no_grad()
-    def _cut(self, scores: Tensor, known: Tensor) -> None:
-        """Move the cuts towards the quantiles of scores (batch,), where known."""
+    def follow(self, scores: Tensor, known: Tensor) -> None:
+        """Move the cuts towards the quantiles of a batch's scores (batch,), where known."""
         ordered = torch.where(known, scores, torch.inf).sort().values
         rows, levels = known.sum(), len(self.cuts) + 1
         inner = torch.arange(1, levels, device=scores.device)
