@@ -19,6 +19,9 @@ from pnpfuse.fusion.precision import without_autocast
 # Up to so many products of all pairs a stored entry, all of them are quicker than those alone.
 _PAIRS = 8
 
+# Entries of which the rows are gathered at a time.
+_PLACES = 2**16
+
 
 class Sparsity:
     """Which entries an (N, N) matrix has, row by row.
@@ -125,6 +128,9 @@ class _Products(torch.autograd.Function):
         if size**2 <= _PAIRS * len(rows):
             with without_autocast(a):
                 return (a @ b.T).flatten().index_select(0, rows * size + columns)
+        if torch.is_inference_mode_enabled():  # where no gradient can be taken
+            rows, columns = (x.split(_PLACES) for x in (rows, columns))
+            return torch.cat([(a[i] * b[j]).sum(1) for i, j in zip(rows, columns, strict=True)])
         # PyTorch has it as the gradient of a weighted sum.
         with torch.enable_grad():
             weight = a.new_zeros(len(rows), requires_grad=True)
