@@ -43,13 +43,15 @@ class Sparsity:
         self.rows, self.columns, self.starts = rows, columns, starts
         self._transposed = transposed
 
-    def __len__(self) -> int:
-        return len(self.starts) - 1
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.starts.shape[0] - 1  # no len: a traced size has to stay a symbol
 
     def transposed(self) -> tuple[Sparsity, Tensor]:
         """The entries column by column, and which of these here each of them is, (E,)."""
         if self._transposed is None:
-            self._transposed = by_row(self.columns, self.rows, len(self))
+            self._transposed = by_row(self.columns, self.rows, self.size)
         return self._transposed
 
     def sums(self, weight: Tensor, x: Tensor) -> Tensor:
@@ -124,7 +126,7 @@ class _Products(torch.autograd.Function):
     def forward(ctx, a, b, sparsity):
         ctx.save_for_backward(a, b)
         ctx.sparsity = sparsity
-        rows, columns, size = sparsity.rows, sparsity.columns, len(sparsity)
+        rows, columns, size = sparsity.rows, sparsity.columns, sparsity.size
         if size**2 <= _PAIRS * len(rows):
             with without_autocast(a):
                 return (a @ b.T).flatten().index_select(0, rows * size + columns)
