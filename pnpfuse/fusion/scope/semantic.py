@@ -88,7 +88,7 @@ def semantic_graph(
 
 @torch.no_grad()
 def _rounding(h: Tensor, others: Tensor, same: float) -> Tensor:
-    """What rounding makes of a squared distance 0, (..., batch, 1): of the rows, and of the sums."""
+    """What rounding, of rows and of sums, makes of a squared distance 0: (..., batch, 1)."""
     centred = h - others.mean(-2, keepdim=True)
     return same**2 * _sizes(h) + 8 * torch.finfo(_wide(h)).eps * _sizes(centred)
 
