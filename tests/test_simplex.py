@@ -137,14 +137,14 @@ def test_gradients_against_differences():
         assert gradgradcheck(lambda x, s=solved: s(x, valid), f)
     assert gradcheck(printed_weights, f)
     # Where a single weight comes and goes the slope from within stays bounded, and is right.
-    edge = exact_edge(torch.tensor([1.0, 1.5, 1.7], dtype=torch.float64))
-    row = torch.cat([edge[:3], edge[3:] * (1 - 1e-4)]).requires_grad_()
-    assert 0 < simplex_weights(row)[3] < 1e-3
+    edge = exact_edge(torch.tensor([1.0, 1.3], dtype=torch.float64))
+    row = torch.cat([edge[:2], edge[2:] * (1 - 1e-5)]).requires_grad_()
+    assert 0 < simplex_weights(row)[2] < 1e-3
     gradient, *_ = torch.autograd.grad(simplex_weights(row)[0], row)
-    step = torch.eye(4, dtype=torch.float64) * 1e-7
+    step = torch.eye(3, dtype=torch.float64) * 1e-7
     with torch.no_grad():
         slope = (simplex_weights(row + step) - simplex_weights(row - step))[:, 0] / 2e-7
-    torch.testing.assert_close(gradient, slope, rtol=2e-2, atol=1e-3)
+    torch.testing.assert_close(gradient, slope, rtol=0, atol=5e-3 * slope.abs().max().item())
     assert abs((gradient * row).sum().item()) < 1e-12  # of a function of ratios
 
 

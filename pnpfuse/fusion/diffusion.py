@@ -57,9 +57,10 @@ class Attention:
             self.sparsity, entry = by_row(*self.edges, len(self.rest))
             self.edges, self.weight = self.edges[:, entry], self.weight[entry]
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
         """N."""
-        return len(self.sparsity)
+        return self.sparsity.size
 
     def __matmul__(self, x: Tensor) -> Tensor:
         """A x for x (N, d), in O(E d)."""
@@ -82,7 +83,7 @@ class Attention:
     def row_sums(self) -> Tensor:
         """Sum of each row, (N,): 1, but 0 for a row that has no edge and no rest."""
         on_edges = self._sums(self.weight)
-        return on_edges if self.rest is None else on_edges + len(self) * self.rest
+        return on_edges if self.rest is None else on_edges + self.size * self.rest
 
     @property
     def edge_mass(self) -> Tensor:
@@ -95,13 +96,13 @@ class Attention:
 
     def dense(self) -> Tensor:
         """The matrix A, (N, N)."""
-        matrix = self.weight.new_zeros(len(self), len(self))
+        matrix = self.weight.new_zeros(self.size, self.size)
         if self.rest is not None:
             matrix = matrix + self.rest[:, None]
         return matrix.index_put(tuple(self.edges), self.weight, accumulate=True)
 
     def _sums(self, numbers: Tensor) -> Tensor:
-        return numbers.new_zeros(len(self)).index_add(0, self.edges[0], numbers)
+        return numbers.new_zeros(self.size).index_add(0, self.edges[0], numbers)
 
 
 def attention(query: Tensor, key: Tensor, edges: Tensor, *, mask: str = "neighbours") -> Attention:
@@ -238,8 +239,8 @@ def propagate(
         As `coefficients`, and for x of another shape.
     """
     weights = coefficients(form, steps, xi)
-    if x.ndim != 2 or len(x) != len(matrix):
-        raise ValueError(f"x must be ({len(matrix)}, d); found {tuple(x.shape)}")
+    if x.ndim != 2 or x.shape[0] != matrix.size:
+        raise ValueError(f"x must be ({matrix.size}, d); found {tuple(x.shape)}")
     total = weights[0] * x
     for weight, power in zip(weights[1:], matrix.powers(x, steps), strict=True):
         total = total + weight * power

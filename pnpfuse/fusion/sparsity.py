@@ -19,6 +19,9 @@ from pnpfuse.fusion.precision import without_autocast
 # Up to so many products of all pairs a stored entry, all of them are quicker than those alone.
 _PAIRS = 8
 
+# Entries of which the rows are gathered at a time.
+_PLACES = 2**16
+
 
 class Sparsity:
     """Which entries an (N, N) matrix has, row by row.
@@ -40,13 +43,15 @@ class Sparsity:
         self.rows, self.columns, self.starts = rows, columns, starts
         self._transposed = transposed
 
-    def __len__(self) -> int:
-        return len(self.starts) - 1
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.starts.shape[0] - 1  # no len: a traced size has to stay a symbol
 
     def transposed(self) -> tuple[Sparsity, Tensor]:
         """The entries column by column, and which of these here each of them is, (E,)."""
         if self._transposed is None:
-            self._transposed = by_row(self.columns, self.rows, len(self))
+            self._transposed = by_row(self.columns, self.rows, self.size)
         return self._transposed
 
     def sums(self, weight: Tensor, x: Tensor) -> Tensor:
@@ -121,10 +126,13 @@ class _Products(torch.autograd.Function):
     def forward(ctx, a, b, sparsity):
         ctx.save_for_backward(a, b)
         ctx.sparsity = sparsity
-        rows, columns, size = sparsity.rows, sparsity.columns, len(sparsity)
+        rows, columns, size = sparsity.rows, sparsity.columns, sparsity.size
         if size**2 <= _PAIRS * len(rows):
             with without_autocast(a):
                 return (a @ b.T).flatten().index_select(0, rows * size + columns)
+        if torch.is_inference_mode_enabled():  # where no gradient can be taken
+            rows, columns = (x.split(_PLACES) for x in (rows, columns))
+            return torch.cat([(a[i] * b[j]).sum(1) for i, j in zip(rows, columns, strict=True)])
         # PyTorch has it as the gradient of a weighted sum.
         with torch.enable_grad():
             weight = a.new_zeros(len(rows), requires_grad=True)

@@ -74,9 +74,12 @@ class BalancedFusion(nn.Module):
         reference : (R, width), rows that h attends to and that do not attend to h
         inner : graphs of each modality among the rows of `reference`; None: each to itself alone
         """
-        nodes = h if reference is None else torch.cat([h, reference])
-        matrix = self.attention(nodes, graphs, inner, len(nodes) - len(h))
-        fused = propagate(nodes, matrix, self.steps, form=self.form, xi=self.xi)[: len(h)]
+        nodes, rows = h, 0
+        if reference is not None:
+            nodes, rows = torch.cat([h, reference]), reference.shape[0]
+        matrix = self.attention(nodes, graphs, inner, rows)
+        fused = propagate(nodes, matrix, self.steps, form=self.form, xi=self.xi)
+        fused = fused[: h.shape[0]]
         return h + fused if self.residual else fused
 
     def attention(

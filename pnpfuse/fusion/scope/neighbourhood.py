@@ -53,7 +53,7 @@ def union(
         Of N = batch + reference nodes, the batch before the reference. The batch may see the
         reference, and neither the batch sees itself nor the reference the batch.
     """
-    batch, device = len(graphs[0].index), graphs[0].index.device
+    batch, device = graphs[0].index.shape[0], graphs[0].index.device
     own = torch.arange(batch + reference, device=device)[:, None]
     places = _places(own[:batch], graphs, batch if reference else 0)  # (batch, 1 + M k)
     if reference:
@@ -105,7 +105,7 @@ def neighbour_attention(
 
 
 def _printed(query: Tensor, key: Tensor, edges: Edges) -> Attention:
-    linked, nodes = edges.sparsity, len(query)
+    linked, nodes = edges.sparsity, query.shape[0]
     at = torch.arange(nodes, device=query.device)
     seen = (at >= edges.guests) | (at[:, None] == at)  # (N, N)
     with without_autocast(query):

@@ -72,12 +72,9 @@ def semantic_graph(
     own = candidates is None
     others = h if candidates is None else candidates
     among = present if own else among
+    same = torch.finfo(h.dtype).eps
     kind = torch.promote_types(h.dtype, torch.float32)
-    rounding = torch.finfo(h.dtype).eps ** 2 + 8 * torch.finfo(_wide(h)).eps
     h, others = _shown(h.to(kind), present), _shown(others.to(kind), among)
-    # Double precision below bears with the rest of an offset; without it large ones would not fit.
-    centre = others.detach().mean(-2, keepdim=True)
-    h, others = h - centre, others - centre
     # Where the number of rows is free, as in an exported program, k rows that nobody can take are
     # added to them instead: then there always are k.
     free = own and torch.compiler.is_compiling()
@@ -89,9 +86,15 @@ def semantic_graph(
     else:
         index, valid = _searched(h.detach(), others.detach(), wanted, places, present, among)
         cost = (h[..., :, None, :] - _rows(others, index)).square().sum(-1)
-    least = rounding * h.detach().square().sum(-1, keepdim=True)
-    cost = cost.masked_fill((cost < least) | ~valid, 0)
+    cost = cost.masked_fill(~valid | (cost < _rounding(h, others, same)), 0)
     return Neighbours(index, _WEIGH[weights](cost, valid), valid)
+
+
+@torch.no_grad()
+def _rounding(h: Tensor, others: Tensor, same: float) -> Tensor:
+    """What rounding, of rows and of sums, makes of a squared distance 0: (..., batch, 1)."""
+    centred = h - others.mean(-2, keepdim=True)
+    return same**2 * _sizes(h) + 8 * torch.finfo(_wide(h)).eps * _sizes(centred)
 
 
 def _shown(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -119,10 +122,14 @@ def _nearest(h, others, k, places, present, among):
 
 def _squares(x: Tensor, y: Tensor) -> Tensor:
     """|x_i - y_j|^2 (..., batch, C); in double precision until the digits have cancelled."""
-    kind = x.dtype
-    x, y = x.to(_wide(x)), y.to(_wide(x))
-    sizes = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
-    return torch.sub(sizes, x @ y.mT, alpha=2).clamp(min=0).to(kind)
+    kind, x, y = x.dtype, x.to(_wide(x)), y.to(_wide(x))
+    centre = y.detach().mean(-2, keepdim=True)
+    x, y = x - centre, y - centre
+    return torch.sub(_sizes(x) + _sizes(y).mT, x @ y.mT, alpha=2).clamp(min=0).to(kind)
+
+
+def _sizes(x: Tensor) -> Tensor:
+    return x.square().sum(-1, keepdim=True)
 
 
 def _wide(x: Tensor) -> torch.dtype:
