@@ -184,8 +184,10 @@ class FusionModel(nn.Module):
         After `set_scale`, with at most `reference_rows` of them, drawn at random and in random
         order. No effect on a model that needs none. ValueError as for a batch, and for more rows.
         """
+        if not self.reference_rows:
+            return
         count = max((len(X) for X in features.values()), default=0)
-        if count > self.reference_rows > 0:
+        if count > self.reference_rows:
             raise ValueError(
                 f"features has {count} rows; {self.name!r} keeps {self.reference_rows}: draw so "
                 "many of them at random"
