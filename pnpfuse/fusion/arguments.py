@@ -62,3 +62,10 @@ def check_choice(argument: str, value: Any, accepted: Iterable[str | None]) -> A
     if not (value is None or isinstance(value, str)) or value not in accepted:
         raise ValueError(f"{argument} must be one of {accepted}; found {value!r}")
     return value
+
+
+def check_switch(argument: str, value: Any) -> bool:
+    """`value`, if it is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{argument} must be True or False; found {value!r}")
+    return value

@@ -30,10 +30,13 @@ class Block(nn.Module):
     check_values : whether to look for NaN on the CPU; False for a caller that has looked already
     wants_inputs : whether the block is an autoencoder's, which is told the widths of the raw
         features (``inputs``) and the features themselves (``target``)
+    reference_rows : how many training rows the block wants to judge a sample beside; 0, none
+    losses_off : losses of its method that its options have switched off; a head may have them too
     """
 
     wants_inputs = False
     reference_rows = 0
+    losses_off: frozenset[str] = frozenset()
 
     def __init__(self, dims: Mapping[str, int], fill: str = "zero", at_least: int = 1):
         super().__init__()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pnpfuse.fusion.arguments import check_choice, check_count, check_number
+from pnpfuse.fusion.sparsity import Sparsity, by_row, inner_products, powers
 
 FORMS = ("stack", "residual", "truncated", "renormalised", "iterated")
 MASKS = {
@@ -20,60 +21,88 @@ MASKS = {
     "printed": "softmax(M * softmax(Q K^T / sqrt(d))) over all nodes, M = 1 on edges, else 0",
 }
 
-# Numbers in one block of gathered rows: memory stays O(E + N d) where no gradient is recorded.
+# Numbers in one block of rows of all pairs: memory stays O(N d) where no gradient is recorded.
 _BLOCK_NUMBERS = 2**22
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Attention:
     """A row-stochastic matrix: weights on edges, and one weight a row for all nodes alike.
 
     Attributes
     ----------
     edges : Tensor of int64, shape (2, E)
-        Row 0 the node i that attends, row 1 the node j attended to.
+        Row 0 the node i that attends, row 1 the node j attended to. Given in any order, and then
+        put in that of i, with their weights.
     weight : Tensor, shape (E,)
         On each edge, besides `rest`.
-    rest : Tensor, shape (N,)
-        What row i gives to every node, neighbour or not; 0 for the mask "neighbours".
+    rest : Tensor, shape (N,), or None
+        What row i gives to every node, neighbour or not; None for nothing: the mask "neighbours".
+    sparsity : Sparsity, or None
+        The edges once more, where they are in that order already.
+    counted : Tensor of bool, shape (E,), or None
+        Which are edges of the graph; None: all. The others fill places or lie outside it.
     """
 
     edges: Tensor
     weight: Tensor
-    rest: Tensor
+    rest: Tensor | None = None
+    sparsity: Sparsity = None  # type: ignore[assignment]
+    counted: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.sparsity is None:
+            if self.rest is None:
+                raise ValueError("rest or sparsity must say how many nodes there are; found none")
+            self.sparsity, entry = by_row(*self.edges, len(self.rest))
+            self.edges, self.weight = self.edges[:, entry], self.weight[entry]
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.sparsity.size
 
     def __matmul__(self, x: Tensor) -> Tensor:
         """A x for x (N, d), in O(E d)."""
+        return self.powers(x, 1)[0]
+
+    def powers(self, x: Tensor, steps: int) -> list[Tensor]:
+        """A x, A^2 x, ... A^steps x for x (N, d), in O(steps E d)."""
         wide = x.to(torch.promote_types(x.dtype, self.weight.dtype))
-        i, j = self.edges
-        total = self.rest.to(wide)[:, None] * wide.sum(0)  # (N, d)
-        for part in _blocks(len(i), x.shape[1]):
-            gathered = wide[j[part]] * self.weight[part, None]  # (block, d)
-            total = total.index_add(0, i[part], gathered)
-        return total.to(x.dtype) if x.is_floating_point() else total
+        weight, sparsity = self.weight.to(wide), self.sparsity
+        if self.rest is None:
+            found = list(powers(weight, wide, sparsity, steps))
+        else:
+            found, rest = [], self.rest.to(wide)[:, None]
+            for _ in range(steps):
+                wide = powers(weight, wide, sparsity, 1)[0] + rest * wide.sum(0)  # (N, d)
+                found.append(wide)
+        return [y.to(x.dtype) for y in found] if x.is_floating_point() else found
 
     @property
     def row_sums(self) -> Tensor:
         """Sum of each row, (N,): 1, but 0 for a row that has no edge and no rest."""
-        return self._on_edges() + self.rest * (len(self.rest) - self._degrees())
+        on_edges = self._sums(self.weight)
+        return on_edges if self.rest is None else on_edges + self.size * self.rest
 
     @property
     def edge_mass(self) -> Tensor:
         """Share of the weight that lies on edges, mean over the rows, ()."""
-        return self._on_edges().mean()
+        counted = torch.ones_like(self.weight) if self.counted is None else self.counted
+        on_edges = self._sums(self.weight * counted)
+        if self.rest is not None:
+            on_edges = on_edges + self.rest * self._sums(counted.to(self.rest))
+        return on_edges.mean()
 
     def dense(self) -> Tensor:
         """The matrix A, (N, N)."""
-        matrix = self.rest[:, None].expand(-1, len(self.rest))
+        matrix = self.weight.new_zeros(self.size, self.size)
+        if self.rest is not None:
+            matrix = matrix + self.rest[:, None]
         return matrix.index_put(tuple(self.edges), self.weight, accumulate=True)
 
-    def _degrees(self) -> Tensor:
-        ones = torch.ones_like(self.weight)
-        return torch.zeros_like(self.rest).index_add(0, self.edges[0], ones)
-
-    def _on_edges(self) -> Tensor:
-        given = torch.zeros_like(self.rest).index_add(0, self.edges[0], self.weight)
-        return given + self.rest * self._degrees()
+    def _sums(self, numbers: Tensor) -> Tensor:
+        return numbers.new_zeros(self.size).index_add(0, self.edges[0], numbers)
 
 
 def attention(query: Tensor, key: Tensor, edges: Tensor, *, mask: str = "neighbours") -> Attention:
@@ -114,20 +143,20 @@ def attention(query: Tensor, key: Tensor, edges: Tensor, *, mask: str = "neighbo
         )
     wide = torch.promote_types(query.dtype, torch.float32)
     query, key = query.to(wide) / math.sqrt(query.shape[1]), key.to(wide)
-    i, j = edges
-    parts = _blocks(len(i), query.shape[1])
-    logits = torch.cat([(query[i[p]] * key[j[p]]).sum(1) for p in parts])  # (E,)
+    sparsity, entry = by_row(*edges, len(query))
+    edges, i = edges[:, entry], sparsity.rows
+    logits = inner_products(query, key, sparsity)  # (E,)
     nothing = query.new_zeros(len(query))  # (N,)
     if mask == "neighbours":
         top = torch.full_like(nothing, -math.inf).scatter_reduce(0, i, logits.detach(), "amax")
         raised = (logits - top[i]).exp()  # (E,)
-        return Attention(edges, raised / nothing.index_add(0, i, raised)[i], nothing)
+        return Attention(edges, raised / nothing.index_add(0, i, raised)[i], None, sparsity)
     rows = _blocks(len(query), len(query))
     norm = torch.cat([(query[p] @ key.T).logsumexp(1) for p in rows])  # (N,)
     # What a neighbour has above exp(0) = 1. A share above 1 would be rounding, and may overflow.
     extra = (logits - norm[i]).clamp(max=0).exp().expm1()  # (E,)
     total = nothing.index_add(0, i, extra) + len(query)  # (N,)
-    return Attention(edges, extra / total[i], 1 / total)
+    return Attention(edges, extra / total[i], 1 / total, sparsity)
 
 
 def with_self_loops(edges: Tensor, nodes: int) -> Tensor:
@@ -210,11 +239,10 @@ def propagate(
         As `coefficients`, and for x of another shape.
     """
     weights = coefficients(form, steps, xi)
-    if x.ndim != 2 or len(x) != len(matrix.rest):
-        raise ValueError(f"x must be ({len(matrix.rest)}, d); found {tuple(x.shape)}")
-    power, total = x, weights[0] * x
-    for weight in weights[1:]:
-        power = matrix @ power
+    if x.ndim != 2 or x.shape[0] != matrix.size:
+        raise ValueError(f"x must be ({matrix.size}, d); found {tuple(x.shape)}")
+    total = weights[0] * x
+    for weight, power in zip(weights[1:], matrix.powers(x, steps), strict=True):
         total = total + weight * power
     return total
 

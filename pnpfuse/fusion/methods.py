@@ -49,7 +49,7 @@ class Method(NamedTuple):
     weights: dict[str, float] = {}
     model_options: dict[str, Any] = {}
     fixed: dict[str, Any] = {}
-    bridge: Callable[..., nn.Module] | None = None
+    bridge: Callable[..., InfoBridge] | None = None
     bridge_options: dict[str, Any] = {}
 
     @property
@@ -100,7 +100,7 @@ PERCEIVER_OPTIONS: dict[str, Any] = {
 SCOPE_OPTIONS: dict[str, Any] = {
     "block_width": 64,
     "heads": 8,
-    "tokens": 4,
+    "tokens": 2,
     "k": 30,
     "steps": 3,
     "xi": 0.3,
@@ -108,6 +108,7 @@ SCOPE_OPTIONS: dict[str, Any] = {
     "align": True,
     "fusion": "diffusion",
     "weights": "exact",
+    "edges": "near",
     "bank": 512,
 }
 SCOPE_HEAD: dict[str, Any] = {"disentangle": True, "mask_same_label": False}
@@ -123,6 +124,7 @@ BRIDGE_OPTIONS: dict[str, Any] = {
     "memory": 1024,
     "clusters": 5,
     "levels": 3,
+    "critic": "separable",
     "critic_width": 64,
     "updates": "joint",
 }

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pnpfuse.fusion.block import Block
 from pnpfuse.fusion.dropout import drop_modalities
 from pnpfuse.fusion.encoders import MLP, Standardise
+from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.fusion.outputs import FusionOutput, ModelOutput
 from pnpfuse.fusion.presence import (
     Features,
@@ -61,7 +62,7 @@ class FusionModel(nn.Module):
         head: nn.Module,
         fill_input: bool = False,
         modality_dropout: float = 0.0,
-        bridge: nn.Module | None = None,
+        bridge: InfoBridge | None = None,
     ):
         super().__init__()
         self.name = name
@@ -121,7 +122,8 @@ class FusionModel(nn.Module):
             fusion = self.fuse(V, masks)
         logits, losses = self.head(fusion, labels)
         losses = fusion.losses | losses
-        if self.bridge is not None:
+        # At test time there is nothing to compare: the companion has no part in the logits.
+        if self.bridge is not None and (self.training or labels is not None):
             losses |= self.bridge(V, masks, labels, X)
         return ModelOutput(logits, losses, fusion)
 
@@ -135,6 +137,20 @@ class FusionModel(nn.Module):
         if self.bank is None or self.training:
             return self.block(V, masks)
         return self.block(V, masks, reference=self._reference(self.bank))
+
+    def bounds(
+        self, features: Features, labels: Tensor, present: Presence | None = None
+    ) -> dict[str, Tensor]:
+        """What the companion says of the information between modalities; {} without one.
+
+        Of a batch of raw features, {name: ()} as `pnpfuse.fusion.infobridge.InfoBridge.bound`: a
+        bound only on rows that it was not trained on.
+        """
+        if self.bridge is None:
+            return {}
+        X, masks = self._scaled(features, present)  # each (batch, d)
+        V = self._encoded(X, masks)  # each (batch, l_m)
+        return self.bridge.bound(V, masks, labels, X)
 
     def classify(self, fusion: FusionOutput) -> Tensor:
         """Logits, (batch, classes)."""
@@ -165,12 +181,24 @@ class FusionModel(nn.Module):
     def set_reference(self, features: Features, present: Presence | None = None) -> None:
         """Take what the model needs to know of the training rows, {modality: (rows, d)}.
 
-        After `set_scale`, with some `reference_rows` of them, drawn at random. No effect on a
-        model that needs none. ValueError as for a batch.
+        After `set_scale`, with at most `reference_rows` of them, drawn at random and in random
+        order. No effect on a model that needs none. ValueError as for a batch, and for more rows.
         """
+        if not self.reference_rows:
+            return
+        count = max((len(X) for X in features.values()), default=0)
+        if count > self.reference_rows:
+            raise ValueError(
+                f"features has {count} rows; {self.name!r} keeps {self.reference_rows}: draw so "
+                "many of them at random"
+            )
         rows, masks = resolve_present(features, present, self.dims, dtype=working_dtype(self))
         if self.bank is not None:
-            self.bank.fill(rows, masks)
+            most = self.bank.rows  # the companion may want more of them
+            masks = masks and {m: mask[:most] for m, mask in masks.items()}
+            self.bank.fill({m: X[:most] for m, X in rows.items()}, masks)
+        if self.bridge is not None:
+            self.bridge.set_reference(*self._scaled(features, present))
 
     def extra_repr(self) -> str:
         return f"name={self.name!r}, dims={self.dims}, classes={self.classes}"
@@ -180,7 +208,10 @@ class FusionModel(nn.Module):
         rows, present = bank()
         filled = torch.stack(list(present.values())).any(0)  # (rows,)
         present = {m: mask | ~filled for m, mask in present.items()}
-        return Reference(self.encode(rows, present), present, filled)
+        V = self.encode(rows, present)
+        if self.fill_input:
+            present = {m: torch.ones_like(filled) for m in present}
+        return Reference(V, present, filled)
 
     def _scaled(
         self, features: Features, present: Presence | None

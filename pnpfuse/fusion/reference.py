@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pnpfuse.fusion.presence import zero_absent
+
 
 class Reference(NamedTuple):
     """Rows of a bank, encoded.
@@ -31,6 +33,10 @@ class Bank(nn.Module):
     ----------
     dims : {modality: d}, widths of the raw features
     rows : how many there is room for; those not filled count as absent
+
+    Notes
+    -----
+    Whoever has the model can read these rows.
     """
 
     def __init__(self, dims: Mapping[str, int], rows: int):
@@ -42,17 +48,28 @@ class Bank(nn.Module):
 
     @torch.no_grad()
     def fill(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor] | None) -> None:
-        """Take features {modality: (n, d)} of at most as many rows, in place of those before."""
+        """Take features {modality: (n, d)} in place of those before.
+
+        Of more than there is room for, as many as there is, evenly spaced. What an absent row
+        holds is not kept.
+        """
+        given = len(next(iter(features.values())))
+        count = min(given, self.rows)
         for i, m in enumerate(self.names):
             X, kept = getattr(self, f"features{i}"), getattr(self, f"present{i}")
+            taken = torch.arange(count, device=X.device) * given // max(count, 1)  # (count,)
+            here = torch.ones_like(kept[:count])
+            if present is not None:
+                here = present[m].to(X.device)[taken]
             X.zero_()
             kept.zero_()
-            given = features[m]
-            here = torch.ones_like(kept[: len(given)]) if present is None else present[m]
-            X[: len(given)] = torch.where(here[:, None], given, 0.0).to(X)
-            kept[: len(given)] = here
+            X[:count] = zero_absent(features[m].to(X)[taken], here)
+            kept[:count] = here
 
     def forward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Features {modality: (rows, d)} and presence {modality: bool (rows,)}."""
         features = {m: getattr(self, f"features{i}") for i, m in enumerate(self.names)}
         return features, {m: getattr(self, f"present{i}") for i, m in enumerate(self.names)}
+
+    def extra_repr(self) -> str:
+        return f"rows={self.rows}"

@@ -71,8 +71,9 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
     options = {key: value for key, value in options.items() if not _stated(name, key, value)}
     unknown = sorted(set(options) - set(defaults))
     if unknown:
+        inner = _of_base(method, options, unknown)
         raise ValueError(
-            f"{name!r} has no option {', '.join(unknown)}; accepted are {sorted(defaults)}"
+            f"{name!r} has no option {', '.join(unknown)}{inner}; accepted are {sorted(defaults)}"
         )
     if method.bridge is not None:
         return _bridged(name, method, dims, classes, plain(options))
@@ -104,12 +105,14 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
             stacklevel=2,
         )
     experts = isinstance(block, Exchange) and block.mixture is not None
+    off = block.losses_off | getattr(head, "losses_off", frozenset())
+    weights = method.weights | (BALANCE if experts else {})
     return FusionModel(
         name,
         dims,
         int(classes),
         resolved,
-        method.weights | (BALANCE if experts else {}),
+        {loss: weight for loss, weight in weights.items() if loss not in off},
         encoders,
         block,
         head,
@@ -121,36 +124,55 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
 def _bridged(
     name: str, method: Method, dims: Mapping[str, int], classes: int, options: dict[str, Any]
 ) -> FusionModel:
-    """The model that `options` name as the base, with a companion."""
+    """The model that `options` name as the base, with a companion beside it."""
     own = method.bridge_options | {k: options[k] for k in method.bridge_options if k in options}
     shared = {k: options[k] for k in MODEL_OPTIONS if k in options}
-    others = [m for m in list_models() if METHODS[m].bridge is None]
-    base = create_model(
-        check_choice("base", own["base"], others), dims, classes, **shared, **own["base_options"]
-    )
     alpha = check_number("alpha", own["alpha"])
-    shared = {k: v for k, v in base.options.items() if k in MODEL_OPTIONS}
-    own["base_options"] = {k: v for k, v in base.options.items() if k not in MODEL_OPTIONS}
-    bridge, weights = None, dict(base.loss_weights)
-    if own["objective"] != "none":
+    companion = own["objective"] != "none"
+    if companion:
+        dims = check_dims(dims, at_least=2)
+    inner = _base_options(method, own)
+    model = create_model(own["base"], dims, classes, **shared, **inner)
+    own["base_options"] = {k: v for k, v in model.options.items() if k not in MODEL_OPTIONS}
+    shared = {k: v for k, v in model.options.items() if k in MODEL_OPTIONS}
+    model.name, model.options = name, shared | own
+    if companion:
         assert method.bridge is not None
         apart = ("base", "base_options", "alpha")
         given = {"width" if k == "critic_width" else k: v for k, v in own.items() if k not in apart}
-        bridge = method.bridge(base.block.dims, base.dims, base.classes, **given)
-        weights |= {"nce": alpha}
-    return FusionModel(
-        name,
-        base.dims,
-        base.classes,
-        shared | own,
-        weights,
-        base.encoders,
-        base.block,
-        base.head,
-        base.fill_input,
-        base.modality_dropout,
-        bridge,
-    )
+        model.bridge = method.bridge(model.block.dims, model.dims, model.classes, **given)
+        model.loss_weights["nce"] = alpha
+    return model
+
+
+def _base_options(method: Method, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the base among `own`, after a check that they are no others."""
+    others = [m for m in list_models() if METHODS[m].bridge is None]
+    base, inner = check_choice("base", own["base"], others), own["base_options"]
+    if not isinstance(inner, Mapping):
+        raise ValueError(f"base_options must be a mapping {{option: value}}; found {inner!r}")
+    accepted = set(METHODS[base].options) | set(METHODS[base].fixed)
+    for key in inner:
+        if key in MODEL_OPTIONS:
+            raise ValueError(
+                f"base_options has {key}, which every model has: give it beside base_options"
+            )
+        if key not in accepted:
+            beside = ": give it beside base_options" if key in method.bridge_options else ""
+            known = sorted(accepted - set(MODEL_OPTIONS))
+            raise ValueError(
+                f"base_options has {key}, which {base!r} does not have{beside}; it has {known}"
+            )
+    return dict(inner)
+
+
+def _of_base(method: Method, options: Mapping[str, Any], unknown: list[str]) -> str:
+    """Where to give what is an option of the base instead."""
+    if method.bridge is None:
+        return ""
+    base = METHODS.get(str(options.get("base", method.bridge_options["base"])))
+    found = [key for key in unknown if base is not None and key in base.options]
+    return f" (give {', '.join(found)} in base_options, {{option: value}})" if found else ""
 
 
 def _given(resolved: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from pnpfuse.fusion.scope.ablations import TABLE6
 from pnpfuse.fusion.scope.block import SCOPE
 from pnpfuse.fusion.scope.disentanglement import ScopeHead
+from pnpfuse.fusion.scope.refinement import Refinement
 from pnpfuse.fusion.scope.semantic import printed_weights, semantic_graph, simplex_weights
 
 __all__ = [
     "SCOPE",
     "TABLE6",
+    "Refinement",
     "ScopeHead",
     "printed_weights",
     "semantic_graph",

@@ -1,4 +1,6 @@
-"""How far the semantic graphs of the modalities differ (SCOPE Eq. 6)."""
+"""How far the semantic graphs of the modalities differ (SCOPE Eq. 6), without dense graphs."""
+
+from __future__ import annotations
 
 from itertools import combinations
 
@@ -7,15 +9,49 @@ from torch import Tensor
 
 from pnpfuse.fusion.scope.semantic import Neighbours
 
+# Entries of a graph that are laid out at a time to look others up in them.
+_ENTRIES = 2**21
+
 
 def alignment_loss(graphs: list[Neighbours], candidates: int) -> Tensor:
-    """Mean over the pairs of modalities of |G^m - G^n|_F^2 / N^2, a scalar."""
-    dense = [_dense(graph, candidates) for graph in graphs]
-    rows = len(graphs[0].index)
-    gaps = [(a - b).square().sum() / rows**2 for a, b in combinations(dense, 2)]
-    return torch.stack(gaps).mean() if gaps else graphs[0].weight.new_zeros(())
+    """Mean over the pairs of modalities of |G^m - G^n|_F^2 / N^2 (SCOPE Eq. 6), a scalar.
+
+    A sample that lacks one of a pair's modalities has no row there to compare: the pair's mean
+    runs over the rows that both graphs have, N of them in the one N, and is 0 without such a row.
+    A neighbour that lacks one modality stays in, as an edge that only the other graph has.
+
+    Parameters
+    ----------
+    graphs : one for each modality, of the same rows and as many neighbours, each index once a row
+    candidates : the number of columns, the other N
+    """
+    pairs = list(combinations(graphs, 2))
+    if not pairs:
+        return graphs[0].weight.new_zeros(())
+    one, other = (
+        Neighbours(*map(torch.stack, zip(*side, strict=True))) for side in zip(*pairs, strict=True)
+    )
+    shared = one.valid.any(-1) & other.valid.any(-1)  # (pairs, batch)
+    gap = one.weight.square().sum(-1) + other.weight.square().sum(-1)
+    gap = gap - 2 * _products(one, other, candidates)  # (pairs, batch)
+    # Rounding may leave less than nothing of equal rows.
+    total = gap.clamp(min=0).masked_fill(~shared, 0).sum(-1)
+    return (total / (shared.sum(-1).clamp(min=1) * candidates)).mean()
 
 
-def _dense(graph: Neighbours, candidates: int) -> Tensor:
-    empty = graph.weight.new_zeros(len(graph.index), candidates)
-    return empty.scatter_add(1, graph.index, graph.weight)
+def _products(one: Neighbours, other: Neighbours, candidates: int) -> Tensor:
+    """<G^m_i, G^n_i> (pairs, batch), by blocks of rows."""
+    pairs, batch, _ = one.index.shape
+    parts = one.index, one.weight, other.index, other.weight
+    if torch.compiler.is_compiling() or pairs * batch * candidates <= _ENTRIES:
+        return _product(*parts, candidates)
+    rows = max(1, _ENTRIES // (pairs * candidates))
+    blocks = zip(*(part.split(rows, 1) for part in parts), strict=True)
+    return torch.cat([_product(*block, candidates) for block in blocks], 1)
+
+
+def _product(index, weight, others, other_weight, candidates):
+    empty = weight.new_zeros(*weight.shape[:-1], candidates)
+    # Added: an edge that is none has the weight 0 and may name a neighbour again.
+    found = empty.scatter_add(-1, index, weight).gather(-1, others)
+    return (found * other_weight).sum(-1)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pnpfuse.fusion.arguments import check_choice, check_count
+from pnpfuse.fusion.arguments import check_choice, check_count, check_switch
 from pnpfuse.fusion.attention import check_heads
 from pnpfuse.fusion.block import JOINT, Block, present_mean
 from pnpfuse.fusion.outputs import FusionOutput
@@ -15,27 +16,50 @@ from pnpfuse.fusion.presence import Features, Presence
 from pnpfuse.fusion.reference import Reference
 from pnpfuse.fusion.scope.alignment import alignment_loss
 from pnpfuse.fusion.scope.balanced import BalancedFusion
-from pnpfuse.fusion.scope.refinement import REFINEMENTS, Refinement
-from pnpfuse.fusion.scope.semantic import WEIGHTS, semantic_graph
+from pnpfuse.fusion.scope.refinement import Refinement
+from pnpfuse.fusion.scope.semantic import WEIGHTS, Neighbours, semantic_graph
 
 FUSIONS = ("diffusion", "mean", "mlp")
 INFERENCES = ("bank", "batch")
+EDGES = ("near", "weighted")
+ALIGNMENT = "alignment"
 
 
 class SCOPE(Block):
-    """SCOPE (Sec. 4) on feature vectors.
+    """SCOPE (Yang et al., Sec. 4) on feature vectors.
+
+    Each modality is refined to h^m; a graph of nearest neighbours is built in each modality; the
+    h^m are joined to one h by the modality weights rho; h attends to its neighbours and is diffused
+    over them.
 
     Parameters
     ----------
     dims : {modality: l_m}
-    width : d_h, of every h^m and of the joint representation
+    width : d_h, of every h^m and of the joint representation, a multiple of heads
     heads, tokens : of the refinement
-    k : neighbours of a sample in each modality's graph
-    steps, xi : T and the rate of the diffusion
-    refinement, align, fusion : what of it there is
+    k : neighbours of a sample in each modality's graph; fewer where there are not as many
+    steps, xi : T and the rate of the diffusion, see `pnpfuse.fusion.diffusion.coefficients`
+    refinement : "both", "self", "cross" or "none", see `Refinement`
+    align : whether there is the loss "alignment" (Eq. 6)
+    fusion : "diffusion"; "mean", of the h^m of a sample; "mlp", Linear - ReLU - Linear of h
     weights : of the graphs, "exact" or "printed"
-    inference : "bank" judges a sample beside the bank's rows, "batch" beside its batch
-    bank : number of rows of the bank
+    edges : whom h attends to: "near", the k nearest neighbours in any modality; "weighted", those
+        among them that the graph's weights did not clip to 0
+    inference : what a sample is judged beside in evaluation mode: "bank", the rows of the
+        reference, or nothing without one; "batch", the other samples of its batch
+    bank : rows that the reference is to have; 0, there is to be none
+    fill : what stands for an absent V. Nobody asks or looks at it here: an absent modality has
+        no tokens.
+
+    Notes
+    -----
+    In training the graphs run over the batch, as in the paper. In evaluation with inference="bank"
+    a sample attends to itself and to rows of the reference, and those to each other alone, so that
+    its answer does not depend on its batch.
+
+    ``fused`` has the single entry "joint"; ``refined`` has h^m, 0 where absent. The mask of the
+    attention asks only whether G = sum of rho^m G^m has an edge: since rho > 0 for every modality
+    that a sample has, the edges are those of all its graphs together.
     """
 
     def __init__(
@@ -44,7 +68,7 @@ class SCOPE(Block):
         width: int = 64,
         *,
         heads: int = 8,
-        tokens: int = 4,
+        tokens: int = 2,
         k: int = 30,
         steps: int = 3,
         xi: float = 0.3,
@@ -52,6 +76,7 @@ class SCOPE(Block):
         align: bool = True,
         fusion: str = "diffusion",
         weights: str = "exact",
+        edges: str = "near",
         inference: str = "bank",
         bank: int = 512,
         fill: str = "zero",
@@ -59,13 +84,15 @@ class SCOPE(Block):
         super().__init__(dims, fill)
         self.width, heads = check_heads(width, heads)
         self.k = check_count("k", k)
-        self.align = align
+        self.align = check_switch("align", align)
+        self.losses_off = frozenset() if align else frozenset({ALIGNMENT})
         self.fusion = check_choice("fusion", fusion, FUSIONS)
         self.weights = check_choice("weights", weights, WEIGHTS)
+        self.edges = check_choice("edges", edges, EDGES)
         self.inference = check_choice("inference", inference, INFERENCES)
-        self.reference_rows = check_count("bank", bank) if self._uses_bank() else 0
-        check_choice("refinement", refinement, REFINEMENTS)
-        self.refine = Refinement(self.dims, width, heads, check_count("tokens", tokens), refinement)
+        rows = check_count("bank", bank, least=0)
+        self.reference_rows = rows if inference == "bank" and fusion == "diffusion" else 0
+        self.refine = Refinement(self.dims, width, heads, tokens, refinement)
         if fusion == "diffusion":
             self.balanced = BalancedFusion(width, steps, xi)
         if fusion == "mlp":
@@ -77,55 +104,68 @@ class SCOPE(Block):
         present: Presence | None = None,
         reference: Reference | None = None,
     ) -> FusionOutput:
-        """Fuse a batch; as `Block.forward`, beside a reference or, without, beside each other."""
+        """Fuse a batch; as `Block.forward`, beside the rows of a reference if there is one."""
         V, masks = self._resolved(features, present)
-        h, rho = self.refine(V, masks)  # each (batch, width), (batch, M)
-        z = self._integrated(h, rho)
-        losses = {}
+        shown = None if masks is None else torch.stack(list(masks.values()))  # (M, batch)
+        h, rho = self.refine(V, masks)  # (M, batch, width), (batch, M)
+        beside = None if reference is None else self._beside(reference)
+        z, losses = integrated(h, rho), {}  # (batch, width)
         if self.fusion == "mean":
-            z = present_mean(list(h.values()), None if masks is None else list(masks.values()))
+            z = present_mean(list(h), None if shown is None else list(shown))
         elif self.fusion == "mlp":
             z = self.mlp(z)
-        if self.fusion == "diffusion" or self.align:
-            z, losses = self._over_graph(h, z, masks, reference)
-        return FusionOutput({JOINT: z}, losses=losses, present=masks or {}, features=V, refined=h)
+        if self.align or self.fusion == "diffusion":
+            graphs = self._graphs(h, shown, beside)
+            if self.align:
+                others = z if beside is None else beside.z
+                losses[ALIGNMENT] = alignment_loss(graphs, others.shape[0])
+            if self.fusion == "diffusion" and beside is None:
+                z = self.balanced(z, graphs)
+            elif self.fusion == "diffusion":
+                z = self.balanced(z, graphs, beside.z, beside.inner)
+        refined = dict(zip(self.dims, h, strict=True))
+        return FusionOutput(
+            {JOINT: z}, losses=losses, present=masks or {}, features=V, refined=refined
+        )
 
-    def _over_graph(self, h, z, masks, reference):
-        there, zr, among = None, z, masks
-        if reference is not None:
-            V = self.fill.put(reference.features, reference.present)
-            there, rho = self.refine(V, reference.present)
-            among = {m: mask & reference.filled for m, mask in reference.present.items()}
-            zr = self._integrated(there, rho)
-        graphs = [
-            semantic_graph(
-                h[m],
-                self.k,
-                candidates=None if there is None else there[m],
-                present=None if masks is None else masks[m],
-                among=None if among is None else among[m],
-                weights=self.weights,
-            )
-            for m in h
-        ]
-        losses = {}
-        if self.align:
-            losses["alignment"] = alignment_loss(graphs, len(zr))
-        if self.fusion != "diffusion":
-            return z, losses
-        if there is None:
-            return self.balanced(z, graphs), losses
-        inner = [
-            semantic_graph(there[m], self.k, present=among[m], weights=self.weights) for m in h
-        ]
-        return self.balanced(z, graphs, zr, inner), losses
+    def _beside(self, reference: Reference) -> Beside:
+        """The reference's rows, refined, and their graphs among each other."""
+        V = self.fill.put(reference.features, reference.present)
+        h, rho = self.refine(V, reference.present)
+        among = torch.stack(list(reference.present.values())) & reference.filled  # (M, R)
+        return Beside(integrated(h, rho), h, among, self._graph(h, present=among))
 
-    def _integrated(self, h: dict[str, Tensor], rho: Tensor) -> Tensor:
-        """sum of rho^m h^m, (batch, width)."""
-        return torch.einsum("bm,mbd->bd", rho, torch.stack(list(h.values())))
+    def _graphs(self, h: Tensor, shown: Tensor | None, beside: Beside | None) -> list[Neighbours]:
+        """Each modality's graph, from the batch to the batch or to the rows beside it.
 
-    def _uses_bank(self) -> bool:
-        return self.inference == "bank" and self.fusion == "diffusion"
+        h (M, batch, width), shown bool (M, batch).
+        """
+        if beside is not None:
+            return self._graph(h, present=shown, candidates=beside.h, among=beside.among)
+        if self.training or self.inference == "batch":
+            return self._graph(h, present=shown)
+        nothing = h.new_zeros(*h.shape[:2], 1)
+        return Neighbours(nothing.long(), nothing, nothing.bool()).unbind()
+
+    def _graph(self, h: Tensor, **who: Tensor | None) -> list[Neighbours]:
+        graphs = semantic_graph(h, self.k, weights=self.weights, **who)
+        if self.edges == "weighted":
+            graphs = graphs._replace(valid=graphs.valid & (graphs.weight > 0))
+        return graphs.unbind()
 
     def _fused_widths(self) -> dict[str, int]:
         return {JOINT: self.width}
+
+
+class Beside(NamedTuple):
+    """Rows of a reference: joint z (R, width), h (M, R, width), who counts (M, R), graphs."""
+
+    z: Tensor
+    h: Tensor
+    among: Tensor
+    inner: list[Neighbours]
+
+
+def integrated(h: Tensor, rho: Tensor) -> Tensor:
+    """sum of rho^m h^m, (batch, width), for h (M, batch, width) and rho (batch, M)."""
+    return (rho.mT[:, :, None] * h).sum(0)

@@ -1,4 +1,4 @@
-"""Attention over a few neighbours a row, and its powers, without a matrix of all pairs."""
+"""Attention of each row over itself and its neighbours in any modality (SCOPE Sec. 4.3)."""
 
 from __future__ import annotations
 
@@ -8,42 +8,126 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pnpfuse.fusion.arguments import check_choice
+from pnpfuse.fusion.diffusion import MASKS, Attention
+from pnpfuse.fusion.precision import without_autocast
 from pnpfuse.fusion.scope.semantic import Neighbours
+from pnpfuse.fusion.sparsity import Sparsity, by_row, inner_products
 
 
 class Edges(NamedTuple):
-    """Edges of each row to candidates: index int64 (batch, K), valid bool (batch, K)."""
+    """Places for K edges in each of N rows.
 
-    index: Tensor
+    Attributes
+    ----------
+    sparsity : Sparsity
+        Of all N K places, row by row; a place without an edge points from its row to itself.
+    valid : bool (N, K)
+        Which places are edges, each once. The first place is the row's edge to itself.
+    guests : int
+        How many rows at the beginning no other row may ever see; see `union`.
+    """
+
+    sparsity: Sparsity
     valid: Tensor
+    guests: int
 
 
-def union(graphs: list[Neighbours]) -> Edges:
-    """The edges that any of the graphs has, each once."""
-    index = torch.cat([g.index for g in graphs], 1)  # (batch, M k)
-    valid = torch.cat([g.valid for g in graphs], 1)
-    key, order = index.masked_fill(~valid, -1).sort(1)
-    first = torch.ones_like(valid)
-    first[:, 1:] = key[:, 1:] != key[:, :-1]
-    return Edges(index.gather(1, order), first & (key >= 0))
+def union(
+    graphs: list[Neighbours], inner: list[Neighbours] | None = None, reference: int = 0
+) -> Edges:
+    """The edges that any of the graphs has, each once, and of every row an edge to itself.
+
+    A row without a neighbour in any graph, as one whose modalities are all absent in them, keeps
+    the edge to itself alone. Nothing is read back from the device.
+
+    Parameters
+    ----------
+    graphs : of each modality, from `batch` rows to one another, or to `reference` rows
+    inner : of each modality, among the reference rows; None for edges to themselves alone
+    reference : how many reference rows there are, 0 for none
+
+    Returns
+    -------
+    Edges
+        Of N = batch + reference nodes, the batch before the reference. The batch may see the
+        reference, and neither the batch sees itself nor the reference the batch.
+    """
+    batch, device = graphs[0].index.shape[0], graphs[0].index.device
+    own = torch.arange(batch + reference, device=device)[:, None]
+    places = _places(own[:batch], graphs, batch if reference else 0)  # (batch, 1 + M k)
+    if reference:
+        below = _places(own[batch:], inner or [], batch)  # (reference, 1 + M k')
+        width = max(places.shape[1], below.shape[1])
+        places = torch.cat([_widened(places, width), _widened(below, width)])
+    nodes, width = places.shape
+    rows, columns = own.expand_as(places).flatten(), places.flatten()
+    # Stable: within a column the rows rise, so that the same edge twice stands side by side.
+    turned, entry = by_row(columns, rows, nodes)
+    again = torch.zeros_like(entry, dtype=torch.bool)
+    again[1:] = (turned.rows[1:] == turned.rows[:-1]) & (turned.columns[1:] == turned.columns[:-1])
+    valid = torch.empty_like(again).scatter(0, entry, ~again).view(nodes, width)
+    starts = torch.arange(nodes + 1, device=device) * width
+    sparsity = Sparsity(rows, columns, starts, (turned, entry))
+    return Edges(sparsity, valid, batch if reference else 0)
 
 
 def neighbour_attention(
-    query: Tensor, own_key: Tensor, key: Tensor, edges: Edges
-) -> tuple[Tensor, Tensor]:
-    """Attention of each row over itself (batch,) and over its edges (batch, K), of sum 1.
+    query: Tensor, key: Tensor, edges: Edges, mask: str = "neighbours"
+) -> Attention:
+    """Scaled dot-product attention of every row over its edges.
 
-    query, own_key (batch, d) and key (C, d).
+    Parameters
+    ----------
+    query, key : (N, d)
+    edges : from `union`
+    mask : {"neighbours", "printed"}
+        "neighbours": one softmax of Q K^T / sqrt(d) over the edges of a row, -inf elsewhere.
+        "printed", for comparison: softmax(M * softmax(Q K^T / sqrt(d))) over all rows that a row
+        may see. What is masked enters with exp(0) = 1 and an edge with at most e, so that about as
+        much attention falls on others as there are more of them: with half of the batch as
+        neighbours, half of it. Dense, O(N^2 d).
+
+    Returns
+    -------
+    Attention
+        Rows >= 0 that sum to 1, of at least float32.
     """
-    scale = 1 / math.sqrt(query.shape[1])
-    own = (query * own_key).sum(1, keepdim=True) * scale  # (batch, 1)
-    other = torch.einsum("bd,bkd->bk", query, key[edges.index]) * scale  # (batch, K)
-    logits = torch.cat([own, other.masked_fill(~edges.valid, -math.inf)], 1)
-    weight = logits.softmax(1)
-    return weight[:, 0], weight[:, 1:]
+    check_choice("mask", mask, MASKS)
+    wide = torch.promote_types(query.dtype, torch.float32)
+    query, key = query.to(wide) / math.sqrt(query.shape[1]), key.to(wide)
+    sparsity, valid, _ = edges
+    if mask == "printed":
+        return _printed(query, key, edges)
+    logits = inner_products(query, key, sparsity).view_as(valid)
+    weight = logits.masked_fill(~valid, -math.inf).softmax(1)  # (N, K)
+    return Attention(_pairs(sparsity), weight.flatten(), None, sparsity, valid.flatten())
 
 
-def step(own: Tensor, weight: Tensor, edges: Edges, x: Tensor, others: Tensor) -> Tensor:
-    """A x: own (batch,) of x (batch, d) and weight (batch, K) of others (C, d)."""
-    gathered = torch.einsum("bk,bkd->bd", weight, others[edges.index])
-    return own[:, None] * x + gathered
+def _printed(query: Tensor, key: Tensor, edges: Edges) -> Attention:
+    linked, nodes = edges.sparsity, query.shape[0]
+    at = torch.arange(nodes, device=query.device)
+    seen = (at >= edges.guests) | (at[:, None] == at)  # (N, N)
+    with without_autocast(query):
+        first = (query @ key.T).masked_fill(~seen, -math.inf).softmax(1)
+    places = torch.ones_like(linked.rows, dtype=torch.bool)  # unused ones are self-loops once more
+    M = torch.zeros_like(seen).index_put((linked.rows, linked.columns), places)
+    weight = (M * first).masked_fill(~seen, -math.inf).softmax(1)
+    rows, columns = at[:, None].expand_as(seen).flatten(), at.repeat(nodes)
+    every = Sparsity(rows, columns, torch.arange(nodes + 1, device=query.device) * nodes)
+    return Attention(_pairs(every), weight.flatten(), None, every, M.flatten())
+
+
+def _pairs(sparsity: Sparsity) -> Tensor:
+    return torch.stack([sparsity.rows, sparsity.columns])
+
+
+def _places(own: Tensor, graphs: list[Neighbours], shift: int) -> Tensor:
+    """Columns (rows, 1 + M k): own (rows, 1), then neighbours, own again where there is none."""
+    others = [torch.where(g.valid, g.index + shift, own) for g in graphs]
+    return torch.cat([own, *others], 1)
+
+
+def _widened(places: Tensor, width: int) -> Tensor:
+    more = places[:, :1].expand(-1, width - places.shape[1])
+    return torch.cat([places, more], 1)
