@@ -28,6 +28,7 @@ def add_laziness(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--models", nargs="+", metavar="NAME",
                         default=["concat", "late", "rpmr", "scope"],
                         help="see pnpfuse models (%(default)s)")  # fmt: skip
+    parser.set_defaults(ablations=[])  # of `pnpfuse compare`
     parser.add_argument("--seeds", type=int, default=5, help="trainings a model (%(default)s)")
     add_model_options(parser)
     add_training_options(parser, several=True)
@@ -51,7 +52,7 @@ def _laziness(given: argparse.Namespace) -> Iterator[str]:
     from pnpfuse.figures import save_figure
     from pnpfuse.storage import check_writable, save_dataset
 
-    models, settings = models_given(given), training_settings(given)
+    (models, _), settings = models_given(given), training_settings(given)
     known = known_options("--models", ALONE)
     alone = {key: value for key, value in options_given(given).items() if key in known}
     views = load_views(given.data)
