@@ -135,7 +135,7 @@ def measured(what, batch, k, steps, given):
 def plan(quick):
     """(what, batch, k, steps) of every row."""
     batches = (128, 512) if quick else (128, 256, 512, 1024, 2048, 4096)
-    large = batches[-1]
+    large = batches[-1 if quick else -2]
     for k in (10, 30) if quick else (10, 30, 60):
         for batch in batches:
             yield "batch", batch, k, STEPS

@@ -78,7 +78,7 @@ class SCOPE(Block):
         weights: str = "exact",
         edges: str = "near",
         inference: str = "bank",
-        bank: int = 512,
+        bank: int = 256,
         fill: str = "zero",
     ):
         super().__init__(dims, fill)
