@@ -48,7 +48,10 @@ def evidence(ratios: Tensor, same: Tensor, both: Tensor, block: slice, ratio: fl
     true = ratios.masked_fill(~own, 0.0).sum(2)  # (P, b)
     h = torch.sigmoid(ratios - math.log(ratio))
     drawn = torch.where(partner, h, 0.0).sum(2) / partners.clamp(min=1)
-    among = ratios.masked_fill(~(partner | own), -math.inf).logsumexp(2) - (partners + 1).log()
+    among = (
+        ratios.masked_fill(~(partner | own), -math.inf).logsumexp(2)
+        - (partners + 1).to(ratios).log()
+    )
     return Evidence(both[:, block] & (partners > 0), true, drawn, among, partners)
 
 
