@@ -74,7 +74,7 @@ def infonce(scores, T, both):
 
 
 def nce_bound(ratios, T, both, ratio):
-    """log(N0/N1) + E_pos log h - max(0, log(N0/N1 E_neg h)) of log-ratios (B, B)."""
+    """log(N0/N1) + E_pos log h - max(0, log(N0/N1 E_neg h)) of log-ratios (B, B); the tight one."""
     true, drawn = [], []
     for i in range(len(T)):
         partners = [j for j in range(len(T)) if j != i and T[j] == T[i] and both[j]]
@@ -82,7 +82,8 @@ def nce_bound(ratios, T, both, ratio):
             true.append(math.log(sigmoid(ratios[i][i] - math.log(ratio))))
             h = [sigmoid(ratios[i][j] - math.log(ratio)) for j in partners]
             drawn.append(sum(h) / len(h))
-    return math.log(ratio) + np.mean(true) - max(0, math.log(ratio * np.mean(drawn)))
+    over = max(0, math.log(ratio * np.mean(drawn)))
+    return math.log(ratio) + np.mean(true) - over, np.mean(true) - math.log(np.mean(drawn))
 
 
 def infonce_bound(scores, T, both):
