@@ -195,8 +195,9 @@ class InfoBridge(nn.Module):
         Returns
         -------
         dict
-            "bound", "printed_bound" and "ceiling", see `pnpfuse.fusion.infobridge.bound`; without
-            "printed_bound" for "infonce", whose ceiling hangs on the number of rows
+            "bound", "tight_bound", "printed_bound" and "ceiling", see `nce_bounds` in
+            `pnpfuse.fusion.infobridge.bound`; for "infonce" "bound" and "ceiling", which hang on
+            the number of rows
         """
         ratio = self.ratio if negatives is None else check_count("negatives", negatives)
         if self.condition == "label" and labels is None:
