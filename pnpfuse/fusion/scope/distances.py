@@ -29,65 +29,55 @@ def nearest(
     Distances in single precision or better, 0 where there is no neighbour and where a distance is
     no more than rounding makes of 0.
     """
-    same = torch.finfo(h.dtype).eps
-    kind = torch.promote_types(h.dtype, torch.float32)
+    same, kind = torch.finfo(h.dtype).eps, torch.promote_types(h.dtype, torch.float32)
+    wide = torch.float32 if h.device.type == "mps" else torch.float64  # which Metal has not
     h, others = h.to(kind), others.to(kind)
-    places = torch.arange(h.shape[-2], device=h.device) if own else None
+    # |x|^2 - 2xy + |y|^2 cancels: double precision about a middle keeps the digits of near ones.
+    y = others.to(wide)
+    centre = y.detach().mean(-2, keepdim=True)
+    y = y - centre
+    x = y if own else h.to(wide) - centre
+    counted = torch.arange(h.shape[-2], device=h.device) if own else None, present, among
     if torch.compiler.is_compiling() or h[..., 0].numel() * others.shape[-2] <= _PAIRS:
-        cost, index = _sought(h, others, k, places, present, among)
+        cost, index = _sought(x, y, k, kind, *counted)
         valid = cost.isfinite()
     else:
-        index, valid = _sought_by_blocks(h, others, k, places, present, among)
+        index, valid = _sought_by_blocks(x, y, k, kind, *counted)
         cost = _over_edges(h, others, index)
-    return cost.masked_fill(~valid | (cost < _rounding(h, others, same)), 0), index, valid
+    with torch.no_grad():  # what rounding, of rows and of sums, makes of 0
+        least = same**2 * _sizes(h) + 8 * torch.finfo(wide).eps * _sizes(x).to(kind)
+    return cost.masked_fill(~valid | (cost < least), 0), index, valid
 
 
-@torch.no_grad()
-def _rounding(h, others, same):
-    """What rounding, of rows and of sums, makes of a squared distance 0: (..., batch, 1)."""
-    centred = h - others.mean(-2, keepdim=True)
-    return same**2 * _sizes(h) + 8 * torch.finfo(_wide(h)).eps * _sizes(centred)
+def _sought(x, y, k, kind, places, present, among):
+    """|x_i - y_j|^2 in dtype kind and j (..., batch, k), the former infinite where there is none.
 
-
-def _sought(h, others, k, places, present, among):
-    """Squared distances and indices (..., batch, k), the former infinite where there is none.
-
-    places (batch,): which of the others the rows themselves are, or None.
+    places (batch,): which of y the rows themselves are, or None.
     """
-    columns = torch.arange(others.shape[-2], device=h.device)
+    columns = torch.arange(y.shape[-2], device=y.device)
     allowed = columns >= 0 if among is None else among[..., None, :]
     if present is not None:
         allowed = allowed & present[..., :, None]
     if places is not None:
         allowed = allowed & (places[:, None] != columns)
-    return _squares(h, others).masked_fill(~allowed, math.inf).topk(k, largest=False)
-
-
-def _squares(x, y):
-    """|x_i - y_j|^2 (..., batch, C); in double precision until the digits have cancelled."""
-    kind, x, y = x.dtype, x.to(_wide(x)), y.to(_wide(x))
-    centre = y.detach().mean(-2, keepdim=True)
-    x, y = x - centre, y - centre
-    return torch.sub(_sizes(x) + _sizes(y).mT, x @ y.mT, alpha=2).clamp(min=0).to(kind)
+    squares = torch.sub(_sizes(x) + _sizes(y).mT, x @ y.mT, alpha=2).clamp(min=0)
+    # Equal distances are equal again in their own precision, and taken alike whatever the batch.
+    return squares.to(kind).masked_fill(~allowed, math.inf).topk(k, largest=False)
 
 
 def _sizes(x):
     return x.square().sum(-1, keepdim=True)
 
 
-def _wide(x):
-    return torch.float32 if x.device.type == "mps" else torch.float64  # which Metal has not
-
-
 @torch.no_grad()
-def _sought_by_blocks(h, others, k, places, present, among):
+def _sought_by_blocks(x, y, k, kind, places, present, among):
     found = []
-    rows = max(1, _PAIRS // (h.shape[:-2].numel() * others.shape[-2]))
-    for start in range(0, h.shape[-2], rows):
+    rows = max(1, _PAIRS // (x.shape[:-2].numel() * y.shape[-2]))
+    for start in range(0, x.shape[-2], rows):
         block = slice(start, start + rows)
         own = None if places is None else places[block]
         here = None if present is None else present[..., block]
-        cost, index = _sought(h[..., block, :], others, k, own, here, among)
+        cost, index = _sought(x[..., block, :], y, k, kind, own, here, among)
         found.append((index, cost.isfinite()))
     index, valid = (torch.cat(parts, -2) for parts in zip(*found, strict=True))
     return index, valid
