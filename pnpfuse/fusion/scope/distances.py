@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 # Up to so many pairs the matrix of all distances is the quickest way to those of the edges; beyond,
 # the search goes by blocks of so many and the edges are measured by themselves.
-_PAIRS = 2**21
+_PAIRS = 2**20
 
 
 def nearest(

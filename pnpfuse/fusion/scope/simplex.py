@@ -54,7 +54,8 @@ def printed_weights(cost: Tensor, valid: Tensor | None = None) -> Tensor:
     """Weights (..., k) of SCOPE's Theorem 1 as printed, for cost (..., k) >= 0.
 
     Their sum is 1 in rows of equal costs alone and grows with what (.)_+ clips. lambda divides by
-    zero for one edge; the weight's limit there is 1. In a row of zeros each weight is 1/k.
+    zero for one edge; the weight's limit there is 1. In a row of zeros each weight is 1/k. The
+    gradient of a weight below 1e-3 is 0: the slope of the root is not bounded here.
     """
     f, valid = _prepared(cost, valid)
     f = f.masked_fill(~valid, 0)
