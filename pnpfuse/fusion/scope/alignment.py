@@ -10,7 +10,7 @@ from torch import Tensor
 from pnpfuse.fusion.scope.semantic import Neighbours
 
 # Entries of a graph that are laid out at a time to look others up in them.
-_ENTRIES = 2**21
+_ENTRIES = 2**20
 
 
 def alignment_loss(graphs: list[Neighbours], candidates: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 # Up to so many pairs the matrix of all distances is the quickest way to those of the edges; beyond,
 # the search goes by blocks of so many and the edges are measured by themselves.
-_PAIRS = 2**21
+_PAIRS = 2**20
 
 
 def nearest(

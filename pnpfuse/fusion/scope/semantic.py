@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pnpfuse.fusion.arguments import check_choice
 from pnpfuse.fusion.scope.distances import nearest
 from pnpfuse.fusion.scope.simplex import normalised_weights, printed_weights, simplex_weights
 
@@ -22,7 +23,7 @@ class Neighbours(NamedTuple):
     Attributes
     ----------
     index : int64 (..., batch, k), which candidate
-    weight : (..., batch, k), 0 where there is none
+    weight : (..., batch, k), 0 where there is none; in single precision at least
     valid : bool (..., batch, k), whether there is one
     """
 
@@ -64,17 +65,16 @@ def semantic_graph(
     is open. Distances below the rounding of the rows, 1e-7 of their size in single precision, count
     as 0: copies share their weight equally.
     """
+    check_choice("weights", weights, WEIGHTS)
     own = candidates is None
-    others = h if candidates is None else candidates
-    among = present if own else among
+    h = _shown(h, present)
+    others, among = (h, present) if candidates is None else (_shown(candidates, among), among)
     # Where the number of rows is free, as in an exported program, `nearest` adds k that nobody can
     # take: then there always are k.
     free = own and torch.compiler.is_compiling()
     wanted = k if free else min(k, max(1, others.shape[-2] - own))
-    cost, index, valid = nearest(
-        _shown(h, present), _shown(others, among), wanted, own, present, among
-    )
-    return Neighbours(index, _WEIGH[weights](cost, valid).to(h.dtype), valid)
+    cost, index, valid = nearest(h, others, wanted, own, present, among)
+    return Neighbours(index, _WEIGH[weights](cost, valid), valid)
 
 
 def _shown(x: Tensor, mask: Tensor | None) -> Tensor:
