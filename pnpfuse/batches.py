@@ -74,9 +74,11 @@ class ReadRows:
     def set_reference(self, model: FusionModel, seed: int) -> None:
         """Give the model the rows that it keeps, or learns from beforehand, if it needs any."""
         if model.reference_rows:
-            rows = drawn(len(self.views), model.reference_rows, seed)
+            rows, back = drawn(len(self.views), model.reference_rows, seed).sort()
             features, present, _ = self._move(self._read(rows.numpy()))
-            model.set_reference(features, present)
+            back = back.argsort().to(self.device)  # (rows,)
+            present = present and {m: mask[back] for m, mask in present.items()}
+            model.set_reference({m: X[back] for m, X in features.items()}, present)
 
     def batches(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
         """A batch for each chunk of row numbers."""
@@ -115,9 +117,8 @@ Rows = HeldRows | ReadRows
 
 
 def drawn(count: int, most: int, seed: int) -> Tensor:
-    """At most `most` of the row numbers below `count`, drawn at random, in order, (rows,)."""
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    return order[:most].sort().values
+    """At most `most` of the row numbers below `count`, (rows,); the first ones are a draw, too."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most]
 
 
 def rows_of(model: FusionModel, views: Views) -> Rows:

@@ -14,6 +14,7 @@ from pnpfuse.findings import (
     mapping_table,
     summary,
 )
+from pnpfuse.history import BOUNDS
 from pnpfuse.mapping import Hyperparameters, hyperparameters_from
 from pnpfuse.mapping.answer import ratio_text
 from pnpfuse.report import Table
@@ -103,9 +104,15 @@ def history_lines(history: History) -> list[str]:
     steps = epochs * -(-settings["rows"] // settings["batch_size"])
     last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.losses.items())
     lines = [f"losses after {epochs} epochs ({steps} steps): {last}"]
+    if history.weights:
+        phi = ", ".join(f"{name} {values[-1]:.3g}" for name, values in history.weights.items())
+        lines.append(f"weights of the losses: {phi}")
     if history.validation:
         best = history.best_epoch or epochs
-        scores = ", ".join(f"{k} {v[best - 1]:.4g}" for k, v in history.validation.items())
+        scores = ", ".join(
+            f"{name.replace('_', ' ')} {values[best - 1]:.4g}{' nat' * (name in BOUNDS)}"
+            for name, values in history.validation.items()
+        )
         lines.append(f"validation after epoch {best}: {scores}")
     note = settings.get("note")
     return [*lines, f"note: {note}"] if note else lines

@@ -199,22 +199,32 @@ def spread_figure(comparison: xr.Dataset) -> Figure:
 def history_figure(history: xr.Dataset) -> Figure:
     """Losses over the epochs, with validation accuracy and learning rates where there are some.
 
+    The bounds of a model that has some stand beside them, under the highest that they can be.
+
     Parameters
     ----------
     history : xarray.Dataset
         From `History.to_dataset`.
     """
-    panels = {"_loss": "loss", "_accuracy": "accuracy", "learning_rate": "learning rate"}
+    panels = {
+        ("_loss",): "loss",
+        ("_accuracy",): "accuracy",
+        ("_bound", "_ceiling"): "bound on the information / nat",
+        ("_weight",): "weight of the loss",
+        ("learning_rate",): "learning rate",
+    }
     shown = {
         label: names
-        for ending, label in panels.items()
-        if (names := [str(name) for name in history.data_vars if str(name).endswith(ending)])
+        for endings, label in panels.items()
+        if (names := [str(name) for name in history.data_vars if str(name).endswith(endings)])
     }
     figure, axes = _figure(1, len(shown), 3.6 * len(shown), 3.2)
     for axis, (label, names) in zip(axes[0], shown.items(), strict=True):
         for i, name in enumerate(names):
+            ceiling = name.endswith("_ceiling")
             axis.plot(
-                history["epoch"], history[name], color=CYCLE[i % len(CYCLE)],
+                history["epoch"], history[name],
+                color=GREY if ceiling else CYCLE[i % len(CYCLE)], ls="--" if ceiling else "-",
                 label=name.removesuffix("_loss").replace("_", " "),
             )  # fmt: skip
         if "best_epoch" in history.attrs:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Columns = dict[str, list[float]]
+BOUNDS = {
+    "bound": "lower bound on I(z1; z2 | T) on the validation rows, mean over the pairs",
+    "printed_bound": "the same with the sign of the constant as InfoBridge prints it",
+    "ceiling": "the most that this bound can be",
+}
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,15 @@ class History:
     losses : {name: one mean over the training rows for each epoch}; "task" is the cross-entropy,
         the others are the model's own losses before weighting
     settings : what `fit` was called with; "note" names classes without a training row
-    validation : {"loss": ..., "accuracy": ...} on the validation rows after each epoch; empty
-        without such rows
+    validation : {"loss": ..., "accuracy": ...} on the validation rows after each epoch, and what
+        a model says of the information between its modalities there ("bound", see
+        docs/infobridge.md); empty without such rows
     rates : {group of parameters: its learning rate in the first step of each epoch}; "block" is
         among them if it has a rate of its own
     variances : {loss: sigma^2 after each epoch} of ``weighting="homoscedastic"``
     best_epoch : the epoch, from 1, whose weights the model has after early stopping, else None
+    weights : {loss: its weight at the mean losses of each epoch} of ``weighting="printed"`` and
+        "printed-trained"
     """
 
     losses: Columns
@@ -39,24 +47,31 @@ class History:
     rates: Columns = field(default_factory=dict)
     variances: Columns = field(default_factory=dict)
     best_epoch: int | None = None
+    weights: Columns = field(default_factory=dict)
 
     def to_dataset(self) -> xr.Dataset:
         """Dataset over `epoch` (from 1).
 
         One variable ``<name>_loss`` for each loss; ``validation_loss``, ``validation_accuracy``,
-        ``<name>_variance``, ``learning_rate`` and ``block_learning_rate`` where there are any.
+        ``validation_bound``, ``validation_printed_bound`` and ``validation_ceiling`` (in nat),
+        ``<name>_variance``,
+        ``<name>_weight``, ``learning_rate`` and ``block_learning_rate`` where there are any.
         """
         columns = {
             f"{name}_loss": (values, f"{name} loss, mean over the training rows")
             for name, values in self.losses.items()
         }
         columns |= {
-            f"validation_{name}": (values, f"{name} on the validation rows")
+            f"validation_{name}": (values, BOUNDS.get(name, f"{name} on the validation rows"))
             for name, values in self.validation.items()
         }
         columns |= {
             f"{name}_variance": (values, f"learned variance of the {name} loss")
             for name, values in self.variances.items()
+        }
+        columns |= {
+            f"{name}_weight": (values, f"weight of the {name} loss at the epoch's mean losses")
+            for name, values in self.weights.items()
         }
         columns |= {
             "learning_rate" if group == "rest" else f"{group}_learning_rate": (
@@ -68,7 +83,7 @@ class History:
         epochs = np.arange(1, len(self.losses["task"]) + 1)
         dataset = xr.Dataset(
             {
-                name: ("epoch", np.asarray(values), {"units": "1", "long_name": long_name})
+                name: ("epoch", np.asarray(values), {"units": _unit(name), "long_name": long_name})
                 for name, (values, long_name) in columns.items()
             },
             coords={"epoch": ("epoch", epochs, {"units": "1", "long_name": "epoch"})},
@@ -82,6 +97,10 @@ class History:
         from pnpfuse.figures import history_figure
 
         return history_figure(self.to_dataset())
+
+
+def _unit(name: str) -> str:
+    return "nat" if name.removeprefix("validation_") in BOUNDS else "1"
 
 
 def append(columns: Columns, values: dict[str, float]) -> None:

@@ -25,7 +25,7 @@ from pnpfuse.history import History, append
 from pnpfuse.objective import Objective
 from pnpfuse.optimisers import Schedule
 from pnpfuse.validation import Best, validate
-from pnpfuse.weighting import Aggregate, FixedWeights, Homoscedastic
+from pnpfuse.weighting import Aggregate, Homoscedastic, PrintedWeights, Summed
 
 
 class TrainingError(RuntimeError):
@@ -46,7 +46,7 @@ class Trainer:
     def __init__(
         self,
         model: FusionModel,
-        weighting: FixedWeights | Homoscedastic | Aggregate,
+        weighting: Summed | Aggregate,
         optimizer: torch.optim.Optimizer,
         schedule: Schedule,
         rows: Rows,
@@ -64,7 +64,7 @@ class Trainer:
         self.rows, self.count, self.held, self.held_count = rows, count, held, held_count
         self.batch_size, self.precision, self.clip = batch_size, precision, clip
         self.seed = seed
-        summed = isinstance(weighting, FixedWeights | Homoscedastic)
+        summed = isinstance(weighting, Summed)
         self.weigh: nn.Module | None = weighting if summed else None  # type: ignore[assignment]
         self.aggregate: Aggregate | None = None if summed else weighting
         self.objective: nn.Module = Objective(model, self.weigh, precision)
@@ -92,9 +92,11 @@ class Trainer:
             check_losses(losses, epoch)
             _check_weights(self.model, epoch)
             append(self.history.losses, losses)
-            append(self.history.rates, {n: lr for n, lr in rates if n != "variances"})
+            append(self.history.rates, {n: lr for n, lr in rates if n != "weighting"})
             if isinstance(self.weigh, Homoscedastic):
                 append(self.history.variances, self.weigh.variances())
+            if isinstance(self.weigh, PrintedWeights):
+                append(self.history.weights, self.weigh.weights(losses))
             watched = losses["task"]
             if self.held is not None:
                 watched = self._validate(epoch)
@@ -137,6 +139,7 @@ class Trainer:
                 "validation": history.validation,
                 "rates": history.rates,
                 "variances": history.variances,
+                "weights": history.weights,
             },
         }
 

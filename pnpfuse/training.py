@@ -31,6 +31,7 @@ from pnpfuse.weighting import (
     Aggregate,
     FixedWeights,
     Homoscedastic,
+    PrintedWeights,
     make_weighting,
     name_of,
 )
@@ -84,10 +85,13 @@ def fit(
         effect for a block that has none.
     weights : {loss: weight} for some of the model's own losses; the others, and all for None,
         keep the method's own weight, ``model.loss_weights``
-    weighting : "fixed", the sum with `weights`; "homoscedastic", learned variances; or a function
-        of (losses, model) that does the backward pass, losses being {name: ()} with "task"
+    weighting : "fixed", the sum with `weights`; "homoscedastic", learned variances; "printed" and
+        "printed-trained", weights that a network makes of the losses, see
+        `pnpfuse.weighting.PrintedWeights`; or a function of (losses, model) that does the backward
+        pass, losses being {name: ()} with "task"
     validation : share of the training rows to hold back, stratified, or views whose rows are all
-        used; their loss and accuracy are recorded after each epoch
+        used; their loss and accuracy are recorded after each epoch, and the bounds of a model that
+        has some
     patience : stop after so many epochs without a lower validation loss, and give the model the
         weights of the epoch with the lowest; None, train to the end and keep the last
     precision : "float32", or "bf16" for autocast (the weights stay as they are)
@@ -114,7 +118,7 @@ def fit(
     every = check_count("checkpoint_every", checkpoint_every)
     check_choice("precision", precision, PRECISIONS)
     epochs, seed, batch_size = numbers["epochs"], numbers["seed"], numbers["batch_size"]
-    weigh = make_weighting(model, weighting, weights)
+    weigh = make_weighting(model, weighting, weights, seed)
     kept, held = split_validation(model, train, validation, seed)
     if patience is not None and held is None:
         raise ValueError("patience needs validation rows; give validation, a share or views")
@@ -134,10 +138,11 @@ def fit(
         block_lr=block_lr,
         block_weight_decay=block_weight_decay,
     )
-    if isinstance(weigh, Homoscedastic):
+    if isinstance(weigh, Homoscedastic | PrintedWeights):
         weigh.to(where)
-        variances = {"params": list(weigh.parameters()), "lr": numbers["lr"], "weight_decay": 0.0}
-        groups.append({"name": "variances", **variances})
+        learned = [weight for weight in weigh.parameters() if weight.requires_grad]
+        own = {"name": "weighting", "params": learned, "lr": numbers["lr"], "weight_decay": 0.0}
+        groups += [own] if learned else []
     descent = make_optimizer(optimizer, groups)
     trainer = Trainer(
         model,
@@ -190,6 +195,7 @@ def fit(
         own_rates(history.rates),
         history.variances,
         trainer.best.epoch or None,
+        history.weights,
     )
 
 

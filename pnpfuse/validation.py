@@ -71,19 +71,27 @@ def _stratified(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 @torch.inference_mode()
 def validate(model: FusionModel, rows: Rows, count: int, precision: str) -> dict[str, float]:
-    """Cross-entropy and accuracy of `model` over `count` rows; leaves it in evaluation mode."""
+    """Cross-entropy and accuracy of `model` over `count` rows; leaves it in evaluation mode.
+
+    Beside them its bounds on the information between modalities, if it has some, each a mean over
+    the batches by their rows.
+    """
     model.eval()
     sums: Tensor | float = 0.0
+    names: list[str] = []
     chunks = [torch.from_numpy(chunk) for chunk in in_order(count, model.dims)]  # each (batch,)
     for features, present, labels in rows.batches(chunks):
         with autocast(labels.device, precision):
             logits = model(features, present).logits  # (batch, classes)
+            bounds = model.bounds(features, labels, present)
         loss = cross_entropy(widen(logits), labels, reduction="sum")  # ()
         right = (logits.argmax(-1) == labels).sum()  # ()
-        sums = sums + torch.stack([loss.double(), right.double()])  # (2,)
+        found = {"loss": loss, "accuracy": right}
+        found |= {name: value * len(labels) for name, value in bounds.items()}
+        names = list(found)
+        sums = sums + torch.stack([value.double() for value in found.values()])  # (names,)
     assert isinstance(sums, Tensor)
-    loss_mean, accuracy = (sums / count).tolist()
-    return {"loss": loss_mean, "accuracy": accuracy}
+    return dict(zip(names, (sums / count).tolist(), strict=True))
 
 
 class Best:

@@ -1,4 +1,4 @@
-"""How the losses of a model become one step: fixed weights, learned variances, an aggregator."""
+"""How losses become one step: fixed weights, learned variances, a network, an aggregator."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,8 @@ from pnpfuse.fusion.arguments import check_number
 from pnpfuse.fusion.model import FusionModel
 
 TASK = "task"
-WEIGHTINGS = ("fixed", "homoscedastic")
+WEIGHTINGS = ("fixed", "homoscedastic", "printed", "printed-trained")
+HIDDEN = 16
 Losses = dict[str, Tensor]
 Aggregate = Callable[[Losses, FusionModel], None]
 
@@ -69,6 +70,53 @@ class Homoscedastic(nn.Module):
         return dict(zip(self.names, self.log_variance.detach().exp().tolist(), strict=True))
 
 
+class PrintedWeights(nn.Module):
+    """Weights phi = softmax(MLP(losses)), as SCOPE prints them (Sec. 4.4).
+
+    Trained by the sum that it weighs, the MLP puts all the weight on the smallest loss: the sum
+    has no other minimum. So no gradient enters it here, unless `trained`, and it stays as it was
+    drawn: phi is then a fixed function of the losses, near equal weights. The paper leaves the
+    MLP open; this one is Linear(losses, 16)-ReLU-Linear(16, losses).
+
+    Parameters
+    ----------
+    names : of the losses, the task's included
+    seed : of the MLP's weights
+    trained : whether the sum trains the MLP, and the model through it
+    """
+
+    def __init__(self, names: list[str], seed: int, trained: bool):
+        super().__init__()
+        self.names, self.trained = names, trained
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.mlp = nn.Sequential(
+                nn.Linear(len(names), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, len(names))
+            )
+        self.requires_grad_(trained)
+
+    def forward(self, losses: Losses) -> Tensor:
+        """The weighted sum, ()."""
+        stacked = torch.stack([losses[name] for name in self.names])  # (losses,)
+        phi = self.phi(stacked if self.trained else stacked.detach())
+        return (phi * stacked).sum()
+
+    def phi(self, losses: Tensor) -> Tensor:
+        """Weights that sum to 1 for losses in the order of `names`, (losses,) each."""
+        weight = next(self.mlp.parameters())
+        return self.mlp(losses.to(weight.dtype)).softmax(-1).to(losses.dtype)
+
+    @torch.no_grad()
+    def weights(self, losses: Mapping[str, float]) -> dict[str, float]:
+        """{loss: phi} at {loss: value}."""
+        given = torch.tensor([losses[name] for name in self.names])  # (losses,)
+        phi = self.phi(given.to(next(self.mlp.parameters()).device))
+        return dict(zip(self.names, phi.tolist(), strict=True))
+
+
+Summed = FixedWeights | Homoscedastic | PrintedWeights
+
+
 def resolve_weights(model: FusionModel, weights: Mapping[str, float] | None) -> dict[str, float]:
     """{loss: weight} for every loss of the model: the method's own, overridden by `weights`.
 
@@ -92,12 +140,15 @@ def resolve_weights(model: FusionModel, weights: Mapping[str, float] | None) -> 
 
 
 def make_weighting(
-    model: FusionModel, weighting: str | Aggregate, weights: Mapping[str, float] | None
-) -> FixedWeights | Homoscedastic | Aggregate:
-    """What `fit` calls by `weighting` and `weights`."""
+    model: FusionModel,
+    weighting: str | Aggregate,
+    weights: Mapping[str, float] | None,
+    seed: int = 0,
+) -> Summed | Aggregate:
+    """What `fit` calls by `weighting` and `weights`; `seed` is of what has to be drawn."""
     if weighting == "fixed":
         return FixedWeights(resolve_weights(model, weights))
-    if not callable(weighting) and weighting != "homoscedastic":
+    if not callable(weighting) and weighting not in WEIGHTINGS:
         raise ValueError(
             f"weighting must be one of {list(WEIGHTINGS)} or a function of (losses, model) that "
             f"does the backward pass; found {weighting!r}"
@@ -106,7 +157,12 @@ def make_weighting(
         raise ValueError(
             f"weights goes with weighting='fixed'; with {name_of(weighting)!r} leave it out"
         )
-    return weighting if callable(weighting) else Homoscedastic([TASK, *model.loss_weights])
+    if callable(weighting):
+        return weighting
+    names = [TASK, *model.loss_weights]
+    if weighting == "homoscedastic":
+        return Homoscedastic(names)
+    return PrintedWeights(names, seed, trained=weighting == "printed-trained")
 
 
 def name_of(choice: Any) -> str:

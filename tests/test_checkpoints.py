@@ -36,9 +36,9 @@ def views():
     return Views.from_arrays({"a": a, "b": random.normal(size=(80, 4))}, labels)
 
 
-def train(views, name="rpmr", init=0, **options):
+def train(views, name="rpmr", init=0, model_options=None, **options):
     torch.manual_seed(init)
-    model = create_model(name, views.dims, views.classes)
+    model = create_model(name, views.dims, views.classes, **model_options or {})
     history = fit(model, views, **SETTINGS | options)
     return {k: v.clone() for k, v in model.state_dict().items()}, history
 

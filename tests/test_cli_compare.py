@@ -11,6 +11,8 @@ from command_line import run
 
 from pnpfuse import Views, create_model, list_models, retrieve, save_model, summary
 from pnpfuse.cli.model_options import TWINS, models_given, twins_note
+from pnpfuse.fusion.infobridge import TABLE2, TABLE3
+from pnpfuse.fusion.scope import TABLE6
 
 
 @pytest.fixture
@@ -58,10 +60,40 @@ def test_compare_takes_options_and_settings(capsys, tmp_path, views):
 
 
 def test_all_leaves_the_twins_out_and_says_so():
-    given = Namespace(models=None, n=None, b=None, fill=None, option=None)
-    found = models_given(given)
+    given = Namespace(models=None, ablations=[], n=None, b=None, fill=None, option=None)
+    found, notes = models_given(given)
     assert set(list_models()) - set(found) == {"gmf", "g-mbt", "g-perceiver"} == set(TWINS)
     assert all(f"{name} ({twin})" in twins_note() for name, twin in TWINS.items())
+    assert notes == [twins_note()]
+
+
+def test_ablations_are_the_rows_of_the_tables_each_model_once():
+    given = Namespace(models=["late"], ablations=["scope", "infobridge"], n=None, b=None, fill=None)
+    given.option = ["k=3", "negatives=2", "fill=mean"]
+    found, (note,) = models_given(given)
+    assert found.pop("late") == ("late", {"fill": "mean"})
+    rows = TABLE6 | TABLE2 | TABLE3
+    assert "semantics (InfoBridge)" in note
+    assert "cluster (k = 5) (w/o semantic context)" in note
+    assert set(found) == set(rows) - {"semantics", "cluster (k = 5)"}
+    for label, (name, options) in found.items():
+        own = {"k": 3} if label in TABLE6 else {"negatives": 2}
+        assert options == {"fill": "mean"} | own | rows[label]
+        create_model(name, {"a": 5, "b": 4}, 2, **options)
+
+
+def test_ablations_of_scope_are_compared(capsys, tmp_path, views):
+    status, shown, err = run(
+        capsys, "compare", str(tmp_path / "views.nc"), "--ablations", "scope", "--epochs", "2",
+        "--option", "block_width=8", "--option", "k=4", "--seeds", "1", "--missing", "none",
+        "--out", str(tmp_path / "scores.nc"),
+    )  # fmt: skip
+    assert status == 0, err
+    assert all(label in shown for label in TABLE6)
+    with xr.open_dataset(tmp_path / "scores.nc") as scores:
+        assert list(scores.model.values) == list(TABLE6) and (scores.accuracy > 0).all()
+    status, _, err = run(capsys, "compare", "digits", "--ablations", "pmr")
+    assert status == 2 and "invalid choice: 'pmr'" in err
 
 
 @pytest.mark.parametrize("name", TWINS)

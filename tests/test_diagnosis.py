@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from pnpfuse import Views, create_model, diagnose, fit, list_models, load_views
+from pnpfuse.diagnosis.fusion_points import drawn
 from pnpfuse.evaluation import rows_for
 from pnpfuse_analysis import cka, entropy, mutual_information
 
@@ -251,6 +252,30 @@ def test_a_loss_that_never_reaches_the_encoder_is_said_to(views):
     assert np.isnan(at_encoder.gradient_cosine) and np.isnan(at_encoder.conflict_rate)
     assert at_encoder.undefined_rate == 1
     assert "gradient_cosine" in found.notes and "encoder output" in found.notes
+
+
+@pytest.mark.parametrize("encoder", ["mlp", None])
+def test_the_gradient_of_a_companion_s_loss_by_hand(views, encoder):
+    """It joins the encoders' output alone, also where this is the data themselves."""
+    torch.manual_seed(0)
+    options = {"base": "rpmr", "encoder": encoder}
+    model = create_model("infobridge", views.dims, views.classes, **options).eval()
+    found = diagnose(model, views, only="gradients", max_rows=40)
+    at = found.sel(loss="nce")
+    assert at.undefined_rate.sel(point="bottleneck") == 1
+    chosen = drawn(views.train, 40, 0)
+    X, labels = rows_for(model, chosen)
+    V = {m: v.detach().requires_grad_() for m, v in model.encode(X).items()}
+    task = cross_entropy(model.classify(model.fuse(V)), labels)
+    nce = model.bridge(V, None, labels, X)["nce"]
+    one, other = (torch.cat(torch.autograd.grad(loss, list(V.values())), 1) for loss in (task, nce))
+    here = at.sel(point="encoder output")
+    expected = cosine_similarity(one.double().flatten(), other.double().flatten(), dim=0)
+    assert float(here.gradient_cosine) == pytest.approx(float(expected), abs=1e-5)
+    rows = cosine_similarity(one.double(), other.double(), dim=1)
+    np.testing.assert_allclose(
+        here.sample_cosine[other.norm(dim=1) > 0], rows[other.norm(dim=1) > 0], atol=1e-5
+    )
 
 
 def test_rows_are_drawn_with_the_seed(model, views):

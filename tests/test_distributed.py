@@ -48,14 +48,24 @@ RUNS = {
     "lazy": {"lazy": True},
     "idle": {"idle": True},
 }
+# Their losses compare the rows of a batch, of which each process sees its shard.
+SMALL = {"block_width": 8, "heads": 2, "k": 3, "bank": 16}
+AROUND = {"base": "scope", "base_options": SMALL, "memory": 24}
+COUPLED = {
+    "scope": ("scope", SMALL, {"weighting": "printed-trained"}),
+    "infobridge": ("infobridge", AROUND, {"validation": 0.2, "lazy": True}),
+    "alternating": ("infobridge", {"updates": "alternating", "memory": 24}, {}),
+    "cluster": ("infobridge", {"condition": "cluster", "clusters": 3, "memory": 24}, {}),
+}
 
 
-def train(options, name="spmr", **more):
+def train(options, name="spmr", model_options=None, **more):
     options = {"epochs": 3, "batch_size": BATCH, "device": "cpu"} | options | more
     views = as_lazy(example()) if options.pop("lazy", False) else example()
     # Other weights in each process: the first one's count.
     torch.manual_seed(100 * rank())
-    model = create_model(name, views.dims, 3, dropout=options.pop("dropout", 0.0)).double()
+    dropout = options.pop("dropout", 0.0)
+    model = create_model(name, views.dims, 3, dropout=dropout, **model_options or {}).double()
     if options.pop("idle", False):
         with_an_idle_part(model)
     return model, fit(model, views, **options)
@@ -77,6 +87,10 @@ def work(folder):
         weights, parts = outcome(*train(options))
         save_file(weights, folder / f"{name}-{rank()}.safetensors")
         (folder / f"{name}-{rank()}.json").write_text(json.dumps(parts))
+    for label, (name, options, settings) in COUPLED.items():
+        weights, parts = outcome(*train(settings, name, options))
+        save_file(weights, folder / f"{label}-{rank()}.safetensors")
+        (folder / f"{label}-{rank()}.json").write_text(json.dumps(parts))
     resume_to_the_same_bits(folder)
     errors_reach_everyone()
     arguments = ["train", str(folder / "data.npz"), "--device", "cpu", "--epochs", "2"]
@@ -155,6 +169,24 @@ def test_two_processes_train_as_one(folder, name):
             assert set(told[kind]) == set(parts[kind])
             for column, values in parts[kind].items():
                 assert told[kind][column] == pytest.approx(values, rel=1e-6), (kind, column)
+
+
+@pytest.mark.parametrize("label", COUPLED)
+def test_two_processes_end_with_one_model_where_losses_compare_rows(folder, label):
+    """Weights, bank and memory alike; the bank and the clusters' start those of one process."""
+    name, options, settings = COUPLED[label]
+    weights, parts = outcome(*train(settings, name, options, progress=False))
+    found = [load_file(folder / f"{label}-{r}.safetensors") for r in (0, 1)]
+    told = [json.loads((folder / f"{label}-{r}.json").read_text()) for r in (0, 1)]
+    assert told[0] == told[1] and set(told[0]["losses"]) == set(parts["losses"])
+    assert found[0].keys() == weights.keys()
+    for key, value in found[0].items():
+        assert torch.equal(value, found[1][key]) and value.isfinite().all(), key
+        if key.startswith("bank.") or ".centres" in key:
+            torch.testing.assert_close(value, weights[key])
+    assert any("memory" in key for key in weights) == (name == "infobridge")
+    # Shards change the batch losses, not the course of the training.
+    assert told[0]["losses"]["task"][-1] == pytest.approx(parts["losses"]["task"][-1], rel=0.1)
 
 
 def test_the_first_process_alone_speaks_and_writes(folder):

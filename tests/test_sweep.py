@@ -224,6 +224,7 @@ def test_blocks_cover_every_point_once(n, b, seeds, at_once):
         ({"missing": "some"}, "missing must be one of"),
         ({"model": "concat"}, "model must have the options n and b; found 'concat'"),
         ({"model": "nope"}, "model must have"),
+        ({"model": "infobridge", "options": {"base": "rpmr"}}, "n and b; found 'infobridge'"),
         ({"engine": "fast"}, "engine must be one of"),
         ({"engine": "stacked", "model": "rg-srht"}, "'stacked' cannot train this: mapping"),
         ({"engine": "stacked", "validation": 0.2}, "cannot train this: validation"),

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from pnpfuse.console import history_lines
 from pnpfuse.data import Views
 from pnpfuse.fusion import create_model
 from pnpfuse.objective import Objective
 from pnpfuse.training import fit
-from pnpfuse.weighting import FixedWeights, Homoscedastic, resolve_weights
+from pnpfuse.weighting import FixedWeights, Homoscedastic, PrintedWeights, resolve_weights
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,66 @@ def test_homoscedastic_training_records_its_variances(views):
     for name, losses in history.losses.items():
         assert history.variances[name][-1] < 0.7
         assert history.variances[name][-1] > 0.2 * losses[-1]
+
+
+def test_printed_weights_trained_as_printed_go_to_the_smallest_loss():
+    """1000 steps on losses that stand still leave the prediction next to nothing."""
+    weigh = PrintedWeights(["task", "x", "y"], seed=0, trained=True)
+    values = {"task": 0.9, "x": 0.5, "y": 0.05}
+    losses = {name: torch.tensor(value) for name, value in values.items()}
+    at_first = weigh.weights(values)
+    assert min(at_first.values()) > 0.15 and sum(at_first.values()) == pytest.approx(1)
+    descent = torch.optim.Adam(weigh.parameters(), lr=1e-2)
+    for _ in range(1000):
+        descent.zero_grad()
+        weigh(losses).backward()
+        descent.step()
+    at_last = weigh.weights(values)
+    assert at_last["task"] < 2e-3 and at_last["y"] > 0.99
+    assert weigh(losses).item() == pytest.approx(sum(at_last[k] * v for k, v in values.items()))
+
+
+def test_printed_weights_without_a_gradient_are_a_function_of_the_losses_alone():
+    weigh = PrintedWeights(["task", "x"], seed=3, trained=False).double()
+    losses = {k: torch.tensor(v, dtype=torch.float64) for k, v in (("task", 2.0), ("x", 0.5))}
+    first, second = (weigh.mlp[i] for i in (0, 2))
+    inner = np.maximum(first.weight.numpy() @ [2.0, 0.5] + first.bias.numpy(), 0)
+    scores = np.exp(second.weight.numpy() @ inner + second.bias.numpy())
+    phi = scores / scores.sum()
+    held = {name: value.requires_grad_() for name, value in losses.items()}
+    total = weigh(held)
+    total.backward()
+    assert total.item() == pytest.approx(phi @ [2.0, 0.5])
+    # No gradient goes through phi: the losses are weighed by it as by constants.
+    assert [held[k].grad.item() for k in held] == pytest.approx(phi)
+    assert all(not weight.requires_grad for weight in weigh.parameters())
+    drawn = [PrintedWeights(["task", "x"], seed=s, trained=False).weights for s in (3, 3, 4)]
+    one, same, other = (draw({"task": 2.0, "x": 0.5}) for draw in drawn)
+    assert one == same != other
+
+
+@pytest.mark.parametrize("weighting", ["printed", "printed-trained"])
+def test_printed_weights_of_a_training_are_recorded_and_resume(views, weighting, tmp_path):
+    options = {"weighting": weighting, "lr": 0.05, "seed": 5}
+    model, history = train(views, epochs=4, **options)
+    again, resumed = train(views, epochs=4, checkpoint=tmp_path, **options)
+    assert resumed == history and torch.equal(weights_of(model), weights_of(again))
+    assert train(views, epochs=4, checkpoint=tmp_path, **options)[1] == history
+    assert set(history.weights) == {"task", "preservation"} and not history.variances
+    for column in zip(*history.weights.values(), strict=True):
+        assert sum(column) == pytest.approx(1)
+    line = next(line for line in history_lines(history) if line.startswith("weights of the"))
+    assert f"task {history.weights['task'][-1]:.3g}, preservation" in line
+    dataset = history.to_dataset()
+    assert dataset["task_weight"].sizes == {"epoch": 4}
+    assert dataset.attrs["weighting"] == weighting
+    names, seed = list(history.weights), options["seed"]
+    drawn = PrintedWeights(names, seed, trained=False)
+    means = {name: column[-1] for name, column in history.losses.items()}
+    stayed = drawn.weights(means)["task"] == pytest.approx(history.weights["task"][-1], rel=1e-5)
+    assert stayed == (weighting == "printed")
+    with pytest.raises(ValueError, match=f"with '{weighting}' leave it out"):
+        train(views, weighting=weighting, weights={"preservation": 1.0})
 
 
 def test_an_aggregator_that_adds_up_is_the_fixed_sum(views):

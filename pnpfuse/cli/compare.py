@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from pnpfuse.cli.ablations import PAPERS
 from pnpfuse.cli.command import DATA, check_places, command, path, png
-from pnpfuse.cli.model_options import add_model_options, models_given, twins_note
+from pnpfuse.cli.model_options import add_model_options, models_given
 from pnpfuse.cli.training_options import add_training_options, training_settings
 
 
@@ -15,12 +16,16 @@ def add_compare(commands: argparse._SubParsersAction) -> None:
     parser = command(
         commands, "compare", _compare,
         "train several models with several seeds and set their accuracies side by side",
-        "pnpfuse compare digits --models concat rpmr --seeds 5 --jobs 2 --out compare.nc\n\n"
+        "pnpfuse compare digits --models concat rpmr --seeds 5 --jobs 2 --out compare.nc\n"
+        "  pnpfuse compare digits --ablations scope --seeds 5\n\n"
         + DATA,
     )  # fmt: skip
     parser.add_argument("data", help="digits, or a file (see below)")
     parser.add_argument("--models", nargs="+", metavar="NAME",
                         help="see pnpfuse models (all but those equal to another)")  # fmt: skip
+    parser.add_argument("--ablations", nargs="+", choices=PAPERS, default=[],
+                        help="the rows of a paper's ablation tables: SCOPE's Table 6, InfoBridge's "
+                        "Tables 2 and 3; beside --models, if there are any")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3, help="trainings a model (%(default)s)")
     add_model_options(parser)
     add_training_options(parser, several=True)
@@ -43,7 +48,7 @@ def _compare(given: argparse.Namespace) -> Iterator[str]:
     from pnpfuse.executors import executor_for
     from pnpfuse.storage import save_dataset
 
-    models, settings = models_given(given), training_settings(given)
+    (models, notes), settings = models_given(given), training_settings(given)
     views = load_views(given.data)
     check_places(given.out, given.plot)
     with executor_for(given.jobs, given.dask) as executor:
@@ -51,8 +56,7 @@ def _compare(given: argparse.Namespace) -> Iterator[str]:
             models, views, seeds=given.seeds, missing=given.missing, executor=executor,
             threads=given.threads, **settings,
         )  # fmt: skip
-    if not given.models:
-        yield twins_note()
+    yield from notes
     yield from compared_lines(comparison, views.test, given.score)
     if given.out:
         yield f"written: {save_dataset(comparison, given.out)}"

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from textwrap import wrap
 from typing import Any
 
+from pnpfuse.cli.ablations import Plans, ablation_rows, ablations_note
+
 FLAGS = ("n", "b", "fill")  # with a flag of their own; every option has --option
 # Equal to the second by default: the same block, head and loss under the name of another paper.
 TWINS = {"gmf": "spmr", "g-mbt": "sg-mbt", "g-perceiver": "sg-perceiver"}
@@ -65,30 +67,39 @@ def model_given(given: argparse.Namespace) -> dict[str, Any]:
     strange = [(_flag(given, key), key) for key in options if key not in known | fixed]
     if getattr(given, "mapped", False):
         strange += [("--mapped", key) for key in ("n", "b") if key not in known]
+    inner = "; its base takes its own in --option base_options={...}"
     for flag, key in strange:
         raise ValueError(
             f"{flag} gives {key}, which {given.model} does not have; it has {', '.join(known)}"
+            + (inner if METHODS[given.model].bridge else "")
         )
     return options
 
 
-def models_given(given: argparse.Namespace) -> dict[str, tuple[str, dict[str, Any]]]:
-    """{name: (name, options)} for --models; each takes those of the options that it has."""
+def models_given(given: argparse.Namespace) -> tuple[Plans, list[str]]:
+    """{label: (name, options)} for --models and --ablations, and why some are not among them.
+
+    Each takes those of the options that it has.
+    """
     from pnpfuse.fusion.registry import list_models
 
-    names = given.models or [name for name in list_models() if name not in TWINS]
+    every = [name for name in list_models() if name not in TWINS]
+    names = given.models or ([] if given.ablations else every)
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"--models names {twice[0]} twice; name each once")
     options = options_given(given)
-    known = {name: known_options("--models", name) for name in names}
+    known = {name: known_options("--models", name) for name in [*names, *given.ablations]}
     for key in options:
         if not any(key in has for has in known.values()):
             raise ValueError(f"{_flag(given, key)}: none of the models has the option {key}")
-    return {
-        name: (name, {key: value for key, value in options.items() if key in has})
-        for name, has in known.items()
+    rows, same = ablation_rows(given.ablations, options)
+    plans = {
+        name: (name, {key: value for key, value in options.items() if key in known[name]})
+        for name in names
     }
+    notes = [twins_note()] if names == every and not given.models else []
+    return plans | rows, notes + ([ablations_note(same)] if same else [])
 
 
 def twins_note() -> str:

@@ -16,7 +16,9 @@ def add_train(commands: argparse._SubParsersAction) -> None:
     parser = command(
         commands, "train", _train,
         "train a fusion model and evaluate it with modalities missing",
-        "pnpfuse train digits --model rpmr --n 4 --b 0.5 --out out/rpmr\n\n"
+        "pnpfuse train digits --model rpmr --n 4 --b 0.5 --out out/rpmr\n"
+        "  pnpfuse train digits --model infobridge --option base=rpmr "
+        "--option 'base_options={\"n\": 2}'\n\n"
         + DATA,
     )  # fmt: skip
     parser.add_argument("data", help="digits, or a file (see below)")

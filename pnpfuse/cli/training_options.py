@@ -26,7 +26,8 @@ def add_training_options(parser: argparse.ArgumentParser, several: bool = False)
     group.add_argument("--weight-decay", type=float, help="(0.01)")
     group.add_argument("--block-lr", type=float, help="of the fusion block (as --lr)")
     group.add_argument("--block-weight-decay", type=float, help="(as --weight-decay)")
-    group.add_argument("--weighting", help="of the losses: fixed or homoscedastic (fixed)")
+    group.add_argument("--weighting", help="of the losses: fixed, homoscedastic, printed or "
+                       "printed-trained (fixed)")  # fmt: skip
     group.add_argument("--weight", nargs=2, action="append", metavar=("LOSS", "WEIGHT"),
                        help="of one of the model's losses; once for each (pnpfuse models)"
                        )  # fmt: skip

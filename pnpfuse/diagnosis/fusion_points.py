@@ -154,7 +154,7 @@ def _at(stage: str, modality: str) -> str:
 
 @contextmanager
 def _block_inputs(model: FusionModel) -> Iterator[list[dict[str, Tensor]]]:
-    """Catch V as the block is given it, every entry requiring a gradient."""
+    """Catch V as the block and a companion are given it, every entry requiring a gradient."""
     caught: list[dict[str, Tensor]] = []
 
     def catch(module, args):
@@ -162,8 +162,14 @@ def _block_inputs(model: FusionModel) -> Iterator[list[dict[str, Tensor]]]:
         caught.append(V)
         return V, *args[1:]
 
-    handle = model.block.register_forward_pre_hook(catch)
+    def repeat(module, args):
+        return caught[-1], *args[1:]
+
+    handles = [model.block.register_forward_pre_hook(catch)]
+    if model.bridge is not None:  # called after the block
+        handles.append(model.bridge.register_forward_pre_hook(repeat))
     try:
         yield caught
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

@@ -49,7 +49,7 @@ class Method(NamedTuple):
     weights: dict[str, float] = {}
     model_options: dict[str, Any] = {}
     fixed: dict[str, Any] = {}
-    bridge: Callable[..., nn.Module] | None = None
+    bridge: Callable[..., InfoBridge] | None = None
     bridge_options: dict[str, Any] = {}
 
     @property
@@ -126,6 +126,7 @@ BRIDGE_OPTIONS: dict[str, Any] = {
     "memory": 1024,
     "clusters": 5,
     "levels": 3,
+    "critic": "separable",
     "critic_width": 64,
     "updates": "joint",
 }

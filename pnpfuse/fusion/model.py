@@ -143,10 +143,10 @@ class FusionModel(nn.Module):
     ) -> dict[str, Tensor]:
         """What the companion says of the information between modalities; {} without one.
 
-        Of a batch of raw features, as `pnpfuse.fusion.infobridge.InfoBridge.bound`; to be believed
-        on rows that it was not trained on.
+        Of a batch of raw features, {name: ()} as `pnpfuse.fusion.infobridge.InfoBridge.bound`: a
+        bound only on rows that it was not trained on.
         """
-        if self.bridge is None or not hasattr(self.bridge, "bound"):
+        if self.bridge is None:
             return {}
         X, masks = self._scaled(features, present)  # each (batch, d)
         V = self._encoded(X, masks)  # each (batch, l_m)
@@ -181,12 +181,24 @@ class FusionModel(nn.Module):
     def set_reference(self, features: Features, present: Presence | None = None) -> None:
         """Take what the model needs to know of the training rows, {modality: (rows, d)}.
 
-        After `set_scale`, with some `reference_rows` of them, drawn at random. No effect on a
-        model that needs none. ValueError as for a batch.
+        After `set_scale`, with at most `reference_rows` of them, drawn at random and in random
+        order. No effect on a model that needs none. ValueError as for a batch, and for more rows.
         """
+        if not self.reference_rows:
+            return
+        count = max((len(X) for X in features.values()), default=0)
+        if count > self.reference_rows:
+            raise ValueError(
+                f"features has {count} rows; {self.name!r} keeps {self.reference_rows}: draw so "
+                "many of them at random"
+            )
         rows, masks = resolve_present(features, present, self.dims, dtype=working_dtype(self))
         if self.bank is not None:
-            self.bank.fill(rows, masks)
+            most = self.bank.rows  # the companion may want more of them
+            masks = masks and {m: mask[:most] for m, mask in masks.items()}
+            self.bank.fill({m: X[:most] for m, X in rows.items()}, masks)
+        if self.bridge is not None:
+            self.bridge.set_reference(*self._scaled(features, present))
 
     def extra_repr(self) -> str:
         return f"name={self.name!r}, dims={self.dims}, classes={self.classes}"

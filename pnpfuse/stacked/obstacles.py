@@ -35,6 +35,8 @@ def obstacle(model: FusionModel, settings: Mapping[str, Any] | None = None) -> s
 
 
 def _of_model(model: FusionModel) -> str:
+    if model.bridge is not None:
+        return f"{model.name!r} has critics beside its block, which are not stacked"
     block = model.block
     if type(block) not in (PMR, GMF) or type(model.head) is not ConcatHead:
         return f"{model.name!r} is no reconfiguration block with a linear classifier"
