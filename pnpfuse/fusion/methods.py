@@ -109,6 +109,8 @@ SCOPE_OPTIONS: dict[str, Any] = {
     "fusion": "diffusion",
     "weights": "exact",
     "edges": "near",
+    "mask": "neighbours",
+    "form": "renormalised",
     "bank": 256,
 }
 SCOPE_HEAD: dict[str, Any] = {"disentangle": True, "mask_same_label": False}
