@@ -104,6 +104,9 @@ def history_lines(history: History) -> list[str]:
     steps = epochs * -(-settings["rows"] // settings["batch_size"])
     last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.losses.items())
     lines = [f"losses after {epochs} epochs ({steps} steps): {last}"]
+    if history.weights:
+        phi = ", ".join(f"{name} {values[-1]:.3g}" for name, values in history.weights.items())
+        lines.append(f"weights of the losses: {phi}")
     if history.validation:
         best = history.best_epoch or epochs
         scores = ", ".join(

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 Columns = dict[str, list[float]]
 BOUNDS = {
     "bound": "lower bound on I(z1; z2 | T) on the validation rows, mean over the pairs",
-    "printed_bound": "the same with the sign of the constant as InfoBridge prints it",
-    "ceiling": "the most that this bound can be",
+    "tight_bound": "another lower bound by the same critic, which has no ceiling",
+    "printed_bound": "the first with the sign of the constant as InfoBridge prints it",
+    "ceiling": "the most that the first bound can be",
 }
 
 
@@ -53,8 +54,8 @@ class History:
         """Dataset over `epoch` (from 1).
 
         One variable ``<name>_loss`` for each loss; ``validation_loss``, ``validation_accuracy``,
-        ``validation_bound``, ``validation_printed_bound`` and ``validation_ceiling`` (in nat),
-        ``<name>_variance``,
+        ``validation_bound``, ``validation_tight_bound``, ``validation_printed_bound`` and
+        ``validation_ceiling`` (in nat), ``<name>_variance``,
         ``<name>_weight``, ``learning_rate`` and ``block_learning_rate`` where there are any.
         """
         columns = {

@@ -20,7 +20,7 @@ def standardised(bridge, z, m, context):
     return (z - place) / np.sqrt(scale.variance[m].numpy()[: len(z)])
 
 
-def separable(bridge, a, b, z_a, z_b, context, gain):
+def separable(bridge, a, b, z_a, z_b, context, fast):
     """The score of one pair of rows of modalities a and b."""
     critic = bridge.critic
     w = {name: p.detach().numpy() for name, p in critic.named_parameters()}
@@ -31,14 +31,14 @@ def separable(bridge, a, b, z_a, z_b, context, gain):
         inner = silu(u[: critic.width])
         out = u[critic.width :] + inner @ w["back"][m]
         f[m], r[m] = out[: critic.width], out[critic.width :]
-    total = w["offset"][context, critic.pairs.index((a, b))] + r[a][b] + r[b][a]
+    total = fast * w["offset"][context, critic.pairs.index((a, b))] + r[a][b] + r[b][a]
     for k in range(critic.width):
-        total += critic.scale * (1 + gain * w["gain"][context, a, k]) * f[a][k] * f[b][k]
-    total += critic.scale * w["bend"][context, a, b] * (f[a] ** 2).sum()
-    return total + critic.scale * w["bend"][context, b, a] * (f[b] ** 2).sum()
+        total += critic.scale * (1 + fast * w["gain"][context, a, k]) * f[a][k] * f[b][k]
+    total += fast * critic.scale * w["bend"][context, a, b] * (f[a] ** 2).sum()
+    return total + fast * critic.scale * w["bend"][context, b, a] * (f[b] ** 2).sum()
 
 
-def concatenated(bridge, a, b, z_a, z_b, context):
+def concatenated(bridge, a, b, z_a, z_b, context, fast):
     """The same for a network of both rows."""
     critic = bridge.critic
     w = {name: p.detach().numpy() for name, p in critic.named_parameters()}
@@ -48,7 +48,7 @@ def concatenated(bridge, a, b, z_a, z_b, context):
         both = x @ w["front"][m][: len(x)] + w["shift"][context, m]
         u = u + both[role * critic.width : (role + 1) * critic.width]
     inner = silu(silu(u) @ w["middle"][p] + w["bias"][p, 0])
-    return inner @ w["last"][p, :, 0] + w["offset"][context, p]
+    return inner @ w["last"][p, :, 0] + fast * w["offset"][context, p]
 
 
 def nce(scores, T, first, second, ratio, margin):
@@ -74,7 +74,7 @@ def infonce(scores, T, both):
 
 
 def nce_bound(ratios, T, both, ratio):
-    """log(N0/N1) + E_pos log h - max(0, log(N0/N1 E_neg h)) of log-ratios (B, B)."""
+    """log(N0/N1) + E_pos log h - max(0, log(N0/N1 E_neg h)) of log-ratios (B, B); the tight one."""
     true, drawn = [], []
     for i in range(len(T)):
         partners = [j for j in range(len(T)) if j != i and T[j] == T[i] and both[j]]
@@ -82,7 +82,8 @@ def nce_bound(ratios, T, both, ratio):
             true.append(math.log(sigmoid(ratios[i][i] - math.log(ratio))))
             h = [sigmoid(ratios[i][j] - math.log(ratio)) for j in partners]
             drawn.append(sum(h) / len(h))
-    return math.log(ratio) + np.mean(true) - max(0, math.log(ratio * np.mean(drawn)))
+    over = max(0, math.log(ratio * np.mean(drawn)))
+    return math.log(ratio) + np.mean(true) - over, np.mean(true) - math.log(np.mean(drawn))
 
 
 def infonce_bound(scores, T, both):

@@ -51,14 +51,12 @@ def loop_scores(one, V, T, a, b):
     """Scores of all rows of a with all of b, in the context of the former."""
     names, rows = list(V), range(len(T))
     first, second = (V[names[m]].detach().numpy() for m in (a, b))
-    if isinstance(one.critic, critic.SeparableCritic):
-        args = {"gain": critic.GAIN}
-        return [
-            [naive.separable(one, a, b, first[i], second[j], int(T[i]), **args) for j in rows]
-            for i in rows
-        ]
+    separable = isinstance(one.critic, critic.SeparableCritic)
+    score = naive.separable if separable else naive.concatenated
+    contexts = T.tolist()
     return [
-        [naive.concatenated(one, a, b, first[i], second[j], int(T[i])) for j in rows] for i in rows
+        [score(one, a, b, first[i], second[j], contexts[i], critic.FAST) for j in rows]
+        for i in rows
     ]
 
 
@@ -227,7 +225,7 @@ def test_a_free_offset_takes_the_margin_in():
     with_margin, without = made(margin=None), made(margin=0.0)
     V, masks, T = batch()
     assert with_margin(V, masks, T, V) != without(V, masks, T, V)
-    without.critic.offset.data.sub_(math.log(5))
+    without.critic.offset.data.sub_(math.log(5) / critic.FAST)
     here, there = with_margin(V, masks, T, V)["nce"], without(V, masks, T, V)["nce"]
     assert here.item() == pytest.approx(there.item(), rel=1e-12)
     here.backward(), there.backward()

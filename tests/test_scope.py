@@ -103,8 +103,11 @@ def test_disentanglement_where_there_is_nothing_to_compare():
     assert disentanglement(best).abs() < 1e-6 and abs(disentanglement(worst) - 1) < 1e-6
 
 
-def test_a_filled_bank_leaves_no_trace_of_the_batch():
-    model, X = model_for(), rows_for(12, seed=3)
+@pytest.mark.parametrize(
+    "options", [{}, {"mask": "printed", "form": "truncated", "weights": "printed"}]
+)
+def test_a_filled_bank_leaves_no_trace_of_the_batch(options):
+    model, X = model_for(**options), rows_for(12, seed=3)
     present = masks_for(shown_for(12, seed=3))
     whole = model(X, present).logits
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
@@ -113,7 +116,7 @@ def test_a_filled_bank_leaves_no_trace_of_the_batch():
     for i in (0, 5, 11):
         alone = model(*({m: x[i : i + 1] for m, x in y.items()} for y in (X, present))).logits
         torch.testing.assert_close(alone[0], whole[i])
-    other = model_for("scope-transductive", rows=0)
+    other = model_for("scope-transductive", rows=0, **options)
     other.load_state_dict({k: v for k, v in model.state_dict().items() if "bank" not in k})
     beside = other(X, present).logits
     first = other(*({m: x[:4] for m, x in y.items()} for y in (X, present))).logits
@@ -205,6 +208,7 @@ def test_one_view_or_six_and_tiny_batches(dims, batch):
         ({"bank": -1}, "bank must be an integer of at least 0; found -1"),
         ({"refinement": "deep"}, "refinement must be one of"),
         ({"edges": "all"}, "edges must be one of"),
+        ({"mask": "all"}, "mask must be one of"),
         ({"align": 1}, "align must be True or False; found 1"),
     ],
 )

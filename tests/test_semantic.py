@@ -9,7 +9,7 @@ from naive_scope import alignment, graph
 from torch.autograd import gradcheck
 
 from pnpfuse.fusion.scope import alignment as aligned
-from pnpfuse.fusion.scope import semantic
+from pnpfuse.fusion.scope import distances
 from pnpfuse.fusion.scope.alignment import alignment_loss
 from pnpfuse.fusion.scope.semantic import Neighbours, semantic_graph
 
@@ -31,7 +31,7 @@ def chosen(found):
 @pytest.fixture(params=[False, True], ids=["at once", "by blocks"])
 def blocks(request, monkeypatch):
     if request.param:
-        monkeypatch.setattr(semantic, "_PAIRS", 50)
+        monkeypatch.setattr(distances, "_PAIRS", 50)
         monkeypatch.setattr(aligned, "_ENTRIES", 50)
 
 
@@ -170,7 +170,7 @@ def test_alignment_of_equal_and_of_no_graphs():
 
 def test_no_square_matrix_is_kept_for_the_gradient(monkeypatch):
     """Memory is linear in k: what is kept for the backward pass grows with the edges."""
-    monkeypatch.setattr(semantic, "_PAIRS", 2**10)
+    monkeypatch.setattr(distances, "_PAIRS", 2**10)
     monkeypatch.setattr(aligned, "_ENTRIES", 2**10)
     kept = {}
     for rows in (128, 256):

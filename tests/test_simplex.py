@@ -129,6 +129,16 @@ def test_theorem_1_as_printed_and_its_bounds():
     assert printed_weights(torch.tensor([[4.0]])).tolist() == [[1]]
 
 
+def test_theorem_1_s_lower_bound_by_hand():
+    """Costs 1, 1, x: lambda is 8/3 for every x above 4/3, the "lower bound" 3/4 (2 + x)."""
+    for x in (1.5, 10, 1e6):
+        f = torch.tensor([1.0, 1, x], dtype=torch.float64)
+        assert simplex_weights(f).tolist() == pytest.approx([0.5, 0.5, 0])
+        assert multiplier(f).item() == pytest.approx(8 / 3)
+    assert 8 / 3 < 3 / 4 * (2 + 10)
+    assert printed_weights(f).tolist() == pytest.approx([1, 1, 0], abs=1e-5)  # of sum 2
+
+
 def test_gradients_against_differences():
     f = costs(3, 7, seed=2).requires_grad_()
     valid = torch.tensor([True] * 5 + [False, True])

@@ -93,7 +93,7 @@ def test_they_are_recorded_in_nats_and_drawn_under_their_ceiling(views):
     assert np.allclose(shown["validation ceiling"], math.log(8))
     np.testing.assert_array_equal(shown["validation bound"], history.validation["bound"])
     line = next(line for line in history_lines(history) if line.startswith("validation"))
-    assert line.count(" nat") == 3 and "printed bound" in line
+    assert line.count(" nat") == 4 and "printed bound" in line
 
 
 def test_the_command_says_them(capsys, views, tmp_path):

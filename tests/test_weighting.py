@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pnpfuse.console import history_lines
 from pnpfuse.data import Views
 from pnpfuse.fusion import create_model
 from pnpfuse.objective import Objective
@@ -155,6 +156,8 @@ def test_printed_weights_of_a_training_are_recorded_and_resume(views, weighting,
     assert set(history.weights) == {"task", "preservation"} and not history.variances
     for column in zip(*history.weights.values(), strict=True):
         assert sum(column) == pytest.approx(1)
+    line = next(line for line in history_lines(history) if line.startswith("weights of the"))
+    assert f"task {history.weights['task'][-1]:.3g}, preservation" in line
     dataset = history.to_dataset()
     assert dataset["task_weight"].sizes == {"epoch": 4}
     assert dataset.attrs["weighting"] == weighting

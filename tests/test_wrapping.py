@@ -56,7 +56,7 @@ def test_logits_are_those_of_the_base_and_one_loss_comes_beside_its_own(base, tm
 @pytest.mark.filterwarnings("ignore:mapping='srht'")
 @pytest.mark.parametrize(
     "options",
-    [{"encoder": None}, {"fill": "input"}, {"width": {"text": 8, "audio": 4, "video": 6}}],
+    [{"encoder": None}, {"fill": "input", "width": {"text": 8, "audio": 4, "video": 6}}],
     ids=lambda options: next(iter(options)),
 )
 def test_every_parameter_learns_from_the_sum_of_the_losses(base, options):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pnpfuse.fusion.arguments import check_choice, check_count, check_number
+from pnpfuse.fusion.precision import without_autocast
 from pnpfuse.fusion.sparsity import Sparsity, by_row, inner_products, powers
 
 FORMS = ("stack", "residual", "truncated", "renormalised", "iterated")
@@ -54,8 +55,9 @@ class Attention:
         if self.sparsity is None:
             if self.rest is None:
                 raise ValueError("rest or sparsity must say how many nodes there are; found none")
-            self.sparsity, entry = by_row(*self.edges, len(self.rest))
-            self.edges, self.weight = self.edges[:, entry], self.weight[entry]
+            self.sparsity, entry = by_row(self.edges[0], self.edges[1], len(self.rest))
+            self.edges, self.weight = self.sparsity.edges, self.weight[entry]
+            self.counted = None if self.counted is None else self.counted[entry]
 
     @property
     def size(self) -> int:
@@ -122,6 +124,11 @@ def attention(query: Tensor, key: Tensor, edges: Tensor, *, mask: str = "neighbo
         softmax(M * softmax(Q K^T / sqrt(d))) over all nodes: a node that is masked enters with
         exp(0) = 1, a neighbour with at most e. O(N^2 d) to set up, O(E d) to apply.
 
+    Returns
+    -------
+    Attention
+        With its edges in the order of i.
+
     Raises
     ------
     ValueError
@@ -143,8 +150,8 @@ def attention(query: Tensor, key: Tensor, edges: Tensor, *, mask: str = "neighbo
         )
     wide = torch.promote_types(query.dtype, torch.float32)
     query, key = query.to(wide) / math.sqrt(query.shape[1]), key.to(wide)
-    sparsity, entry = by_row(*edges, len(query))
-    edges, i = edges[:, entry], sparsity.rows
+    sparsity, _ = by_row(edges[0], edges[1], len(query))
+    edges, i = sparsity.edges, sparsity.rows
     logits = inner_products(query, key, sparsity)  # (E,)
     nothing = query.new_zeros(len(query))  # (N,)
     if mask == "neighbours":
@@ -152,7 +159,8 @@ def attention(query: Tensor, key: Tensor, edges: Tensor, *, mask: str = "neighbo
         raised = (logits - top[i]).exp()  # (E,)
         return Attention(edges, raised / nothing.index_add(0, i, raised)[i], None, sparsity)
     rows = _blocks(len(query), len(query))
-    norm = torch.cat([(query[p] @ key.T).logsumexp(1) for p in rows])  # (N,)
+    with without_autocast(query):
+        norm = torch.cat([(query[p] @ key.T).logsumexp(1) for p in rows])  # (N,)
     # What a neighbour has above exp(0) = 1. A share above 1 would be rounding, and may overflow.
     extra = (logits - norm[i]).clamp(max=0).exp().expm1()  # (E,)
     total = nothing.index_add(0, i, extra) + len(query)  # (N,)

@@ -109,10 +109,12 @@ SCOPE_OPTIONS: dict[str, Any] = {
     "fusion": "diffusion",
     "weights": "exact",
     "edges": "near",
-    "bank": 512,
+    "mask": "neighbours",
+    "form": "renormalised",
+    "bank": 256,
 }
 SCOPE_HEAD: dict[str, Any] = {"disentangle": True, "mask_same_label": False}
-SCOPE_WEIGHTS = {"disentanglement": 0.1, "alignment": 1.0}
+SCOPE_WEIGHTS = {"disentanglement": 0.1, "alignment": 100.0}
 BRIDGE_OPTIONS: dict[str, Any] = {
     "base": "concat",
     "base_options": {},

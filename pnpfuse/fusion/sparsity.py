@@ -48,6 +48,11 @@ class Sparsity:
         """N."""
         return self.starts.shape[0] - 1  # no len: a traced size has to stay a symbol
 
+    @property
+    def edges(self) -> Tensor:
+        """Row and column of each entry, int64 (2, E)."""
+        return torch.stack([self.rows, self.columns])
+
     def transposed(self) -> tuple[Sparsity, Tensor]:
         """The entries column by column, and which of these here each of them is, (E,)."""
         if self._transposed is None:

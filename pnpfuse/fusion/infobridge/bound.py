@@ -48,17 +48,20 @@ def evidence(ratios: Tensor, same: Tensor, both: Tensor, block: slice, ratio: fl
     true = ratios.masked_fill(~own, 0.0).sum(2)  # (P, b)
     h = torch.sigmoid(ratios - math.log(ratio))
     drawn = torch.where(partner, h, 0.0).sum(2) / partners.clamp(min=1)
-    among = ratios.masked_fill(~(partner | own), -math.inf).logsumexp(2) - (partners + 1).log()
+    among = (
+        ratios.masked_fill(~(partner | own), -math.inf).logsumexp(2)
+        - (partners + 1).to(ratios).log()
+    )
     return Evidence(both[:, block] & (partners > 0), true, drawn, among, partners)
 
 
 def nce_bounds(found: Evidence, ratio: float) -> dict[str, Tensor]:
-    """{"bound", "printed_bound", "ceiling"}, each (P,), of a critic of noise contrast.
+    """{name: (P,)}, what a critic h of noise contrast says.
 
     Donsker and Varadhan: I(z_a; z_b | T = t) >= E_pos f - log E_neg e^f for any f. With f = log h,
     and the mean over t taken inside the logarithm, which by Jensen makes the right side smaller ::
 
-        I(z_a; z_b | T) >= E_pos log h - log E_neg h
+        tight_bound = E_pos log h - log E_neg h
 
     For the right critic h = p / (p + N0/N1 q), with p and q the densities of true and of drawn
     pairs, N0/N1 E_neg h = E_pos (1 - h) <= 1, and - log E_neg h >= log(N0/N1): InfoBridge's Eq. (4)
@@ -72,17 +75,21 @@ def nce_bounds(found: Evidence, ratio: float) -> dict[str, Tensor]:
         bound = log(N0/N1) + E_pos log h - max(0, log(N0/N1 E_neg h))
 
     "printed_bound" is log(N1/N0) + E_pos log h, Eqs. (5) and (8) as printed; "ceiling" log(N0/N1),
-    above which no "bound" comes. Where no row has a partner, "bound" is 0, which holds always.
+    above which no "bound" comes. Where no row has a partner, "bound" and "tight_bound" are 0, which
+    holds always.
     """
     margin = math.log(ratio)
-    true = _mean(logsigmoid(found.ratio - margin), found.kept)
-    drawn = _mean(found.drawn, found.kept)
     any_row = found.kept.any(1)
-    true = torch.where(any_row, true, -margin)
+    true = torch.where(any_row, _mean(logsigmoid(found.ratio - margin), found.kept), -margin)
     # An h that is 0 to the last bit would be a bound of -inf + inf.
-    over = (margin + drawn.clamp(min=torch.finfo(drawn.dtype).tiny).log()).relu()
-    ceiling = torch.full_like(true, margin)
-    return {"bound": margin + true - over, "printed_bound": true - margin, "ceiling": ceiling}
+    drawn = _mean(found.drawn, found.kept).clamp(min=torch.finfo(found.drawn.dtype).tiny).log()
+    drawn = torch.where(any_row, drawn, -margin)
+    return {
+        "bound": margin + true - (margin + drawn).relu(),
+        "tight_bound": true - drawn,
+        "printed_bound": true - margin,
+        "ceiling": torch.full_like(true, margin),
+    }
 
 
 def infonce_bounds(found: Evidence) -> dict[str, Tensor]:

@@ -19,7 +19,10 @@ from pnpfuse.fusion.infobridge.scale import RunningScale
 from pnpfuse.fusion.precision import widen, without_autocast
 from pnpfuse.fusion.widths import check_dims, check_width
 
-CRITICS = {"separable": SeparableCritic, "concat": ConcatCritic}
+CRITICS: dict[str, type[SeparableCritic | ConcatCritic]] = {
+    "separable": SeparableCritic,
+    "concat": ConcatCritic,
+}
 OBJECTIVES = ("nce", "infonce")
 UPDATES = ("joint", "alternating")
 ROWS = 512  # in evaluation the loss compares so many rows with each other
@@ -83,7 +86,9 @@ class InfoBridge(nn.Module):
         self.context = Context(condition, dict(inputs), classes, clusters, levels)
         widths, self.widest = list(self.dims.values()), max(self.dims.values())
         make = CRITICS[check_choice("critic", critic, CRITICS)]
-        self.critic = make(widths, self.context.contexts, check_width(width))
+        self.critic: SeparableCritic | ConcatCritic = make(
+            widths, self.context.contexts, check_width(width)
+        )
         names = list(self.dims)
         self.pairs = [(names[a], names[b]) for a, b in self.critic.pairs]
         size = check_count("memory", memory, least=0) if objective == "nce" else 0
@@ -195,8 +200,9 @@ class InfoBridge(nn.Module):
         Returns
         -------
         dict
-            "bound", "printed_bound" and "ceiling", see `pnpfuse.fusion.infobridge.bound`; without
-            "printed_bound" for "infonce", whose ceiling hangs on the number of rows
+            "bound", "tight_bound", "printed_bound" and "ceiling", see `nce_bounds` in
+            `pnpfuse.fusion.infobridge.bound`; for "infonce" "bound" and "ceiling", which hang on
+            the number of rows
         """
         ratio = self.ratio if negatives is None else check_count("negatives", negatives)
         if self.condition == "label" and labels is None:
@@ -247,8 +253,8 @@ class InfoBridge(nn.Module):
         here = torch.cat([present[1:], self.memory.present[1:]], 1)
         drawn = draw_negatives(torch.cat([T, self.memory.contexts]), here, len(T), self.ratio)
         flat = (drawn.rows + _offsets(pool)).flatten()
-        others = pool.flatten(0, 1).index_select(0, flat).view(*drawn.rows.shape, -1)
-        others = self.critic.embed_drawn(w, self.scale(others, T, slice(1, None)), T)
+        found = pool.flatten(0, 1).index_select(0, flat).view(*drawn.rows.shape, -1)
+        others = self.critic.embed_drawn(w, self.scale(found, T, slice(1, None)), T)
         positive = self.critic.paired(w, rows, T) - self.margin  # (P, B)
         negative = self.critic.drawn(w, rows, others, T) - self.margin  # (P, B, N)
         kept = both & drawn.possible[after]
@@ -262,7 +268,8 @@ class InfoBridge(nn.Module):
 
     def _evaluated(self, z: Tensor, present: Tensor, T: Tensor) -> Tensor:
         """The loss over all pairs of rows of the same context, among `ROWS` at a time."""
-        w, total, count = self.critic.weights(), 0.0, 0
+        w = self.critic.weights()
+        total, count = z.new_zeros(len(self.pairs)), T.new_zeros(len(self.pairs))
         for start in range(0, len(T), ROWS):
             part = slice(start, start + ROWS)
             one, here, contexts = z[:, part], present[:, part], T[part]
@@ -279,7 +286,7 @@ class InfoBridge(nn.Module):
                 errors = -logsigmoid(logits.diagonal(dim1=1, dim2=2)) - self.ratio * drawn
             total = total + torch.where(kept, errors, 0.0).sum(1)
             count = count + kept.sum(1)
-        return (total / torch.as_tensor(count).clamp(min=1)).mean()
+        return (total / count.clamp(min=1)).mean()
 
     def _evidence(self, z: Tensor, present: Tensor, T: Tensor, ratio: int) -> Evidence:
         """What every row says beside all others."""

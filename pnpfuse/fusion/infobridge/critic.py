@@ -12,7 +12,9 @@ from torch.nn.functional import embedding, silu
 
 from pnpfuse.fusion.precision import widen
 
-GAIN = 8  # of g: contexts may differ by more than weights move in a short training
+# Factor of the weights that all rows of a context share: a sharp dependence needs large ones, and
+# Adam moves each by its rate alone. With more, SGD at its usual rate oscillates.
+FAST = 8
 Weights = dict[str, Tensor]
 Rows = tuple[Tensor, ...]  # what a critic keeps of each row, made once for all comparisons
 
@@ -73,7 +75,7 @@ class Critic(nn.Module):
         """Scores (P, ..., R) with the pair's offset in T (R,)."""
         if T is None:
             return scores
-        offset = embedding(T, w["offset"]).T  # (P, R)
+        offset = embedding(T, w["offset"]).T * FAST  # (P, R)
         return scores + (offset if scores.dim() == 2 else offset[:, None])
 
 
@@ -151,7 +153,7 @@ class SeparableCritic(Critic):
 
     def _bend(self, w: Weights, T: Tensor) -> Tensor:
         """q, (M, M, R), of T (R,)."""
-        rows = embedding(T, w["bend"].flatten(1)).T * self.scale
+        rows = embedding(T, w["bend"].flatten(1)).T * (FAST * self.scale)
         return rows.unflatten(0, w["bend"].shape[1:])
 
     def _first(self, w: Weights, f: Tensor, T: Tensor | None) -> Tensor:
@@ -159,7 +161,7 @@ class SeparableCritic(Critic):
         if T is None:
             return f
         gain = embedding(T, w["gain"].flatten(1)).unflatten(1, w["gain"].shape[1:])
-        return torch.addcmul(f, f, gain.transpose(0, 1), value=GAIN)
+        return torch.addcmul(f, f, gain.transpose(0, 1), value=FAST)
 
 
 class ConcatCritic(Critic):

@@ -10,7 +10,7 @@ from torch import Tensor
 from pnpfuse.fusion.scope.semantic import Neighbours
 
 # Entries of a graph that are laid out at a time to look others up in them.
-_ENTRIES = 2**21
+_ENTRIES = 2**20
 
 
 def alignment_loss(graphs: list[Neighbours], candidates: int) -> Tensor:
@@ -42,16 +42,16 @@ def alignment_loss(graphs: list[Neighbours], candidates: int) -> Tensor:
 def _products(one: Neighbours, other: Neighbours, candidates: int) -> Tensor:
     """<G^m_i, G^n_i> (pairs, batch), by blocks of rows."""
     pairs, batch, _ = one.index.shape
-    parts = one.index, one.weight, other.index, other.weight
-    if torch.compiler.is_compiling() or pairs * batch * candidates <= _ENTRIES:
-        return _product(*parts, candidates)
     rows = max(1, _ENTRIES // (pairs * candidates))
-    blocks = zip(*(part.split(rows, 1) for part in parts), strict=True)
+    if torch.compiler.is_compiling() or batch <= rows:
+        return _product(one, other, candidates)
+    parts = zip(*(part.split(rows, 1) for part in (*one, *other)), strict=True)
+    blocks = ((Neighbours(*part[:3]), Neighbours(*part[3:])) for part in parts)
     return torch.cat([_product(*block, candidates) for block in blocks], 1)
 
 
-def _product(index, weight, others, other_weight, candidates):
-    empty = weight.new_zeros(*weight.shape[:-1], candidates)
+def _product(one: Neighbours, other: Neighbours, candidates: int) -> Tensor:
+    laid = one.weight.new_zeros(*one.weight.shape[:-1], candidates)
     # Added: an edge that is none has the weight 0 and may name a neighbour again.
-    found = empty.scatter_add(-1, index, weight).gather(-1, others)
-    return (found * other_weight).sum(-1)
+    found = laid.scatter_add(-1, one.index, one.weight).gather(-1, other.index)
+    return (found * other.weight).sum(-1)

@@ -42,9 +42,12 @@ class SCOPE(Block):
     refinement : "both", "self", "cross" or "none", see `Refinement`
     align : whether there is the loss "alignment" (Eq. 6)
     fusion : "diffusion"; "mean", of the h^m of a sample; "mlp", Linear - ReLU - Linear of h
-    weights : of the graphs, "exact" or "printed"
+    weights : of the graphs, "exact", "printed" or "normalised", see
+        `pnpfuse.fusion.scope.simplex`
     edges : whom h attends to: "near", the k nearest neighbours in any modality; "weighted", those
         among them that the graph's weights did not clip to 0
+    mask, form : of the attention and of the diffusion, "neighbours" and "renormalised", or as
+        they are printed, "printed" and "truncated"; see `BalancedFusion`
     inference : what a sample is judged beside in evaluation mode: "bank", the rows of the
         reference, or nothing without one; "batch", the other samples of its batch
     bank : rows that the reference is to have; 0, there is to be none
@@ -77,15 +80,17 @@ class SCOPE(Block):
         fusion: str = "diffusion",
         weights: str = "exact",
         edges: str = "near",
+        mask: str = "neighbours",
+        form: str = "renormalised",
         inference: str = "bank",
-        bank: int = 512,
+        bank: int = 256,
         fill: str = "zero",
     ):
         super().__init__(dims, fill)
         self.width, heads = check_heads(width, heads)
         self.k = check_count("k", k)
         self.align = check_switch("align", align)
-        self.losses_off = frozenset() if align else frozenset({ALIGNMENT})
+        self.losses_off = frozenset(() if align else (ALIGNMENT,))
         self.fusion = check_choice("fusion", fusion, FUSIONS)
         self.weights = check_choice("weights", weights, WEIGHTS)
         self.edges = check_choice("edges", edges, EDGES)
@@ -94,7 +99,7 @@ class SCOPE(Block):
         self.reference_rows = rows if inference == "bank" and fusion == "diffusion" else 0
         self.refine = Refinement(self.dims, width, heads, tokens, refinement)
         if fusion == "diffusion":
-            self.balanced = BalancedFusion(width, steps, xi)
+            self.balanced = BalancedFusion(width, steps, xi, form=form, mask=mask)
         if fusion == "mlp":
             self.mlp = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
 
@@ -109,7 +114,8 @@ class SCOPE(Block):
         shown = None if masks is None else torch.stack(list(masks.values()))  # (M, batch)
         h, rho = self.refine(V, masks)  # (M, batch, width), (batch, M)
         beside = None if reference is None else self._beside(reference)
-        z, losses = integrated(h, rho), {}  # (batch, width)
+        z = integrated(h, rho)  # (batch, width)
+        losses: dict[str, Tensor] = {}
         if self.fusion == "mean":
             z = present_mean(list(h), None if shown is None else list(shown))
         elif self.fusion == "mlp":
@@ -117,12 +123,11 @@ class SCOPE(Block):
         if self.align or self.fusion == "diffusion":
             graphs = self._graphs(h, shown, beside)
             if self.align:
-                others = z if beside is None else beside.z
-                losses[ALIGNMENT] = alignment_loss(graphs, others.shape[0])
-            if self.fusion == "diffusion" and beside is None:
-                z = self.balanced(z, graphs)
-            elif self.fusion == "diffusion":
-                z = self.balanced(z, graphs, beside.z, beside.inner)
+                candidates = z if beside is None else beside.z
+                losses[ALIGNMENT] = alignment_loss(graphs, candidates.shape[0])
+            if self.fusion == "diffusion":
+                others, inner = (None, None) if beside is None else (beside.z, beside.inner)
+                z = self.balanced(z, graphs, others, inner)
         refined = dict(zip(self.dims, h, strict=True))
         return FusionOutput(
             {JOINT: z}, losses=losses, present=masks or {}, features=V, refined=refined
@@ -147,8 +152,16 @@ class SCOPE(Block):
         nothing = h.new_zeros(*h.shape[:2], 1)
         return Neighbours(nothing.long(), nothing, nothing.bool()).unbind()
 
-    def _graph(self, h: Tensor, **who: Tensor | None) -> list[Neighbours]:
-        graphs = semantic_graph(h, self.k, weights=self.weights, **who)
+    def _graph(
+        self,
+        h: Tensor,
+        present: Tensor | None,
+        candidates: Tensor | None = None,
+        among: Tensor | None = None,
+    ) -> list[Neighbours]:
+        graphs = semantic_graph(
+            h, self.k, candidates=candidates, present=present, among=among, weights=self.weights
+        )
         if self.edges == "weighted":
             graphs = graphs._replace(valid=graphs.valid & (graphs.weight > 0))
         return graphs.unbind()

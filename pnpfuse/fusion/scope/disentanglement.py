@@ -92,7 +92,7 @@ class ScopeHead(ConcatHead):
         super().__init__(block, classes)
         self.disentangle = check_switch("disentangle", disentangle)
         self.mask_same_label = check_switch("mask_same_label", mask_same_label)
-        self.losses_off = frozenset() if disentangle else frozenset({DISENTANGLEMENT})
+        self.losses_off = frozenset(() if disentangle else (DISENTANGLEMENT,))
 
     def forward(self, fusion: FusionOutput, labels: Tensor | None = None) -> HeadOutput:
         """Logits (batch, classes), and the loss."""

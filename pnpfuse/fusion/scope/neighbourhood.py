@@ -84,9 +84,8 @@ def neighbour_attention(
     mask : {"neighbours", "printed"}
         "neighbours": one softmax of Q K^T / sqrt(d) over the edges of a row, -inf elsewhere.
         "printed", for comparison: softmax(M * softmax(Q K^T / sqrt(d))) over all rows that a row
-        may see. What is masked enters with exp(0) = 1 and an edge with at most e, so that about as
-        much attention falls on others as there are more of them: with half of the batch as
-        neighbours, half of it. Dense, O(N^2 d).
+        may see. What is masked enters with exp(0) = 1 and an edge with at most e: where half of
+        all rows are neighbours, half of the attention falls on the others. Dense, O(N^2 d).
 
     Returns
     -------
@@ -101,7 +100,7 @@ def neighbour_attention(
         return _printed(query, key, edges)
     logits = inner_products(query, key, sparsity).view_as(valid)
     weight = logits.masked_fill(~valid, -math.inf).softmax(1)  # (N, K)
-    return Attention(_pairs(sparsity), weight.flatten(), None, sparsity, valid.flatten())
+    return Attention(sparsity.edges, weight.flatten(), None, sparsity, valid.flatten())
 
 
 def _printed(query: Tensor, key: Tensor, edges: Edges) -> Attention:
@@ -115,11 +114,7 @@ def _printed(query: Tensor, key: Tensor, edges: Edges) -> Attention:
     weight = (M * first).masked_fill(~seen, -math.inf).softmax(1)
     rows, columns = at[:, None].expand_as(seen).flatten(), at.repeat(nodes)
     every = Sparsity(rows, columns, torch.arange(nodes + 1, device=query.device) * nodes)
-    return Attention(_pairs(every), weight.flatten(), None, every, M.flatten())
-
-
-def _pairs(sparsity: Sparsity) -> Tensor:
-    return torch.stack([sparsity.rows, sparsity.columns])
+    return Attention(every.edges, weight.flatten(), None, every, M.flatten())
 
 
 def _places(own: Tensor, graphs: list[Neighbours], shift: int) -> Tensor:

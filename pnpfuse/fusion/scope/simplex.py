@@ -54,7 +54,8 @@ def printed_weights(cost: Tensor, valid: Tensor | None = None) -> Tensor:
     """Weights (..., k) of SCOPE's Theorem 1 as printed, for cost (..., k) >= 0.
 
     Their sum is 1 in rows of equal costs alone and grows with what (.)_+ clips. lambda divides by
-    zero for one edge; the weight's limit there is 1. In a row of zeros each weight is 1/k.
+    zero for one edge; the weight's limit there is 1. In a row of zeros each weight is 1/k. The
+    gradient of a weight below 1e-3 is 0: the slope of the root is not bounded here.
     """
     f, valid = _prepared(cost, valid)
     f = f.masked_fill(~valid, 0)
@@ -145,8 +146,8 @@ def _farthest(cost: Tensor, valid: Tensor) -> Tensor:
     cost = cost.sort(-1).values
     # At u = 1/f_a the weights of the nearer edges have a sum below 1 just where a has weight.
     place = (valid.sum(-1, keepdim=True) - 1).clamp(0, 1)
-    # The k of an exported program may be open: strides for all that anybody asks for.
-    stride = 2**16 if torch.compiler.is_compiling() else 1 << (k - 1).bit_length()
+    # The k of an exported program may be open: strides for as many as anybody asks for.
+    stride = 1 << (k - 1).bit_length() if isinstance(k, int) else 2**16
     while stride := stride >> 1:
         ahead = (place + stride).clamp(max=k - 1)
         left = 1 - cost / cost.gather(-1, ahead)
