@@ -248,7 +248,7 @@ class InfoBridge(nn.Module):
             alone = (same & both[:, None]).sum(2) < 2
             self._count(both, alone)
             return _mean(_infonce(scores, same & both[:, None]), both).mean()
-        after = [b - 1 for b in self.critic.ends[1]]
+        after = self.critic.second - 1
         pool = torch.cat([z[1:], self.memory.features[1:].to(z)], 1)  # (M-1, B + memory, L)
         here = torch.cat([present[1:], self.memory.present[1:]], 1)
         drawn = draw_negatives(torch.cat([T, self.memory.contexts]), here, len(T), self.ratio)
@@ -279,7 +279,7 @@ class InfoBridge(nn.Module):
             if self.objective == "infonce":
                 kept, errors = both, _infonce(scores, same & both[:, None])
             else:
-                partner = same & ~_own(contexts) & here[self.critic.ends[1], None]
+                partner = same & ~_own(contexts) & here[self.critic.second, None]
                 kept, logits = both & partner.any(2), scores - self.margin
                 drawn = torch.where(partner, logsigmoid(-logits), 0.0).sum(2)
                 drawn = drawn / partner.sum(2).clamp(min=1)

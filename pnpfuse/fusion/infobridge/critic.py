@@ -38,18 +38,28 @@ class Critic(nn.Module):
     Weights are handed to the methods as `weights` gives them, so that a step can hold them still.
     """
 
+    first: Tensor
+    second: Tensor
+
     def __init__(self, widths: Sequence[int], contexts: int, width: int, outputs: int):
         super().__init__()
         count = len(widths)
         self.count, self.width = count, width
         self.pairs = list(combinations(range(count), 2))
-        self.ends = [a for a, _ in self.pairs], [b for _, b in self.pairs]
+        # On the features' device: a list as an index would be copied there in every step.
+        self.register_buffer("first", torch.tensor([a for a, _ in self.pairs]), persistent=False)
+        self.register_buffer("second", torch.tensor([b for _, b in self.pairs]), persistent=False)
         front = torch.zeros(count, max(widths), outputs)
         for one, inputs in zip(front, widths, strict=True):
             one[:inputs].uniform_(-1, 1).div_(math.sqrt(inputs))
         self.front = nn.Parameter(front)
         self.shift = nn.Parameter(torch.zeros(contexts, count, outputs))
         self.offset = nn.Parameter(torch.zeros(contexts, len(self.pairs)))
+
+    @property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """The first and the second modality of each pair, int64 (P,)."""
+        return self.first, self.second
 
     def weights(self, share: Tensor | None = None) -> Weights:
         """The parameters, in float32 or wider; their gradient times `share`, ()."""
@@ -128,7 +138,7 @@ class SeparableCritic(Critic):
     def drawn(self, w: Weights, rows: Rows, others: Rows, T: Tensor) -> Tensor:
         """Scores (P, B, N) of rows with others, in T (B,)."""
         a, b = self.ends
-        after = [i - 1 for i in b]
+        after = b - 1
         first = self._first(w, rows[0], T).transpose(0, 1)  # (B, M, width)
         second = others[0].permute(1, 3, 0, 2).flatten(2)  # (B, width, (M-1) N)
         products = torch.bmm(first, second).unflatten(2, (len(others[0]), -1))  # (B, M, M-1, N)
@@ -146,7 +156,7 @@ class SeparableCritic(Critic):
         first = self._first(w, f[:, block], T[block])
         return torch.baddbmm(terms, first[a], f[b].mT, alpha=self.scale)
 
-    def _own(self, w: Weights, rows: Rows, T: Tensor | None, a: list[int], b: list[int]) -> Tensor:
+    def _own(self, w: Weights, rows: Rows, T: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
         """r_ab(z_a) + q_abT |f_a|^2, (P, R)."""
         terms = rows[1].movedim(2, 1)[a, b]  # (P, R)
         return terms if T is None else torch.addcmul(terms, self._bend(w, T)[a, b], rows[2][a])
@@ -196,7 +206,7 @@ class ConcatCritic(Critic):
     def drawn(self, w: Weights, rows: Rows, others: Rows, T: Tensor) -> Tensor:
         """Scores (P, B, N) of rows with others, in T (B,)."""
         a, b = self.ends
-        u = rows[0][a][:, :, None] + others[1][[i - 1 for i in b]]
+        u = rows[0][a][:, :, None] + others[1][b - 1]
         return self._offset(w, T, self._scores(w, u).mT).mT
 
     def matrix(self, w: Weights, rows: Rows, T: Tensor, block: slice) -> Tensor:

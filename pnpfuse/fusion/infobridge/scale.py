@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 MEMORY = 2048  # rows that the running moments go back to, of each context
 
@@ -38,7 +37,8 @@ class RunningScale(nn.Module):
     @torch.no_grad()
     def update(self, z: Tensor, present: Tensor, T: Tensor) -> None:
         """Take in z (M, B, L) in T (B,), the rows that are present, bool (M, B)."""
-        chosen = one_hot(T, self.mean.shape[1]).T.to(z) * present[:, None]  # (M, C, B)
+        contexts = torch.arange(self.mean.shape[1], device=T.device)[:, None]
+        chosen = ((T == contexts) & present[:, None]).to(z)  # (M, C, B)
         count = chosen.sum(2)  # (M, C)
         mean = chosen @ z / count.clamp(min=1)[..., None]  # (M, C, L)
         apart = torch.where(present[..., None], z - mean[:, T], 0.0)
