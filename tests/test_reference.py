@@ -34,10 +34,11 @@ def test_bank_keeps_present_rows_and_forgets_those_before():
     assert (X["text"][1] == 0).all() and torch.equal(X["text"][2], rows["text"][2])
 
 
-def test_of_too_many_rows_the_bank_takes_some_of_every_part():
-    bank = Bank({"a": 1}, 4)
-    bank.fill({"a": torch.arange(10.0)[:, None]}, None)
-    assert bank()[0]["a"].flatten().tolist() == [0, 2, 5, 7]
+def test_of_too_many_rows_the_bank_takes_the_first():
+    bank = Bank({"a": 1}, 3)
+    bank.fill({"a": torch.arange(5.0)[:, None]}, {"a": torch.arange(5) != 1})
+    assert bank()[0]["a"].flatten().tolist() == [0, 0, 2]
+    assert bank()[1]["a"].tolist() == [True, False, True]
 
 
 def test_copies_casts_and_files_take_the_bank_along(tmp_path):

@@ -194,9 +194,7 @@ class FusionModel(nn.Module):
             )
         rows, masks = resolve_present(features, present, self.dims, dtype=working_dtype(self))
         if self.bank is not None:
-            most = self.bank.rows  # the companion may want more of them
-            masks = masks and {m: mask[:most] for m, mask in masks.items()}
-            self.bank.fill({m: X[:most] for m, X in rows.items()}, masks)
+            self.bank.fill(rows, masks)  # the first of them: the companion may want more
         if self.bridge is not None:
             self.bridge.set_reference(*self._scaled(features, present))
 

@@ -48,22 +48,19 @@ class Bank(nn.Module):
 
     @torch.no_grad()
     def fill(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor] | None) -> None:
-        """Take features {modality: (n, d)} in place of those before.
+        """Take features {modality: (n, d)}, the first `rows` of them, in place of those before.
 
-        Of more than there is room for, as many as there is, evenly spaced. What an absent row
-        holds is not kept.
+        What an absent row holds is not kept.
         """
-        given = len(next(iter(features.values())))
-        count = min(given, self.rows)
+        count = min(len(next(iter(features.values()))), self.rows)
         for i, m in enumerate(self.names):
             X, kept = getattr(self, f"features{i}"), getattr(self, f"present{i}")
-            taken = torch.arange(count, device=X.device) * given // max(count, 1)  # (count,)
             here = torch.ones_like(kept[:count])
             if present is not None:
-                here = present[m].to(X.device)[taken]
+                here = present[m][:count].to(X.device)
             X.zero_()
             kept.zero_()
-            X[:count] = zero_absent(features[m].to(X)[taken], here)
+            X[:count] = zero_absent(features[m][:count].to(X), here)
             kept[:count] = here
 
     def forward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
