@@ -19,7 +19,7 @@ from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.fill import FILLS
 from pnpfuse.fusion.methods import BALANCE, METHODS, Method
 from pnpfuse.fusion.model import FusionModel
-from pnpfuse.fusion.widths import WIDEST, check_dims
+from pnpfuse.fusion.widths import WIDEST, check_dims, check_width
 
 MODEL_OPTIONS: dict[str, Any] = {
     "encoder": "mlp",
@@ -138,6 +138,7 @@ def _bridged(
     model.name, model.options = name, shared | own
     if companion:
         assert method.bridge is not None
+        check_width(own["critic_width"], "critic_width")
         apart = ("base", "base_options", "alpha")
         given = {"width" if k == "critic_width" else k: v for k, v in own.items() if k not in apart}
         model.bridge = method.bridge(model.block.dims, model.dims, model.classes, **given)
