@@ -94,6 +94,21 @@ def test_no_critic_gives_more_than_there_is(factor, shift):
     assert (math.log(64) + torch.nn.functional.logsigmoid(torch.tensor(50.0))) > 0.830
 
 
+@pytest.mark.parametrize("rows", [2, 5, 20])
+def test_not_of_a_few_rows_either(rows):
+    # Two digits, the same in both modalities, and a critic that knows it: log K is there. Where
+    # all rows differ, nothing that was drawn looks right, and - log E_neg h alone would be 50.
+    kinds, values = 100, []
+    random = torch.Generator().manual_seed(rows)
+    for _ in range(200):
+        z = torch.randint(0, kinds, (rows,), generator=random)
+        ratios = torch.where(z == z[:, None], 50.0, -50.0).double()[None]
+        same, both = torch.ones(rows, rows).bool(), torch.ones(1, rows).bool()
+        bounds = nce_bounds(evidence(ratios, same, both, slice(None), 1024), 1024)
+        values.append([bounds["bound"].item(), bounds["tight_bound"].item()])
+    assert (np.mean(values, axis=0) < math.log(min(kinds, rows)) + 1e-9).all()
+
+
 def test_where_nothing_can_be_compared_the_bound_is_zero():
     one, (V, _, T) = made(), batch()
     alone = {m: v[:3] for m, v in V.items()}

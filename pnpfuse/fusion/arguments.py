@@ -43,7 +43,7 @@ def check_number(argument: str, value: Any, least: float = 0, most: float = math
             number = math.inf
     if not least <= number <= most or math.isinf(number):
         limits = f" of at least {least}" if math.isinf(most) else f" from {least} to {most}"
-        limits = "" if least == -math.inf else limits
+        limits = "" if math.isinf(least) else limits
         raise ValueError(f"{argument} must be a finite number{limits}; found {value!r}")
     return number
 

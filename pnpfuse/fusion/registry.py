@@ -132,7 +132,6 @@ def _bridged(
     shared = {k: options[k] for k in MODEL_OPTIONS if k in options}
     alpha = check_number("alpha", own["alpha"])
     companion = check_choice("objective", own["objective"], (*OBJECTIVES, "none")) != "none"
-    check_width(own["critic_width"], "critic_width")
     if companion:
         dims = check_dims(dims, at_least=2)
     inner = _base_options(method, own)
@@ -142,6 +141,7 @@ def _bridged(
     model.name, model.options = name, shared | own
     if companion:
         assert method.bridge is not None
+        check_width(own["critic_width"], "critic_width")
         apart = ("base", "base_options", "alpha")
         given = {"width" if k == "critic_width" else k: v for k, v in own.items() if k not in apart}
         model.bridge = method.bridge(model.block.dims, model.dims, model.classes, **given)

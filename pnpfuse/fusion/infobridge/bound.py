@@ -17,8 +17,8 @@ class Evidence(NamedTuple):
     ----------
     kept : bool, both modalities are there and so is a partner of the same context
     ratio : log p(z_a, z_b | T) / p(z_a | T) p(z_b | T) as the critic has it, of the true pair
-    drawn : mean over the partners of the critic's h
-    among : log of the mean of e^score over the partners and the true pair
+    drawn : mean of the critic's h over the partners and the true pair
+    among : log of the mean of e^score over the same
     partners : how many there are
     """
 
@@ -46,12 +46,10 @@ def evidence(ratios: Tensor, same: Tensor, both: Tensor, block: slice, ratio: fl
     partner = same & ~own & both[:, None]  # (P, b, R)
     partners = partner.sum(2)  # (P, b)
     true = ratios.masked_fill(~own, 0.0).sum(2)  # (P, b)
+    shown, number = partner | own, (partners + 1).to(ratios)
     h = torch.sigmoid(ratios - math.log(ratio))
-    drawn = torch.where(partner, h, 0.0).sum(2) / partners.clamp(min=1)
-    among = (
-        ratios.masked_fill(~(partner | own), -math.inf).logsumexp(2)
-        - (partners + 1).to(ratios).log()
-    )
+    drawn = torch.where(shown, h, 0.0).sum(2) / number
+    among = ratios.masked_fill(~shown, -math.inf).logsumexp(2) - number.log()
     return Evidence(both[:, block] & (partners > 0), true, drawn, among, partners)
 
 
@@ -73,6 +71,11 @@ def nce_bounds(found: Evidence, ratio: float) -> dict[str, Tensor]:
     is the smaller of both right sides, which holds for any critic ::
 
         bound = log(N0/N1) + E_pos log h - max(0, log(N0/N1 E_neg h))
+
+    Of a few rows - log E_neg h comes out too large, without limit where no partner happens to look
+    right. So the true pair counts among the partners: then both bounds lie, row by row, below that
+    of `infonce_bounds` with the score log h, which in the mean over samples is a bound with any
+    number of rows. "tight_bound" comes to log K at most, K rows being of the same context.
 
     "printed_bound" is log(N1/N0) + E_pos log h, Eqs. (5) and (8) as printed; "ceiling" log(N0/N1),
     above which no "bound" comes. Where no row has a partner, "bound" and "tight_bound" are 0, which
