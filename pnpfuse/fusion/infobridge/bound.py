@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from pnpfuse.fusion.infobridge.contrast import mean_kept
+
 
 class Evidence(NamedTuple):
     """What is known of each anchor, all (P, B); sums over partners are done.
@@ -83,9 +85,9 @@ def nce_bounds(found: Evidence, ratio: float) -> dict[str, Tensor]:
     """
     margin = math.log(ratio)
     any_row = found.kept.any(1)
-    true = torch.where(any_row, _mean(logsigmoid(found.ratio - margin), found.kept), -margin)
+    true = torch.where(any_row, mean_kept(logsigmoid(found.ratio - margin), found.kept), -margin)
     # An h that is 0 to the last bit would be a bound of -inf + inf.
-    drawn = _mean(found.drawn, found.kept).clamp(min=torch.finfo(found.drawn.dtype).tiny).log()
+    drawn = mean_kept(found.drawn, found.kept).clamp(min=torch.finfo(found.drawn.dtype).tiny).log()
     drawn = torch.where(any_row, drawn, -margin)
     return {
         "bound": margin + true - (margin + drawn).relu(),
@@ -102,9 +104,4 @@ def infonce_bounds(found: Evidence) -> dict[str, Tensor]:
     et al., arXiv:1905.06922, Eq. (12), in each context.
     """
     values = {"bound": found.ratio - found.among, "ceiling": (found.partners + 1).log()}
-    return {name: _mean(value, found.kept) for name, value in values.items()}
-
-
-def _mean(x: Tensor, kept: Tensor) -> Tensor:
-    """Mean over the rows kept, (P,) of (P, B); 0 if there is none."""
-    return torch.where(kept, x, 0.0).sum(1) / kept.sum(1).clamp(min=1)
+    return {name: mean_kept(value, found.kept) for name, value in values.items()}
