@@ -8,8 +8,6 @@ import pytest
 import torch
 from test_infobridge import batch, loop_scores, made
 
-from pnpfuse import Views, fit
-from pnpfuse.fusion import create_model
 from pnpfuse.fusion.infobridge import InfoBridge, bridge
 from pnpfuse.fusion.infobridge.bound import evidence, nce_bounds
 from pnpfuse_analysis import nce_bound
@@ -164,17 +162,3 @@ def test_what_the_context_explains_is_not_counted():
     assert abs(given) < 0.02 and given <= 2 * error
     whole, _ = held_bound(trained(V, T, 3, epochs=6, condition="none"), [0.0] * 3, 3.0)
     assert whole > 0.3  # they tell the same class, log 3 = 1.10 at most
-
-
-def test_through_a_model_and_fit():
-    rho = [0.9, 0.9]
-    V, T = pairs_of(rho, 3000, 0, means=2.0)
-    features = {m: 1e3 * v.numpy() for m, v in V.items()}  # raw, at whatever scale
-    views = Views(features, T.numpy(), np.zeros(3000, np.uint8), ["r", "s"])
-    torch.manual_seed(0)
-    model = create_model("infobridge", views.dims, 2, encoder=None, alpha=1.0)
-    fit(model, views, epochs=10)
-    rows, labels = pairs_of(rho, 2000, 1, means=2.0)
-    rows = {m: 1e3 * v for m, v in rows.items()}
-    found = model.bridge.bound(rows, None, labels, rows, negatives=64)["bound"].item()
-    assert 0.8 * information(rho) < found < information(rho) + 0.06
