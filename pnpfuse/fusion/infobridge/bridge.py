@@ -222,6 +222,9 @@ class InfoBridge(nn.Module):
         bounds = nce_bounds(found, ratio) if nce else infonce_bounds(found)
         return {p: {k: v[i] for k, v in bounds.items()} for i, p in enumerate(self.pairs)}
 
+    def extra_repr(self) -> str:
+        return f"condition={self.condition!r}, objective={self.objective!r}, negatives={self.ratio}"
+
     def _rows(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:
         """Features (M, batch, L), padded with zeros, and presence (M, batch)."""
         padded = [pad(widen(v), (0, self.widest - v.shape[1])) for v in V.values()]
