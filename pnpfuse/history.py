@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Columns = dict[str, list[float]]
 BOUNDS = {
     "bound": "lower bound on I(z1; z2 | T) on the validation rows, mean over the pairs",
-    "tight_bound": "another lower bound by the same critic, which has no ceiling",
+    "tight_bound": "another lower bound by the same critic, without that ceiling",
     "printed_bound": "the first with the sign of the constant as InfoBridge prints it",
     "ceiling": "the most that the first bound can be",
 }

@@ -63,9 +63,19 @@ def train(run: Run) -> tuple[FusionModel, xr.Dataset]:
             model = create_model(run.name, run.views.dims, run.views.classes, **run.options)
         fit(model, run.views, epochs=run.epochs, seed=run.seed, progress=False, **run.settings)
         found = evaluate(model, run.views, run.missing)
-        if run.measure is not None:
-            found = found.assign(run.measure(model, run.views).variables)
-        return model, found
+        return model, found if run.measure is None else _joined(
+            found, run.measure(model, run.views)
+        )
+
+
+def _joined(found: xr.Dataset, measured: xr.Dataset) -> xr.Dataset:
+    """The scores and what `measure` gave beside them; ValueError for what would replace a score."""
+    if not isinstance(measured, xr.Dataset):
+        raise ValueError(f"measure must give an xarray.Dataset; found {type(measured).__name__}")
+    taken = sorted(map(str, set(measured.variables) & set(found.variables)))
+    if taken:
+        raise ValueError(f"measure gives {taken}, which the scores have; take other names")
+    return found.assign(measured.variables)
 
 
 def scores(run: Run) -> xr.Dataset:

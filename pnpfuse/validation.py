@@ -83,7 +83,7 @@ def validate(model: FusionModel, rows: Rows, count: int, precision: str) -> dict
     for features, present, labels in rows.batches(chunks):
         with autocast(labels.device, precision):
             logits = model(features, present).logits  # (batch, classes)
-            bounds = model.bounds(features, labels, present)
+            bounds = model.bounds(features, present, labels)
         loss = cross_entropy(widen(logits), labels, reduction="sum")  # ()
         right = (logits.argmax(-1) == labels).sum()  # ()
         found = {"loss": loss, "accuracy": right}

@@ -80,7 +80,7 @@ def nce_bound(ratios, T, both, ratio):
         partners = [j for j in range(len(T)) if j != i and T[j] == T[i] and both[j]]
         if both[i] and partners:
             true.append(math.log(sigmoid(ratios[i][i] - math.log(ratio))))
-            h = [sigmoid(ratios[i][j] - math.log(ratio)) for j in partners]
+            h = [sigmoid(ratios[i][j] - math.log(ratio)) for j in [i, *partners]]
             drawn.append(sum(h) / len(h))
     over = max(0, math.log(ratio * np.mean(drawn)))
     return math.log(ratio) + np.mean(true) - over, np.mean(true) - math.log(np.mean(drawn))

@@ -169,6 +169,7 @@ def test_retrieve_prints_and_writes_the_scores(capsys, tmp_path, views):
         ("compare DATA --models concat rpmr concat", "--models names concat twice"),
         ("compare DATA --models concat rpmr --option heads=2", "--option heads: none of the"),
         ("compare DATA --models concat --n 4", "--n: none of the models has the option n"),
+        ("compare DATA --ablations infobridge --n 4", "the base of infobridge takes its own in"),
         ("compare DATA --option n", "--option needs KEY=VALUE"),
         ("compare DATA --n 4 --option n=2", "n is given twice"),
         ("compare DATA --models concat --patience 1", "patience needs validation rows"),

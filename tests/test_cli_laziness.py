@@ -14,8 +14,8 @@ def test_prints_the_table_and_writes_dataset_and_figure(capsys, tmp_path):
     data, out = tmp_path / "views.nc", tmp_path / "out"
     small_views().save(data)
     status, shown, err = run(
-        capsys, "laziness", str(data), "--models", "concat", "rpmr", "--seeds", "2", "--epochs",
-        "1", "--option", "width=5", "--n", "2", "--device", "cpu", "--out", str(out),
+        capsys, "laziness", str(data), "--models", "rpmr", "--seeds", "2", "--epochs", "1",
+        "--option", "width=5", "--n", "2", "--device", "cpu", "--out", str(out),
     )  # fmt: skip
     assert status == 0, err
     with xr.open_dataset(out / "laziness.nc") as found:

@@ -94,7 +94,10 @@ def test_mapped_options_are_those_of_the_widths_that_reach_the_block(data, optio
         ("--model gmf-mae --mapped", "--mapped gives n, which gmf-mae does not have; it has b"),
         ("--model gmf-mae --n 2", "--n gives n, which gmf-mae does not have"),
         ("--model late --option b=0.5", "--option b gives b, which late does not have"),
-        ("--model infobridge --n 2", "its base takes its own in --option base_options={...}"),
+        (
+            "--model infobridge --n 2",
+            "the base of infobridge takes its own in --option base_options={...}",
+        ),
         ("--model infobridge --mapped", "--mapped gives n, which infobridge does not have"),
         ("--model infobridge --option base_options=4", "base_options must be a mapping"),
         ("--option wide=3", "--option wide gives wide, which rpmr does not have"),

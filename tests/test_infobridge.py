@@ -10,7 +10,6 @@ import torch
 from scipy.stats import chisquare
 from torch.nn.functional import cross_entropy
 
-from pnpfuse import Views, fit
 from pnpfuse.fusion import create_model
 from pnpfuse.fusion.infobridge import InfoBridge, bridge, critic
 from pnpfuse.fusion.infobridge.memory import Memory
@@ -289,32 +288,6 @@ def test_levels_of_similarity_are_quantiles():
     assert one.context.cuts.tolist() == [2.0, 4.0]
 
 
-def test_a_training_goes_on_to_the_same_bits(tmp_path):
-    X = {m: v.float().numpy() for m, v in batch(rows=40)[0].items()}
-    labels, split = (np.arange(40) % CLASSES).astype(np.int64), np.zeros(40, np.uint8)
-    views = Views(X, labels, split, ["r", "s", "t"])
-    settings = {"epochs": 4, "batch_size": 16, "checkpoint": tmp_path}
-
-    def train(stop, resume):
-        torch.manual_seed(0)
-        model = create_model("infobridge", views.dims, CLASSES, memory=24, updates="alternating")
-        calls = iter(range(stop))
-
-        def count(*_):
-            if next(calls, None) is None:
-                raise KeyboardInterrupt
-
-        model.register_forward_pre_hook(count)
-        fit(model, views, resume=resume, **settings)
-        return model.state_dict()
-
-    whole = train(stop=12, resume=False)  # 3 steps an epoch
-    with pytest.raises(KeyboardInterrupt):
-        train(stop=8, resume=False)
-    again = train(stop=6, resume=True)
-    assert all(torch.equal(v, again[k]) for k, v in whole.items())
-
-
 def test_bad_arguments_say_what_would_do():
     for name, value in (
         ("condition", "class"),
@@ -334,6 +307,12 @@ def test_bad_arguments_say_what_would_do():
     V, _, T = batch()
     with pytest.raises(ValueError, match="labels are needed"):
         made().bound(V, None, None, V)
+    for options, said in (
+        ({"objective": "NCE"}, "objective must be .*'none'"),  # which a model may have
+        ({"base": "scope", "base_options": {"block_width": 30}}, "^block_width must be a multiple"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            create_model("infobridge", DIMS, CLASSES, **options)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -10,7 +10,16 @@ import xarray as xr
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from pnpfuse import Views, create_model, evaluate, fit, laziness, laziness_figure, laziness_table
+from pnpfuse import (
+    Views,
+    compare,
+    create_model,
+    evaluate,
+    fit,
+    laziness,
+    laziness_figure,
+    laziness_table,
+)
 from pnpfuse.dominance.measurement import single
 from pnpfuse.dominance.probing import probe
 from pnpfuse.dominance.tables import laziness_lines, points
@@ -135,6 +144,15 @@ def test_told_before_anything_is_trained(views, change, match, monkeypatch):
     arguments = {"models": ["concat"], "views": views, "seeds": 1} | RUN | change
     with pytest.raises(ValueError, match=match):
         laziness(arguments.pop("models"), arguments.pop("views"), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [(3, "must give an xarray.Dataset; found int"), (xr.Dataset({"loss": 0}), "gives .'loss'.,")],
+)
+def test_what_is_measured_replaces_no_score(views, given, match):
+    with pytest.raises(ValueError, match=match):
+        compare(["concat"], views, seeds=1, measure=lambda *_: given, **RUN | {"epochs": 1})
 
 
 def written(seeds=4):

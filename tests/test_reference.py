@@ -8,7 +8,6 @@ import torch
 from small_views import small_views
 from test_scope import DIMS, model_for, rows_for
 
-from pnpfuse import Views
 from pnpfuse.fusion import create_model
 from pnpfuse.fusion.reference import Bank
 from pnpfuse.fusion.saved import load_model, save_model
@@ -76,33 +75,16 @@ def test_bank_is_never_staler_than_the_weights():
     assert torch.equal(model(X).logits, again(X).logits)
 
 
-def test_fit_draws_the_bank_from_the_training_rows():
+def test_a_bank_with_room_for_more_keeps_all_training_rows():
     views = small_views()
     train = np.flatnonzero(views.split == 0)
-    for bank in (20, 500):
-        model = create_model("scope", views.dims, 3, bank=bank, k=4)
-        fit(model, views, epochs=1, seed=1, device="cpu", progress=False)
-        X, present = model.bank()
-        filled = present["a"].numpy()
-        assert filled.sum() == min(bank, len(train)) and len(filled) == bank
-        known = {row.tobytes() for row in views.features["a"][train].astype(np.float32)}
-        rows = {row.tobytes() for row in X["a"].numpy()[filled]}
-        assert rows <= known and len(rows) == filled.sum()
-
-
-def test_training_rows_with_absent_modalities():
-    views = small_views()
-    rng = np.random.default_rng(0)
-    there = rng.random(120) < 0.7
-    features = views.features | {"a": np.where(there[:, None], views.features["a"], np.nan)}
-    partly = Views.from_arrays(features, views.labels, views.split, present={"a": there})
-    model = create_model("scope", views.dims, 3, k=4, bank=40)
-    fit(model, partly, epochs=1, seed=0, device="cpu", progress=False)
+    model = create_model("scope", views.dims, 3, bank=500, k=4)
+    fit(model, views, epochs=1, seed=1, device="cpu", progress=False)
     X, present = model.bank()
-    assert X["a"].isfinite().all() and 0 < int(present["a"].sum()) < int(present["b"].sum())
-    rows = {m: torch.randn(6, d) for m, d in views.dims.items()}
-    only = {"b": torch.zeros(6, dtype=torch.bool)}
-    assert model(rows, only).logits.isfinite().all()
+    filled = present["a"].numpy()
+    assert filled.sum() == len(train) and len(filled) == 500
+    known = {row.tobytes() for row in views.features["a"][train].astype(np.float32)}
+    assert known == {row.tobytes() for row in X["a"].numpy()[filled]}
 
 
 @pytest.mark.parametrize("fill", ["zero", "mean", "learned", "input"])
@@ -123,12 +105,3 @@ def test_absent_rows_of_bank_and_batch_hold_nothing(fill):
         model.set_reference(fed)
         told = X | {"text": torch.where(gone["text"][:, None], X["text"], means["text"][:6])}
         torch.testing.assert_close(model(told).logits, answers[0])
-
-
-def test_wrapped_by_a_companion_that_wants_more_rows():
-    model = create_model(
-        "infobridge", DIMS, 3, base="scope", base_options={"bank": 8}, condition="cluster"
-    ).eval()
-    assert model.reference_rows > 8
-    model.set_reference({m: x.float() for m, x in rows_for(40).items()})
-    assert int(model.bank()[1]["text"].sum()) == 8

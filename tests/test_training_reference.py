@@ -90,7 +90,9 @@ def test_bank_companion_and_bounds_go_on_to_the_same_bits(views, tmp_path, monke
 
     def run(**more):
         settings = {"validation": 0.25, "patience": 3, "weighting": weighting, **more}
-        return trained(views, name="infobridge", model_options=BOTH, **settings)
+        # Turns and a memory that wraps round: what a companion counts has to travel as well.
+        options = BOTH | {"updates": "alternating", "memory": 24}
+        return trained(views, name="infobridge", model_options=options, **settings)
 
     undisturbed = run()
     with monkeypatch.context() as patch:

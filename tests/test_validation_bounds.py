@@ -42,6 +42,10 @@ def test_they_are_means_over_all_rows_held_back(views, monkeypatch):
     present = {m: torch.from_numpy(mask) for m, mask in held.present.items()}
     V, labels = model.encode(X, present), torch.from_numpy(held.labels)
     whole = model.bridge.bound(V, present, labels, X)
+    assert model.bounds(X, present, labels) == whole
+    assert model.bounds(X, present, labels, 64)["bound"] != whole["bound"]
+    with pytest.raises(ValueError, match="labels must be int64"):
+        model.bounds(X, labels, present)  # the order is that of a call
     for name in NAMES:
         assert history.validation[name][-1] == pytest.approx(float(whole[name]))
     # In batches a mean by their rows: 27 are 10, 10 and 7.

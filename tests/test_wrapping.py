@@ -119,6 +119,8 @@ def test_options_of_the_base_are_recorded_whole_and_folding_goes_on():
         ({"n": 2, "b": 0.5}, r"no option b, n \(give b, n in base_options"),
         ({"what": 2}, "no option what; accepted are"),
         ({"alpha": -1}, "alpha must be"),
+        ({"critic_width": 0}, "critic_width must be"),
+        ({"margin": float("nan")}, "margin must be a finite number; found nan"),
         ({"objective": "mse"}, "objective must be one of"),
     ],
 )

@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from pnpfuse.cli.ablations import PAPERS
 from pnpfuse.cli.command import DATA, check_places, command, path, png
 from pnpfuse.cli.model_options import add_model_options, models_given
-from pnpfuse.cli.training_options import add_training_options, training_settings
+from pnpfuse.cli.training_options import (
+    add_running_options,
+    add_training_options,
+    training_settings,
+)
 
 
 def add_compare(commands: argparse._SubParsersAction) -> None:
@@ -32,11 +36,7 @@ def add_compare(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--score", choices=("accuracy", "balanced_accuracy"),
                         help="to print (accuracy; with unequal classes both)")  # fmt: skip
     parser.add_argument("--missing", default="each", help="none, each or all (%(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads a run (%(default)s)")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=int, default=1, help="runs at a time (%(default)s)")
-    where.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler that takes the runs")
+    add_running_options(parser)
     parser.add_argument("--out", type=path, help="write all scores to this NetCDF file")
     parser.add_argument("--plot", type=png, help="draw the accuracies to this PNG file")
 

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from pnpfuse.cli.command import DATA, command, path
 from pnpfuse.cli.model_options import add_model_options, known_options, models_given, options_given
-from pnpfuse.cli.training_options import add_training_options, training_settings
+from pnpfuse.cli.training_options import (
+    add_running_options,
+    add_training_options,
+    training_settings,
+)
 
 ALONE = "concat"
 EXAMPLES = """pnpfuse laziness digits --models concat late rpmr --seeds 5 --jobs 2
@@ -34,11 +38,7 @@ def add_laziness(commands: argparse._SubParsersAction) -> None:
     add_training_options(parser, several=True)
     parser.add_argument("--score", choices=("accuracy", "balanced_accuracy"),
                         help="to print (accuracy; with unequal classes both)")  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads a run (%(default)s)")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=int, default=1, help="runs at a time (%(default)s)")
-    where.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler that takes the runs")
+    add_running_options(parser)
     parser.add_argument("--out", type=path, metavar="FOLDER",
                         help="write laziness.nc and laziness.png there")  # fmt: skip
 

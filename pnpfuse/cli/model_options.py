@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from textwrap import wrap
 from typing import Any
 
@@ -67,11 +67,10 @@ def model_given(given: argparse.Namespace) -> dict[str, Any]:
     strange = [(_flag(given, key), key) for key in options if key not in known | fixed]
     if getattr(given, "mapped", False):
         strange += [("--mapped", key) for key in ("n", "b") if key not in known]
-    inner = "; its base takes its own in --option base_options={...}"
     for flag, key in strange:
         raise ValueError(
             f"{flag} gives {key}, which {given.model} does not have; it has {', '.join(known)}"
-            + (inner if METHODS[given.model].bridge else "")
+            + _inner_said([given.model])
         )
     return options
 
@@ -92,7 +91,9 @@ def models_given(given: argparse.Namespace) -> tuple[Plans, list[str]]:
     known = {name: known_options("--models", name) for name in [*names, *given.ablations]}
     for key in options:
         if not any(key in has for has in known.values()):
-            raise ValueError(f"{_flag(given, key)}: none of the models has the option {key}")
+            raise ValueError(
+                f"{_flag(given, key)}: none of the models has the option {key}{_inner_said(known)}"
+            )
     rows, same = ablation_rows(given.ablations, options)
     plans = {
         name: (name, {key: value for key, value in options.items() if key in known[name]})
@@ -100,6 +101,14 @@ def models_given(given: argparse.Namespace) -> tuple[Plans, list[str]]:
     }
     notes = [twins_note()] if names == every and not given.models else []
     return plans | rows, notes + ([ablations_note(same)] if same else [])
+
+
+def _inner_said(names: Iterable[str]) -> str:
+    """Where the options of a model inside one of these go."""
+    from pnpfuse.fusion.methods import METHODS
+
+    inner = "; the base of infobridge takes its own in --option base_options={...}"
+    return inner if any(METHODS[name].bridge for name in names) else ""
 
 
 def twins_note() -> str:

@@ -47,6 +47,15 @@ def add_training_options(parser: argparse.ArgumentParser, several: bool = False)
     group.add_argument("--restart", action="store_true", help="with --checkpoint: begin anew")
 
 
+def add_running_options(parser: argparse.ArgumentParser) -> None:
+    """Where a command that trains models x seeds has its runs done."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads a run (%(default)s)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=int, default=1, help="runs at a time (%(default)s)")
+    where.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler that takes the runs")
+
+
 def training_settings(given: argparse.Namespace) -> dict[str, Any]:
     """The arguments for `fit` that the command line gives."""
     from pnpfuse.optimisers import RECIPES

@@ -42,8 +42,9 @@ def check_number(argument: str, value: Any, least: float = 0, most: float = math
         except OverflowError:  # a whole number of more than 308 digits
             number = math.inf
     if not least <= number <= most or math.isinf(number):
-        limits = f"of at least {least}" if math.isinf(most) else f"from {least} to {most}"
-        raise ValueError(f"{argument} must be a finite number {limits}; found {value!r}")
+        limits = f" of at least {least}" if math.isinf(most) else f" from {least} to {most}"
+        limits = "" if math.isinf(least) else limits
+        raise ValueError(f"{argument} must be a finite number{limits}; found {value!r}")
     return number
 
 

@@ -10,11 +10,11 @@ from pnpfuse.fusion.arguments import check_count
 from pnpfuse.fusion.widths import check_width
 
 
-def check_heads(width: int, heads: int) -> tuple[int, int]:
-    """`width` and `heads` as ints, the one a multiple of the other."""
-    width, heads = check_width(width), check_count("heads", heads)
+def check_heads(width: int, heads: int, argument: str = "width") -> tuple[int, int]:
+    """`width`, called `argument`, and `heads` as ints, the one a multiple of the other."""
+    width, heads = check_width(width, argument), check_count("heads", heads)
     if width % heads:
-        raise ValueError(f"width must be a multiple of heads; found {width} and {heads}")
+        raise ValueError(f"{argument} must be a multiple of heads; found {width} and {heads}")
     return width, heads
 
 

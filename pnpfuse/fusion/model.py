@@ -138,19 +138,30 @@ class FusionModel(nn.Module):
             return self.block(V, masks)
         return self.block(V, masks, reference=self._reference(self.bank))
 
+    @torch.no_grad()
     def bounds(
-        self, features: Features, labels: Tensor, present: Presence | None = None
+        self,
+        features: Features,
+        present: Presence | None = None,
+        labels: Tensor | None = None,
+        negatives: int | None = None,
     ) -> dict[str, Tensor]:
-        """What the companion says of the information between modalities; {} without one.
+        """What the companion says of the information between modalities, {name: ()} in nats.
 
-        Of a batch of raw features, {name: ()} as `pnpfuse.fusion.infobridge.InfoBridge.bound`: a
-        bound only on rows that it was not trained on.
+        Bounds only in evaluation mode and on rows that it was not trained with; {} without one.
+
+        Parameters
+        ----------
+        features, present, labels : of a batch, as for `forward`
+        negatives : as for `pnpfuse.fusion.infobridge.InfoBridge.bound`, which names the bounds
         """
+        if labels is not None:
+            check_labels(labels, features)
         if self.bridge is None:
             return {}
         X, masks = self._scaled(features, present)  # each (batch, d)
         V = self._encoded(X, masks)  # each (batch, l_m)
-        return self.bridge.bound(V, masks, labels, X)
+        return self.bridge.bound(V, masks, labels, X, negatives)
 
     def classify(self, fusion: FusionOutput) -> Tensor:
         """Logits, (batch, classes)."""

@@ -14,12 +14,14 @@ from pnpfuse.fusion.arguments import (
     check_number,
     check_probability,
 )
+from pnpfuse.fusion.attention import check_heads
 from pnpfuse.fusion.encoders import MLP, default_width
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.fill import FILLS
+from pnpfuse.fusion.infobridge import OBJECTIVES
 from pnpfuse.fusion.methods import BALANCE, METHODS, Method
 from pnpfuse.fusion.model import FusionModel
-from pnpfuse.fusion.widths import WIDEST, check_dims
+from pnpfuse.fusion.widths import WIDEST, check_dims, check_width
 
 MODEL_OPTIONS: dict[str, Any] = {
     "encoder": "mlp",
@@ -81,6 +83,7 @@ def create_model(name: str, dims: Mapping[str, int], classes: int, **options: An
     if isinstance(resolved.get("activation"), nn.Module):
         raise ValueError("activation must be given by name here, so that the model can be saved")
     dims = check_dims(dims)
+    _check_block_width(resolved)
     fill_input = check_choice("fill", resolved["fill"], (*FILLS, "input")) == "input"
     probability = check_probability("modality_dropout", resolved["modality_dropout"])
     encoders = _encoders(dims, resolved, given=set(options))
@@ -128,7 +131,7 @@ def _bridged(
     own = method.bridge_options | {k: options[k] for k in method.bridge_options if k in options}
     shared = {k: options[k] for k in MODEL_OPTIONS if k in options}
     alpha = check_number("alpha", own["alpha"])
-    companion = own["objective"] != "none"
+    companion = check_choice("objective", own["objective"], (*OBJECTIVES, "none")) != "none"
     if companion:
         dims = check_dims(dims, at_least=2)
     inner = _base_options(method, own)
@@ -138,6 +141,7 @@ def _bridged(
     model.name, model.options = name, shared | own
     if companion:
         assert method.bridge is not None
+        check_width(own["critic_width"], "critic_width")
         apart = ("base", "base_options", "alpha")
         given = {"width" if k == "critic_width" else k: v for k, v in own.items() if k not in apart}
         model.bridge = method.bridge(model.block.dims, model.dims, model.classes, **given)
@@ -178,6 +182,15 @@ def _of_base(method: Method, options: Mapping[str, Any], unknown: list[str]) -> 
 def _given(resolved: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The arguments of a block or a head among the options; its width is called block_width."""
     return {"width" if key == "block_width" else key: resolved[key] for key in names}
+
+
+def _check_block_width(resolved: Mapping[str, Any]) -> None:
+    """ValueError by the name that it has here, before a block says "width", the encoders' here."""
+    width = resolved.get("block_width")
+    if width is not None and "heads" in resolved:
+        check_heads(width, resolved["heads"], "block_width")
+    elif width is not None:
+        check_width(width, "block_width")
 
 
 def _stated(name: str, key: str, value: Any) -> bool:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from pnpfuse.fusion.infobridge.contrast import mean_kept
+
 
 class Evidence(NamedTuple):
     """What is known of each anchor, all (P, B); sums over partners are done.
@@ -17,8 +19,8 @@ class Evidence(NamedTuple):
     ----------
     kept : bool, both modalities are there and so is a partner of the same context
     ratio : log p(z_a, z_b | T) / p(z_a | T) p(z_b | T) as the critic has it, of the true pair
-    drawn : mean over the partners of the critic's h
-    among : log of the mean of e^score over the partners and the true pair
+    drawn : mean of the critic's h over the partners and the true pair
+    among : log of the mean of e^score over the same
     partners : how many there are
     """
 
@@ -46,12 +48,10 @@ def evidence(ratios: Tensor, same: Tensor, both: Tensor, block: slice, ratio: fl
     partner = same & ~own & both[:, None]  # (P, b, R)
     partners = partner.sum(2)  # (P, b)
     true = ratios.masked_fill(~own, 0.0).sum(2)  # (P, b)
+    shown, number = partner | own, (partners + 1).to(ratios)
     h = torch.sigmoid(ratios - math.log(ratio))
-    drawn = torch.where(partner, h, 0.0).sum(2) / partners.clamp(min=1)
-    among = (
-        ratios.masked_fill(~(partner | own), -math.inf).logsumexp(2)
-        - (partners + 1).to(ratios).log()
-    )
+    drawn = torch.where(shown, h, 0.0).sum(2) / number
+    among = ratios.masked_fill(~shown, -math.inf).logsumexp(2) - number.log()
     return Evidence(both[:, block] & (partners > 0), true, drawn, among, partners)
 
 
@@ -74,15 +74,20 @@ def nce_bounds(found: Evidence, ratio: float) -> dict[str, Tensor]:
 
         bound = log(N0/N1) + E_pos log h - max(0, log(N0/N1 E_neg h))
 
+    Of a few rows - log E_neg h comes out too large, without limit where no partner happens to look
+    right. So the true pair counts among the partners: then both bounds lie, row by row, below that
+    of `infonce_bounds` with the score log h, which in the mean over samples is a bound with any
+    number of rows. "tight_bound" comes to log K at most, K rows being of the same context.
+
     "printed_bound" is log(N1/N0) + E_pos log h, Eqs. (5) and (8) as printed; "ceiling" log(N0/N1),
     above which no "bound" comes. Where no row has a partner, "bound" and "tight_bound" are 0, which
     holds always.
     """
     margin = math.log(ratio)
     any_row = found.kept.any(1)
-    true = torch.where(any_row, _mean(logsigmoid(found.ratio - margin), found.kept), -margin)
+    true = torch.where(any_row, mean_kept(logsigmoid(found.ratio - margin), found.kept), -margin)
     # An h that is 0 to the last bit would be a bound of -inf + inf.
-    drawn = _mean(found.drawn, found.kept).clamp(min=torch.finfo(found.drawn.dtype).tiny).log()
+    drawn = mean_kept(found.drawn, found.kept).clamp(min=torch.finfo(found.drawn.dtype).tiny).log()
     drawn = torch.where(any_row, drawn, -margin)
     return {
         "bound": margin + true - (margin + drawn).relu(),
@@ -99,9 +104,4 @@ def infonce_bounds(found: Evidence) -> dict[str, Tensor]:
     et al., arXiv:1905.06922, Eq. (12), in each context.
     """
     values = {"bound": found.ratio - found.among, "ceiling": (found.partners + 1).log()}
-    return {name: _mean(value, found.kept) for name, value in values.items()}
-
-
-def _mean(x: Tensor, kept: Tensor) -> Tensor:
-    """Mean over the rows kept, (P,) of (P, B); 0 if there is none."""
-    return torch.where(kept, x, 0.0).sum(1) / kept.sum(1).clamp(min=1)
+    return {name: mean_kept(value, found.kept) for name, value in values.items()}

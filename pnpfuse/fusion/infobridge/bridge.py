@@ -7,14 +7,21 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, pad
+from torch.nn.functional import pad
 
 from pnpfuse.fusion.arguments import check_choice, check_count, check_number
 from pnpfuse.fusion.infobridge.bound import Evidence, evidence, infonce_bounds, nce_bounds
 from pnpfuse.fusion.infobridge.context import REFERENCE_ROWS, Context
+from pnpfuse.fusion.infobridge.contrast import (
+    contrast_all,
+    contrast_drawn,
+    infonce,
+    itself,
+    mean_kept,
+)
 from pnpfuse.fusion.infobridge.critic import ConcatCritic, SeparableCritic, throttled
 from pnpfuse.fusion.infobridge.memory import Memory
-from pnpfuse.fusion.infobridge.negatives import draw_negatives
+from pnpfuse.fusion.infobridge.negatives import draw_negatives, gathered
 from pnpfuse.fusion.infobridge.scale import RunningScale
 from pnpfuse.fusion.precision import widen, without_autocast
 from pnpfuse.fusion.widths import check_dims, check_width
@@ -215,6 +222,9 @@ class InfoBridge(nn.Module):
         bounds = nce_bounds(found, ratio) if nce else infonce_bounds(found)
         return {p: {k: v[i] for k, v in bounds.items()} for i, p in enumerate(self.pairs)}
 
+    def extra_repr(self) -> str:
+        return f"condition={self.condition!r}, objective={self.objective!r}, negatives={self.ratio}"
+
     def _rows(self, V: dict[str, Tensor], masks: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:
         """Features (M, batch, L), padded with zeros, and presence (M, batch)."""
         padded = [pad(widen(v), (0, self.widest - v.shape[1])) for v in V.values()]
@@ -247,20 +257,18 @@ class InfoBridge(nn.Module):
             same = T == T[:, None]
             alone = (same & both[:, None]).sum(2) < 2
             self._count(both, alone)
-            return _mean(_infonce(scores, same & both[:, None]), both).mean()
+            return mean_kept(infonce(scores, same & both[:, None]), both).mean()
         after = self.critic.second - 1
         pool = torch.cat([z[1:], self.memory.features[1:].to(z)], 1)  # (M-1, B + memory, L)
         here = torch.cat([present[1:], self.memory.present[1:]], 1)
         drawn = draw_negatives(torch.cat([T, self.memory.contexts]), here, len(T), self.ratio)
-        flat = (drawn.rows + _offsets(pool)).flatten()
-        found = pool.flatten(0, 1).index_select(0, flat).view(*drawn.rows.shape, -1)
-        others = self.critic.embed_drawn(w, self.scale(found, T, slice(1, None)), T)
-        positive = self.critic.paired(w, rows, T) - self.margin  # (P, B)
-        negative = self.critic.drawn(w, rows, others, T) - self.margin  # (P, B, N)
+        found = self.scale(gathered(pool, drawn.rows), T, slice(1, None))  # (M-1, B, N, L)
+        others = self.critic.embed_drawn(w, found, T)
+        true = self.critic.paired(w, rows, T) - self.margin  # (P, B)
+        false = self.critic.drawn(w, rows, others, T) - self.margin  # (P, B, N)
         kept = both & drawn.possible[after]
         self._count(kept, drawn.alone[after])
-        errors = -logsigmoid(positive) - self.ratio * logsigmoid(-negative).mean(2)
-        return _mean(errors, kept).mean()
+        return mean_kept(contrast_drawn(true, false, self.ratio), kept).mean()
 
     def _count(self, kept: Tensor, alone: Tensor) -> None:
         self.anchors.add_(kept.sum())
@@ -277,13 +285,11 @@ class InfoBridge(nn.Module):
             scores = self.critic.matrix(w, rows, contexts, slice(None))  # (P, B, B)
             same = contexts == contexts[:, None]
             if self.objective == "infonce":
-                kept, errors = both, _infonce(scores, same & both[:, None])
+                kept, errors = both, infonce(scores, same & both[:, None])
             else:
-                partner = same & ~_own(contexts) & here[self.critic.second, None]
-                kept, logits = both & partner.any(2), scores - self.margin
-                drawn = torch.where(partner, logsigmoid(-logits), 0.0).sum(2)
-                drawn = drawn / partner.sum(2).clamp(min=1)
-                errors = -logsigmoid(logits.diagonal(dim1=1, dim2=2)) - self.ratio * drawn
+                partner = same & ~itself(contexts) & here[self.critic.second, None]
+                kept = both & partner.any(2)
+                errors = contrast_all(scores - self.margin, partner, self.ratio)
             total = total + torch.where(kept, errors, 0.0).sum(1)
             count = count + kept.sum(1)
         return (total / count.clamp(min=1)).mean()
@@ -305,26 +311,3 @@ class InfoBridge(nn.Module):
         size = max(1, SCORES // (rows * len(self.pairs) * wide))
         for start in range(0, rows, size):
             yield slice(start, min(start + size, rows))
-
-
-def _infonce(scores: Tensor, shown: Tensor) -> Tensor:
-    """Cross-entropy (P, B) of every row's own among those shown, (P, B, B)."""
-    # A row keeps its own, so that its softmax is one of something.
-    hidden = ~(shown | _own(scores[0]))
-    true = scores.diagonal(dim1=1, dim2=2)
-    return scores.masked_fill(hidden, -math.inf).logsumexp(2) - true
-
-
-def _own(rows: Tensor) -> Tensor:
-    return torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-
-
-def _offsets(pool: Tensor) -> Tensor:
-    """Where each modality of pool (K, N, L) begins among all its rows, (K, 1, 1)."""
-    count, size = pool.shape[:2]
-    return (torch.arange(count, device=pool.device) * size)[:, None, None]
-
-
-def _mean(x: Tensor, kept: Tensor) -> Tensor:
-    """Mean over the rows kept, (P,) of (P, B); 0 if there is none."""
-    return torch.where(kept, x, 0.0).sum(1) / kept.sum(1).clamp(min=1)

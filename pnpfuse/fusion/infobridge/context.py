@@ -133,6 +133,7 @@ class Context(nn.Module):
         rows, levels = known.sum(), len(self.cuts) + 1
         inner = torch.arange(1, levels, device=scores.device)
         found = ordered[(inner * rows // levels).clamp(max=len(scores) - 1)]
+        # A mean over the first ten batches, then a running one: the critic goes on changing.
         share = (1 / (self.batches + 1)).clamp(min=0.1) * (rows >= levels)
         moved = torch.where(share > 0, found.to(self.cuts) - self.cuts, 0.0)
         self.cuts.add_(share * moved)

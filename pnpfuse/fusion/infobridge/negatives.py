@@ -55,5 +55,12 @@ def draw_negatives(T: Tensor, present: Tensor, anchors: int, count: int) -> Draw
     return Draw(rows, alone, room > 0)
 
 
+def gathered(pool: Tensor, rows: Tensor) -> Tensor:
+    """The rows (K, B, count) of pool (K, N, L), each of its own modality: (K, B, count, L)."""
+    count, size = pool.shape[:2]
+    begin = (torch.arange(count, device=pool.device) * size)[:, None, None]
+    return pool.flatten(0, 1).index_select(0, (rows + begin).flatten()).view(*rows.shape, -1)
+
+
 def _counting(like: Tensor) -> Tensor:
     return torch.arange(like.shape[1], device=like.device).expand_as(like)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import torch
 from torch import Tensor
 
@@ -37,14 +35,14 @@ def disentanglement(h: Tensor, present: Tensor | None = None, same: Tensor | Non
     batch, L_diff with its square, and the two orders give the same terms: hence the means. A pair
     of modalities that no sample (L_sim), or no two samples (L_diff), have contributes 0.
     """
-    pairs = list(combinations(range(len(h)), 2))
-    if not pairs:
+    if len(h) < 2:
         return widen(h).new_zeros(())
     rows = unit(widen(h))  # (M, batch, width)
     if present is None:
         present = torch.ones(h.shape[:2], dtype=torch.bool, device=h.device)
     rows = zero_absent(rows, present)
-    a, b = ([pair[side] for pair in pairs] for side in (0, 1))
+    # Made where they are used: a list as an index would be copied to the device in every step.
+    a, b = torch.triu_indices(len(h), len(h), 1, device=h.device)  # (pairs,) each
     matched = (rows[a] * rows[b]).sum(-1)  # s_ii, (pairs, batch)
     both = present[a] & present[b]
     similar = torch.where(both, (1 - matched).square(), 0.0).sum(1) / both.sum(1).clamp(min=1)
