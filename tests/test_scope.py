@@ -150,6 +150,22 @@ def test_which_copies_are_taken_is_no_matter_of_the_batch():
     torch.testing.assert_close(alone, whole, rtol=0, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:torch.searchsorted")  # of its speed under vmap
+def test_transforms_of_functions():
+    model, X = model_for(), rows_for(3, seed=3)
+
+    def logits(text, audio, video):
+        rows = {"text": text[None], "audio": audio[None], "video": video[None]}
+        return model(rows).logits[0]
+
+    one_by_one = torch.func.vmap(logits)(*X.values())
+    torch.testing.assert_close(one_by_one, model(X).logits)
+    slope = torch.func.jacrev(logits)(*(x[0] for x in X.values()))  # (3, 7)
+    given = X["text"].clone().requires_grad_()
+    model(X | {"text": given}).logits[:, 1].sum().backward()
+    torch.testing.assert_close(slope[1], given.grad[0])
+
+
 def test_steps_called_one_by_one_agree():
     model, X = model_for(), rows_for(6, seed=3)
     present = masks_for(shown_for(6, seed=3))
