@@ -65,7 +65,7 @@ def test_it_is_the_dense_form(mask, reference):
     for form, steps in itertools.product(FORMS, (0, 1, 3)):
         module = fusion_for(form=form, steps=steps, mask=mask)
         nodes, A, diffused = dense_form(module, *given)
-        found = module.attention(nodes, given[1], given[3], reference)
+        found = module.attention(nodes, given[1], given[3], reference or None)
         torch.testing.assert_close(found.dense(), A, **DOUBLE)
         expected = given[0] + (diffused @ nodes)[: len(given[0])]
         torch.testing.assert_close(module(*given), expected, **DOUBLE)

@@ -123,6 +123,49 @@ def test_a_filled_bank_leaves_no_trace_of_the_batch(options):
     assert (first - beside[:4]).abs().max() > 1e-3
 
 
+def test_with_the_printed_mask_too_nobody_sees_the_batch_or_empty_places():
+    options, X = {"mask": "printed", "form": "truncated"}, rows_for(6, seed=3)
+    nobody = model_for(rows=0, bank=0, **options)
+    alone = nobody({m: x[:1] for m, x in X.items()}).logits
+    torch.testing.assert_close(nobody(X).logits[:1], alone)
+    full, roomy = model_for(bank=30, **options), model_for(bank=90, **options)
+    out, found = full(X), roomy(X)
+    torch.testing.assert_close(found.logits, out.logits)
+    torch.testing.assert_close(found.losses["alignment"], out.losses["alignment"])
+
+
+def test_which_copies_are_taken_is_no_matter_of_the_batch():
+    dims = {"text": 20, "audio": 6}
+    torch.manual_seed(0)
+    model = create_model("scope", dims, CLASSES, k=10, refinement="self").eval()
+
+    def rows(count):
+        audio = torch.randint(0, 4, (count, 1)).float().expand(count, 6)
+        return {"text": torch.randn(count, 20), "audio": audio}
+
+    model.set_reference(rows(256))
+    X = rows(64)
+    whole = model(X).logits
+    alone = torch.cat([model({m: x[[i]] for m, x in X.items()}).logits for i in range(64)])
+    torch.testing.assert_close(alone, whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:torch.searchsorted")  # of its speed under vmap
+def test_transforms_of_functions():
+    model, X = model_for(), rows_for(3, seed=3)
+
+    def logits(text, audio, video):
+        rows = {"text": text[None], "audio": audio[None], "video": video[None]}
+        return model(rows).logits[0]
+
+    one_by_one = torch.func.vmap(logits)(*X.values())
+    torch.testing.assert_close(one_by_one, model(X).logits)
+    slope = torch.func.jacrev(logits)(*(x[0] for x in X.values()))  # (3, 7)
+    given = X["text"].clone().requires_grad_()
+    model(X | {"text": given}).logits[:, 1].sum().backward()
+    torch.testing.assert_close(slope[1], given.grad[0])
+
+
 def test_steps_called_one_by_one_agree():
     model, X = model_for(), rows_for(6, seed=3)
     present = masks_for(shown_for(6, seed=3))

@@ -197,7 +197,7 @@ class FusionModel(nn.Module):
         """
         if not self.reference_rows:
             return
-        count = max((len(X) for X in features.values()), default=0)
+        count = len(check_features(features, self.dims, present))
         if count > self.reference_rows:
             raise ValueError(
                 f"features has {count} rows; {self.name!r} keeps {self.reference_rows}: draw so "

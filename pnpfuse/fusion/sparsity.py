@@ -82,9 +82,9 @@ def powers(weight: Tensor, x: Tensor, sparsity: Sparsity, steps: int) -> Sequenc
     """W x, W^2 x, ... W^steps x, each (N, d), for weight (E,) on the entries of W and x (N, d)."""
     if not steps:
         return ()
-    if not torch.compiler.is_compiling():
+    if not _taken_apart(weight, x, sparsity.columns):
         return _Powers.apply(weight, x, sparsity, steps)
-    found = [x]  # written so that a compiler can take it apart
+    found = [x]
     for _ in range(steps):
         gathered = weight[:, None] * found[-1][sparsity.columns]
         found.append(torch.zeros_like(x).index_add(0, sparsity.rows, gathered))
@@ -93,9 +93,15 @@ def powers(weight: Tensor, x: Tensor, sparsity: Sparsity, steps: int) -> Sequenc
 
 def inner_products(a: Tensor, b: Tensor, sparsity: Sparsity) -> Tensor:
     """<a_i, b_j> at each entry (i, j), (E,), for a and b (N, d) of one dtype."""
-    if not torch.compiler.is_compiling():
+    if not _taken_apart(a, b, sparsity.columns):
         return _Products.apply(a, b, sparsity)
     return (a[sparsity.rows] * b[sparsity.columns]).sum(1)
+
+
+def _taken_apart(*tensors: Tensor) -> bool:
+    """Whether a compiler or a transform of `torch.func` is to see plain operations."""
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    return torch.compiler.is_compiling() or any(map(wrapped, tensors))
 
 
 class _Powers(torch.autograd.Function):

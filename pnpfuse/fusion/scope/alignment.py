@@ -13,7 +13,9 @@ from pnpfuse.fusion.scope.semantic import Neighbours
 _ENTRIES = 2**20
 
 
-def alignment_loss(graphs: list[Neighbours], candidates: int) -> Tensor:
+def alignment_loss(
+    graphs: list[Neighbours], candidates: int, filled: Tensor | None = None
+) -> Tensor:
     """Mean over the pairs of modalities of |G^m - G^n|_F^2 / N^2 (SCOPE Eq. 6), a scalar.
 
     A sample that lacks one of a pair's modalities has no row there to compare: the pair's mean
@@ -23,7 +25,8 @@ def alignment_loss(graphs: list[Neighbours], candidates: int) -> Tensor:
     Parameters
     ----------
     graphs : one for each modality, of the same rows and as many neighbours, each index once a row
-    candidates : the number of columns, the other N
+    candidates : the number of columns
+    filled : bool (candidates,), which of them there are, None for all; their number is the other N
     """
     pairs = list(combinations(graphs, 2))
     if not pairs:
@@ -36,7 +39,8 @@ def alignment_loss(graphs: list[Neighbours], candidates: int) -> Tensor:
     gap = gap - 2 * _products(one, other, candidates)  # (pairs, batch)
     # Rounding may leave less than nothing of equal rows.
     total = gap.clamp(min=0).masked_fill(~shared, 0).sum(-1)
-    return (total / (shared.sum(-1).clamp(min=1) * candidates)).mean()
+    columns = candidates if filled is None else filled.sum().clamp(min=1)
+    return (total / (shared.sum(-1).clamp(min=1) * columns)).mean()
 
 
 def _products(one: Neighbours, other: Neighbours, candidates: int) -> Tensor:

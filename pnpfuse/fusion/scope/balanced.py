@@ -64,6 +64,7 @@ class BalancedFusion(nn.Module):
         graphs: list[Neighbours],
         reference: Tensor | None = None,
         inner: list[Neighbours] | None = None,
+        filled: Tensor | None = None,
     ) -> Tensor:
         """The fused h (batch, width).
 
@@ -71,13 +72,15 @@ class BalancedFusion(nn.Module):
         ----------
         h : (batch, width)
         graphs : of each modality, to the rows of h, or of `reference` if there is one
-        reference : (R, width), rows that h attends to and that do not attend to h
+        reference : (R, width), rows that h attends to and that do not attend to h; without any,
+            R = 0, each row of h attends to itself alone; None: the rows of h attend to each other
         inner : graphs of each modality among the rows of `reference`; None: each to itself alone
+        filled : bool (R,), which rows of `reference` there are, as in a bank not yet full
         """
-        nodes, rows = h, 0
+        nodes, rows = h, None
         if reference is not None:
             nodes, rows = torch.cat([h, reference]), reference.shape[0]
-        matrix = self.attention(nodes, graphs, inner, rows)
+        matrix = self.attention(nodes, graphs, inner, rows, filled)
         fused = propagate(nodes, matrix, self.steps, form=self.form, xi=self.xi)
         fused = fused[: h.shape[0]]
         return h + fused if self.residual else fused
@@ -87,12 +90,13 @@ class BalancedFusion(nn.Module):
         nodes: Tensor,
         graphs: list[Neighbours],
         inner: list[Neighbours] | None = None,
-        reference: int = 0,
+        reference: int | None = None,
+        filled: Tensor | None = None,
     ) -> Attention:
         """A of the nodes (batch + reference, width): the batch, and then the reference rows.
 
         [[diagonal, W], [0, A of the reference]] with reference rows, so that what a row of the
         batch becomes does not depend on the others.
         """
-        edges = union(graphs, inner, reference)
+        edges = union(graphs, inner, reference, filled)
         return neighbour_attention(self.query(nodes), self.key(nodes), edges, self.mask)

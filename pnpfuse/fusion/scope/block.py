@@ -123,11 +123,10 @@ class SCOPE(Block):
         if self.align or self.fusion == "diffusion":
             graphs = self._graphs(h, shown, beside)
             if self.align:
-                candidates = z if beside is None else beside.z
-                losses[ALIGNMENT] = alignment_loss(graphs, candidates.shape[0])
+                rows, filled = (z, None) if beside is None else (beside.z, beside.filled)
+                losses[ALIGNMENT] = alignment_loss(graphs, rows.shape[0], filled)
             if self.fusion == "diffusion":
-                others, inner = (None, None) if beside is None else (beside.z, beside.inner)
-                z = self.balanced(z, graphs, others, inner)
+                z = self._diffused(z, graphs, beside)
         refined = dict(zip(self.dims, h, strict=True))
         return FusionOutput(
             {JOINT: z}, losses=losses, present=masks or {}, features=V, refined=refined
@@ -138,7 +137,13 @@ class SCOPE(Block):
         V = self.fill.put(reference.features, reference.present)
         h, rho = self.refine(V, reference.present)
         among = torch.stack(list(reference.present.values())) & reference.filled  # (M, R)
-        return Beside(integrated(h, rho), h, among, self._graph(h, present=among))
+        inner = self._graph(h, present=among)
+        return Beside(integrated(h, rho), h, among, inner, reference.filled)
+
+    def _diffused(self, z: Tensor, graphs: list[Neighbours], beside: Beside | None) -> Tensor:
+        if beside is not None:
+            return self.balanced(z, graphs, beside.z, beside.inner, beside.filled)
+        return self.balanced(z, graphs) if self._within() else self.balanced(z, graphs, z[:0])
 
     def _graphs(self, h: Tensor, shown: Tensor | None, beside: Beside | None) -> list[Neighbours]:
         """Each modality's graph, from the batch to the batch or to the rows beside it.
@@ -147,10 +152,14 @@ class SCOPE(Block):
         """
         if beside is not None:
             return self._graph(h, present=shown, candidates=beside.h, among=beside.among)
-        if self.training or self.inference == "batch":
+        if self._within():
             return self._graph(h, present=shown)
         nothing = h.new_zeros(*h.shape[:2], 1)
         return Neighbours(nothing.long(), nothing, nothing.bool()).unbind()
+
+    def _within(self) -> bool:
+        """Whether the samples of a batch without a reference are judged beside each other."""
+        return self.training or self.inference == "batch"
 
     def _graph(
         self,
@@ -171,12 +180,14 @@ class SCOPE(Block):
 
 
 class Beside(NamedTuple):
-    """Rows of a reference: joint z (R, width), h (M, R, width), who counts (M, R), graphs."""
+    """Rows of a reference: joint z (R, width), h (M, R, width), who counts (M, R), graphs, and
+    which rows there are (R,)."""
 
     z: Tensor
     h: Tensor
     among: Tensor
     inner: list[Neighbours]
+    filled: Tensor
 
 
 def integrated(h: Tensor, rho: Tensor) -> Tensor:

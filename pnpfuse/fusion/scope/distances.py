@@ -38,22 +38,23 @@ def nearest(
     centre = y.detach().mean(-2, keepdim=True)
     y = y - centre
     x = y if own else h.to(wide) - centre
-    counted = torch.arange(h.shape[-2], device=h.device) if own else None, present, among
+    with torch.no_grad():  # what rounding, of rows and of sums, makes of 0
+        least = same**2 * _sizes(h) + 8 * torch.finfo(wide).eps * _sizes(x).to(kind)
+    counted = least, torch.arange(h.shape[-2], device=h.device) if own else None, present, among
     if torch.compiler.is_compiling() or h[..., 0].numel() * others.shape[-2] <= _PAIRS:
         cost, index = _sought(x, y, k, kind, *counted)
         valid = cost.isfinite()
     else:
         index, valid = _sought_by_blocks(x, y, k, kind, *counted)
         cost = _over_edges(h, others, index)
-    with torch.no_grad():  # what rounding, of rows and of sums, makes of 0
-        least = same**2 * _sizes(h) + 8 * torch.finfo(wide).eps * _sizes(x).to(kind)
     return cost.masked_fill(~valid | (cost < least), 0), index, valid
 
 
-def _sought(x, y, k, kind, places, present, among):
+def _sought(x, y, k, kind, least, places, present, among):
     """|x_i - y_j|^2 in dtype kind and j (..., batch, k), the former infinite where there is none.
 
-    places (batch,): which of y the rows themselves are, or None.
+    least (..., batch, 1): what counts as 0. places (batch,): which of y the rows themselves are, or
+    None.
     """
     columns = torch.arange(y.shape[-2], device=y.device)
     allowed = columns >= 0 if among is None else among[..., None, :]
@@ -63,7 +64,9 @@ def _sought(x, y, k, kind, places, present, among):
         allowed = allowed & (places[:, None] != columns)
     squares = torch.sub(_sizes(x) + _sizes(y).mT, x @ y.mT, alpha=2).clamp(min=0)
     # Equal distances are equal again in their own precision, and taken alike whatever the batch.
-    squares = squares.to(kind).masked_fill(~allowed, math.inf)
+    # So are those of copies, which rounding would tell apart.
+    squares = squares.to(kind)
+    squares = squares.masked_fill(squares < least, 0).masked_fill(~allowed, math.inf)
     if places is not None and torch.compiler.is_compiling():  # the number of rows may be free
         squares = pad(squares, (0, k), value=math.inf)
     cost, index = squares.topk(k, largest=False)
@@ -75,14 +78,14 @@ def _sizes(x):
 
 
 @torch.no_grad()
-def _sought_by_blocks(x, y, k, kind, places, present, among):
+def _sought_by_blocks(x, y, k, kind, least, places, present, among):
     found = []
     rows = max(1, _PAIRS // (x.shape[:-2].numel() * y.shape[-2]))
     for start in range(0, x.shape[-2], rows):
         block = slice(start, start + rows)
         own = None if places is None else places[block]
         here = None if present is None else present[..., block]
-        cost, index = _sought(x[..., block, :], y, k, kind, own, here, among)
+        cost, index = _sought(x[..., block, :], y, k, kind, least[..., block, :], own, here, among)
         found.append((index, cost.isfinite()))
     index, valid = (torch.cat(parts, -2) for parts in zip(*found, strict=True))
     return index, valid

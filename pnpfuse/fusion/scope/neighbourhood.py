@@ -24,17 +24,20 @@ class Edges(NamedTuple):
         Of all N K places, row by row; a place without an edge points from its row to itself.
     valid : bool (N, K)
         Which places are edges, each once. The first place is the row's edge to itself.
-    guests : int
-        How many rows at the beginning no other row may ever see; see `union`.
+    shown : bool (N,), or None
+        Which rows every other row may see, None: all.
     """
 
     sparsity: Sparsity
     valid: Tensor
-    guests: int
+    shown: Tensor | None
 
 
 def union(
-    graphs: list[Neighbours], inner: list[Neighbours] | None = None, reference: int = 0
+    graphs: list[Neighbours],
+    inner: list[Neighbours] | None = None,
+    reference: int | None = None,
+    filled: Tensor | None = None,
 ) -> Edges:
     """The edges that any of the graphs has, each once, and of every row an edge to itself.
 
@@ -45,16 +48,17 @@ def union(
     ----------
     graphs : of each modality, from `batch` rows to one another, or to `reference` rows
     inner : of each modality, among the reference rows; None for edges to themselves alone
-    reference : how many reference rows there are, 0 for none
+    reference : how many reference rows there are; None, the batch sees itself
+    filled : bool (reference,), which of them there are, None for all; the others have no edges
 
     Returns
     -------
     Edges
         Of N = batch + reference nodes, the batch before the reference. The batch may see the
-        reference, and neither the batch sees itself nor the reference the batch.
+        reference, be it empty, and neither the batch sees itself nor the reference the batch.
     """
     batch, device = graphs[0].index.shape[0], graphs[0].index.device
-    own = torch.arange(batch + reference, device=device)[:, None]
+    own = torch.arange(batch + (reference or 0), device=device)[:, None]
     places = _places(own[:batch], graphs, batch if reference else 0)  # (batch, 1 + M k)
     if reference:
         below = _places(own[batch:], inner or [], batch)  # (reference, 1 + M k')
@@ -69,7 +73,11 @@ def union(
     valid = torch.empty_like(again).scatter(0, entry, ~again).view(nodes, width)
     starts = torch.arange(nodes + 1, device=device) * width
     sparsity = Sparsity(rows, columns, starts, (turned, entry))
-    return Edges(sparsity, valid, batch if reference else 0)
+    shown = None
+    if reference is not None:
+        there = valid.new_ones(reference) if filled is None else filled
+        shown = torch.cat([valid.new_zeros(batch), there])
+    return Edges(sparsity, valid, shown)
 
 
 def neighbour_attention(
@@ -106,7 +114,8 @@ def neighbour_attention(
 def _printed(query: Tensor, key: Tensor, edges: Edges) -> Attention:
     linked, nodes = edges.sparsity, query.shape[0]
     at = torch.arange(nodes, device=query.device)
-    seen = (at >= edges.guests) | (at[:, None] == at)  # (N, N)
+    shown = torch.ones_like(at, dtype=torch.bool) if edges.shown is None else edges.shown
+    seen = shown | (at[:, None] == at)  # (N, N)
     with without_autocast(query):
         first = (query @ key.T).masked_fill(~seen, -math.inf).softmax(1)
     places = torch.ones_like(linked.rows, dtype=torch.bool)  # unused ones are self-loops once more
