@@ -139,7 +139,7 @@ class FusionModel(nn.Module):
         return self.block(V, masks, reference=self._reference(self.bank))
 
     def bounds(
-        self, features: Features, labels: Tensor, present: Presence | None = None
+        self, features: Features, labels: Tensor | None, present: Presence | None = None
     ) -> dict[str, Tensor]:
         """What the companion says of the information between modalities; {} without one.
 
@@ -148,6 +148,8 @@ class FusionModel(nn.Module):
         """
         if self.bridge is None:
             return {}
+        if labels is not None:
+            check_labels(labels, features)
         X, masks = self._scaled(features, present)  # each (batch, d)
         V = self._encoded(X, masks)  # each (batch, l_m)
         return self.bridge.bound(V, masks, labels, X)
