@@ -77,6 +77,19 @@ def test_the_encoders_are_drawn_towards_the_objective():
     assert model.head.linear.weight.grad is None
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("condition", ["label", "cluster", "similarity"])
+def test_in_other_precisions_it_learns_and_has_bounds(dtype, condition):
+    model, (X, labels) = model_for(condition=condition).to(dtype).train(), batch()
+    X = {m: x.to(dtype) for m, x in X.items()}
+    model.set_reference(X)
+    model(X, labels=labels).losses["nce"].backward()
+    assert all(p.grad.isfinite().all() for p in model.bridge.parameters())
+    assert all(value.isfinite() for value in model.eval().bounds(X, None, labels).values())
+    with pytest.raises(ValueError, match="labels must be int64"):
+        model.bounds(X, None, labels.double())
+
+
 def test_without_the_objective_it_is_the_base(tmp_path):
     model, (X, labels) = model_for("rpmr", objective="none").train(), batch()
     assert model.bridge is None and model.loss_weights == {"preservation": 0.1}

@@ -46,11 +46,12 @@ class RunningScale(nn.Module):
         free = (count - 1).clamp(min=0).sum(1, keepdim=True)  # (M, 1)
         spread = apart.square().sum(1) / free.clamp(min=1)  # (M, L)
         batches = (self.batches + (free > 0)).clamp(max=MEMORY / z.shape[1] + 1)
-        self.variance.lerp_(spread.to(self.variance), (free > 0) / batches.clamp(min=1))
+        share = (free > 0) / batches.clamp(min=1)
+        self.variance.lerp_(spread.to(self.variance), share.to(self.variance))
         self.batches.copy_(batches)
         rows = (self.rows + count).clamp(max=MEMORY)
         share = (count / rows.clamp(min=1)).clamp(max=1)
-        self.mean.lerp_(mean.to(self.mean), share[..., None])
+        self.mean.lerp_(mean.to(self.mean), share[..., None].to(self.mean))
         self.rows.copy_(rows)
 
     def forward(self, z: Tensor, T: Tensor | None, of: slice = slice(None)) -> Tensor:
