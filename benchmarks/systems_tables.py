@@ -13,9 +13,9 @@ from pnpfuse.findings import condition_label, near_best, spread
 FULL = {"scope": "SCOPE", "infobridge": "InfoBridge"}
 BEST = "`*` within one standard error of the column's best: no difference."
 AHEAD = (
-    "Difference to the full model, seed by seed, in points: mean ± standard error; `~` where 0 lies "
-    "in its 95 % interval (Student's t): no difference. Of twenty rows that do nothing one stays "
-    "unmarked."
+    "Difference to the full model, seed by seed, in points: mean ± standard error; `~` where 0 "
+    "lies in its 95 % interval (Student's t): no difference. Of twenty rows that do nothing one "
+    "stays unmarked."
 )
 
 
