@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -63,6 +64,15 @@ def test_a_changed_setting_and_restart(capsys, tmp_path, views):
     assert status == 0, err
 
 
+@pytest.fixture
+def ctrl_c_is_heard():
+    """Also where the tests run in the background of a shell, whose jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_is_130_and_says_how_to_go_on(capsys, tmp_path, views, monkeypatch, by):
     out, work, done = str(tmp_path / "s.zarr"), sweep_run.work, []
@@ -84,19 +94,29 @@ def test_an_interruption_is_130_and_says_how_to_go_on(capsys, tmp_path, views, m
     assert signal.getsignal(signal.SIGTERM) == handlers == signal.SIG_DFL
 
 
+def hear_ctrl_c():
+    """A job in the background of a shell ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 def test_ctrl_c_reaches_a_command_with_processes_and_its_workers_go(tmp_path, views):
     command = [sys.executable, "-m", "pnpfuse.sweep", str(tmp_path / "views.nc"), *GRID[:-1], "2"]
     command += ["--epochs", "100000", "--engine", "single", "--out", str(tmp_path / "s.zarr")]
     begun = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    while not (tmp_path / "s.zarr").exists():
-        assert begun.poll() is None
-        time.sleep(0.05)
-    time.sleep(0.5)
-    os.killpg(begun.pid, signal.SIGINT)  # as a terminal does, to all of them
-    shown, err = begun.communicate(timeout=60)
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=hear_ctrl_c,
+    )  # fmt: skip
+    try:
+        while not (tmp_path / "s.zarr").exists():
+            assert begun.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.killpg(begun.pid, signal.SIGINT)  # as a terminal does, to all of them
+        shown, err = begun.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(begun.pid, signal.SIGKILL)  # or they would take the other tests' time
     assert (begun.returncode, shown) == (130, "")
     assert err.count("\n") == 1 and "0 of 12 points are kept" in err
 
