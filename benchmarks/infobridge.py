@@ -129,6 +129,7 @@ def line(case: str, found: dict) -> str:
 
 
 def main() -> None:
+    """Train, measure, print a line a training, write them all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[500, 2000, 8000])
     parser.add_argument("--seeds", type=int, default=2)

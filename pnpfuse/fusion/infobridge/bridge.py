@@ -212,8 +212,6 @@ class InfoBridge(nn.Module):
             the number of rows
         """
         ratio = self.ratio if negatives is None else check_count("negatives", negatives)
-        if self.condition == "label" and labels is None:
-            raise ValueError("labels are needed for condition='label'; found None")
         with without_autocast(next(iter(V.values()))):
             z, present = self._rows(V, masks)
             T = self.context(inputs, masks, labels, self._similarity(z, present))
