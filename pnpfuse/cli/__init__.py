@@ -16,6 +16,7 @@ from pnpfuse.cli.compare import add_compare
 from pnpfuse.cli.demo import add_demo
 from pnpfuse.cli.diagnose import add_diagnose
 from pnpfuse.cli.laziness import add_laziness
+from pnpfuse.cli.ledger import add_ledger
 from pnpfuse.cli.map import add_map
 from pnpfuse.cli.models import add_models
 from pnpfuse.cli.regimes import add_regimes
@@ -27,7 +28,7 @@ from pnpfuse.cli.train import add_train
 OK, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = (
     add_demo, add_simulate, add_map, add_regimes, add_models, add_train, add_compare, add_sweep,
-    add_laziness, add_retrieve, add_diagnose,
+    add_laziness, add_retrieve, add_diagnose, add_ledger,
 )  # fmt: skip
 # What the library calls its arguments, and what they are called here.
 SPELLED = {

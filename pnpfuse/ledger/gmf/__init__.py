@@ -1,0 +1,1 @@
+"""The claims of GMF, a file each."""

@@ -1,0 +1,1 @@
+"""The claims of InfoBridge, a file each."""

@@ -1,0 +1,1 @@
+"""The claims of PMR, a file each."""

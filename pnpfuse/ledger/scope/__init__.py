@@ -1,0 +1,1 @@
+"""The claims of SCOPE, a file each."""
