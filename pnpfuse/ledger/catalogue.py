@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from collections.abc import Iterable
+from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 
 from pnpfuse.ledger.claim import Claim
@@ -33,14 +37,53 @@ def claims(
     ValueError
         for a name or paper that is not there
     """
-    papers = list(PAPERS if papers is None else papers)
+    return {name: _claim(name) for name in claim_names(names, papers)}
+
+
+def claim_names(
+    names: Iterable[str] | None = None, papers: Iterable[str] | None = None
+) -> list[str]:
+    """The names alone, without running the claims' files; as `claims`."""
+    names = [names] if isinstance(names, str) else names
+    papers = list(PAPERS if papers is None else [papers] if isinstance(papers, str) else papers)
     if unknown := [paper for paper in papers if paper not in PAPERS]:
         raise ValueError(f"papers must be of {list(PAPERS)}; found {unknown}")
     every = [f"{p}/{file}" for p in PAPERS if p in papers for file in _files(p)]
-    if names is not None:
-        wanted = [_found(name, every) for name in names]
-        every = [name for name in every if name in wanted]
-    return {name: _claim(name) for name in every}
+    if names is None:
+        return every
+    wanted = [full_name(name, every) for name in names]
+    return [name for name in every if name in wanted]
+
+
+def outline(name: str) -> tuple[str, str]:
+    """Source and statement of a claim as they stand in its file, which need not be run for it."""
+    spec = find_spec(_module(name))
+    assert spec is not None and spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    try:
+        call = next(
+            node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+            if getattr(node.targets[0], "id", "") == "CLAIM"
+        )
+        given = {word.arg: word.value for word in call.keywords}
+        return ast.literal_eval(given["source"]), ast.literal_eval(given["statement"])
+    except (StopIteration, KeyError, ValueError):  # put together by the file
+        claim = _claim(name)
+        return claim.source, claim.statement
+
+
+def full_name(name: str, every: Iterable[str]) -> str:
+    """The one of `every` that is meant by "paper/file" or "file"; ValueError if there is none."""
+    every = list(every)
+    near = [known for known in every if name == known or name == known.partition("/")[2]]
+    if len(near) == 1:
+        return near[0]
+    if near:
+        raise ValueError(f"names: {name!r} is in several papers: {near}; give one of them")
+    close = get_close_matches(str(name), every, 3, 0.4) or every[:3]
+    raise ValueError(f"names: there is no claim {name!r}; near it: {', '.join(close)}")
 
 
 def _files(paper: str) -> list[str]:
@@ -48,18 +91,9 @@ def _files(paper: str) -> list[str]:
     return sorted(m.name for m in iter_modules(package.__path__) if not m.name.startswith("_"))
 
 
+def _module(name: str) -> str:
+    return f"pnpfuse.ledger.{name.replace('/', '.')}"
+
+
 def _claim(name: str) -> Claim:
-    module = import_module(f"pnpfuse.ledger.{name.replace('/', '.')}")
-    return dataclasses.replace(module.CLAIM, name=name)
-
-
-def _found(name: str, every: list[str]) -> str:
-    near = [known for known in every if name in (known, known.partition("/")[2])]
-    if len(near) == 1:
-        return near[0]
-    if near:
-        raise ValueError(f"names: {name!r} is in several papers: {near}; give one of them")
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, every, 3, 0.4) or every[:3]
-    raise ValueError(f"names: there is no claim {name!r}; near it: {', '.join(close)}")
+    return dataclasses.replace(import_module(_module(name)).CLAIM, name=name)
