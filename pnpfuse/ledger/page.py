@@ -34,6 +34,7 @@ def ledger_page(*ledgers: Ledger, command: str = "") -> str:
         papers=by_paper(ledgers),
         ledgers=list(zip(names, ledgers, strict=True)),
         figure=_figure,
+        named=lambda row: [one for one in zip(names, row.entries, strict=True) if one[1]],
         marks=MARKS,
         meanings=MEANINGS,
         statistics=statistics_said(ledgers),

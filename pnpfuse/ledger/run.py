@@ -152,7 +152,7 @@ def _bench(
     length = check_count("epochs", default["epochs"] if epochs is None else epochs)
     check_data(views)
     bench = Bench(views, Path(), given, length, bool(quick), check_count("threads", threads))
-    return dataclasses.replace(bench, settings=_checked(plain(SETTINGS | settings), bench))
+    return dataclasses.replace(bench, settings=_checked(plain({**SETTINGS, **settings}), bench))
 
 
 def _checked(settings: dict[str, Any], bench: Bench) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from pnpfuse.ledger.claim import CORRECTED, FAILS, HOLDS, UNTRIED
 from pnpfuse.ledger.record import Entry, Ledger
 
 NARROWEST = 80
-SOURCE, VERDICT = 15, 22  # widths of these columns
-CLAIM, THINNEST = 30, 11  # least widths of the first one and of those of many ledgers
+SOURCE, VERDICT = 13, 22  # widths of these columns
+CLAIM, THINNEST = 24, 10  # least widths of the first one and of those of many ledgers
 GAP = "  "
 COLOURS = {HOLDS: "32", CORRECTED: "33", FAILS: "31", UNTRIED: "90"}
 
@@ -45,7 +45,8 @@ def ledger_lines(*ledgers: Ledger, colour: bool = False) -> Iterator[str]:
             cells = _measured(row) if len(ledgers) == 1 else _beside(row)
             yield from _lines(cells if colour else [(text, "") for text, _ in cells], widths)
             yield ""
-    yield from closing_lines(ledgers)
+    for line in closing_lines(ledgers):
+        yield from textwrap.wrap(line, width, subsequent_indent="    ")
 
 
 def closing_lines(ledgers: Sequence[Ledger]) -> Iterator[str]:

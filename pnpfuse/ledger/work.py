@@ -46,7 +46,7 @@ def train_for(stands_for: Any, training: Training, seed: int) -> None:
 
 
 def try_claim(stands_for: Any, name: str) -> Entry | Broken:
-    """Try one claim, the same whatever else the process has done; OSError where there is no room."""
+    """Try one claim, whatever the process has done before; OSError where there is no room."""
     bench, claim, start = at_hand(received(stands_for)), claims([name])[name], time.perf_counter()
     try:
         with ONE_AT_A_TIME, cpu_threads(bench.threads), torch.random.fork_rng():
