@@ -35,4 +35,4 @@ def ion_charge(solution: xr.Dataset, cell: Cell) -> np.ndarray:
 def boltzmann_residual(solution: xr.Dataset) -> float:
     """Largest difference of an ion's chemical potential along the cell [kB T]: 0 without flux."""
     level = np.log(solution["concentration"]) + solution["valence"] * solution["reduced_potential"]
-    return float((level.max("x") - level.min("x")).max())
+    return float((level.max(dim="x") - level.min(dim="x")).max())

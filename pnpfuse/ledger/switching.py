@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pnpfuse_solvers import Cell, solve_equilibrium, solve_transient
 
-# (length in Debye lengths, voltage in kB T/e, valences, diffusivity of the anions over the cations')
+# (Debye lengths, voltage in kB T/e, valences, diffusivity of the anions over the cations')
 CELLS = (
     (0.5, 5.0, (1, -1), 1.0),
     (10.0, 3.0, (1, -1), 1.0),
@@ -67,7 +67,7 @@ def switched_cells(quick: bool) -> list[Run]:
         for kind, there, start in (
             ("switched on", cell, {}), ("released", grounded, charged),
         ):  # fmt: skip
-            result = solve_transient(there, times, order=2, nodes=201, rtol=RTOL, **start)
+            result = solve_transient(there, times.tolist(), order=2, nodes=201, rtol=RTOL, **start)
             found.append(Run(kind, there, result))
     return found
 

@@ -26,7 +26,7 @@ def measure(bench: Bench) -> Found:
     for length in LENGTHS:
         cell = Cell.dimensionless(length, VOLTAGE)
         clock: dict[str, Any] = {"order": 2, "nodes": 201}
-        at = times * cell.length**2 / cell.ions[0].diffusivity
+        at = (times * cell.length**2 / cell.ions[0].diffusivity).tolist()
         on = solve_transient(cell, at, **clock)
         found["separation"].append(_right_half(on))
         found["equilibrium"].append(float(_right_half(solve_equilibrium(cell, order=2))))

@@ -20,11 +20,11 @@ def measure(bench: Bench) -> Found:
     """Separation over (voltage, length)."""
     lengths = LENGTHS[::2] if bench.quick else LENGTHS
     cells = {"voltage": VOLTAGES, "length_ratio": lengths}
-    separation = solve_many(Cell.dimensionless(1, 1), cells, progress=False)["separation"]
+    solved = solve_many(Cell.dimensionless(1, 1), cells, progress=False)
     return {
         "lengths": lengths,
         "voltages": VOLTAGES,
-        "separation": separation.min("species").values,
+        "separation": solved["separation"].min("species").values,
     }
 
 

@@ -22,7 +22,8 @@ def measure(bench: Bench) -> Found:
     lengths = np.array(LENGTHS[::2] if bench.quick else LENGTHS)
     rows = []
     for field in FIELDS:
-        cells = {"cell": {"length_ratio": lengths, "voltage": field * lengths / 2}}
+        voltages = (field * lengths / 2).tolist()
+        cells = {"cell": {"length_ratio": lengths.tolist(), "voltage": voltages}}
         solved = solve_many(Cell.dimensionless(1, 1), cells, progress=False)
         rows.append(solved["separation"].min("species").values)
     return {"lengths": lengths, "fields": FIELDS, "separation": rows}

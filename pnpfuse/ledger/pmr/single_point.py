@@ -23,7 +23,8 @@ def measure(bench: Bench) -> Found:
     for length, voltage in product(LENGTHS, VOLTAGES):
         one = solve_equilibrium(Cell.dimensionless(length, voltage))
         found["cells"].append([length, voltage])
-        found["stretch"].append(float(one["interface_uncertainty"] / one["length"]))
+        stretch = float(one["interface_uncertainty"] / one["length"])
+        found["stretch"].append(0.5 if np.isnan(stretch) else stretch)
         if voltage == VOLTAGES[1] and length > 1:
             cation, anion = one["concentration"].values
             name = f"{length:g} λ_D"
@@ -39,11 +40,11 @@ def judge(found: Found) -> Verdict:
     if not lost:
         return holds()
     shortest = {voltage: length for length, voltage in reversed(lost)}
-    said = ", ".join(f"{length:g} at {voltage:g} kB T/e" for voltage, length in shortest.items())
+    said = ", ".join(f"{length:g} at {u:g} kB T/e" for u, length in sorted(shortest.items()))
     return fails(
         "in a neutral bulk cations and anions are equal to below rounding over a stretch of up to "
-        f"{2 * max(found['stretch']):.0%} of the cell, and no point of it is the interface (Debye "
-        f"lengths from {said})"
+        f"{2 * max(found['stretch']):.0%} of the cell, and no point of it is the interface: in "
+        f"cells of so many Debye lengths and more, {said}"
     )
 
 
@@ -67,7 +68,7 @@ def draw(found: Found) -> Figure:
 
 def _undetermined(found: Found) -> list[list[float]]:
     pairs = zip(found["cells"], found["stretch"], strict=True)
-    return [cell for cell, stretch in pairs if stretch is None or stretch > LARGEST]
+    return [cell for cell, stretch in pairs if stretch > LARGEST]
 
 
 CLAIM = Claim(

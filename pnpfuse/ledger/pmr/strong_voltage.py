@@ -22,8 +22,10 @@ def measure(bench: Bench) -> Found:
     found: Found = {"separation": [], "width": [], "depth": [], "x": {}, "share": {}}
     for length in LENGTHS:
         solved = [solve_equilibrium(Cell.dimensionless(length, u), nodes=201) for u in VOLTAGES]
-        found["separation"].append([float(one["separation"].min()) for one in solved])
-        found["width"].append([float(one["interface_width"] / one["length"]) for one in solved])
+        share = [float(one["separation"].min()) for one in solved]
+        found["separation"].append(np.nan_to_num(share, nan=0.0))
+        width = [float(one["interface_width"] / one["length"]) for one in solved]
+        found["width"].append(np.nan_to_num(width, nan=1.0))  # without an interface
         found["depth"].append([_depth(one) for one in solved])
         name = f"{length:.3g} λ_D, {VOLTAGES[-1]:g} kB T/e"
         found["x"][name] = (solved[-1]["x"] / solved[-1]["length"]).values
