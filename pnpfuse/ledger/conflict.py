@@ -18,7 +18,7 @@ from pnpfuse.figures import blank_figure
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Found, Verdict, fails, holds
+from pnpfuse.ledger.claim import Found, Verdict, fails, holds, untried
 from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 from pnpfuse.views import Views
@@ -123,6 +123,8 @@ def oppositions(found: Found) -> list[tuple[str, str, dict[str, float], float]]:
 def judge_no_opposition(found: Found) -> Verdict:
     """Holds where the gradients nowhere oppose each other beyond chance."""
     each = oppositions(found)
+    if not each:
+        return untried("one of the two gradients vanishes everywhere")
     against = [(stage, point, of) for stage, point, of, chance in each if of["high"] < -chance]
     if against:
         stage, point, of = min(against, key=lambda one: one[2]["mean"])

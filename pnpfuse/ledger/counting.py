@@ -33,6 +33,7 @@ def counted(widths: Sequence[int]) -> dict[str, int]:
     inputs = {
         name: weight.shape[0] * weight.shape[2 if name.rpartition(".")[2] in by_input else 1]
         for name, weight in weights.items()
+        if f"{name}_bias" in biases
     }
     features = {m: torch.empty(1, width, device="meta") for m, width in block.dims.items()}
     with FlopCounterMode(display=False) as counter:

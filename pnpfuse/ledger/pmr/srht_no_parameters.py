@@ -43,7 +43,7 @@ CLAIM = Claim(
     source="PMR Sec. 5.2.2, App. E.4",
     protocol=f"Learnable parameters of the blocks of {' and '.join(MODELS)} for the widths of the "
     "data.",
-    threshold="none",
+    threshold="not a single one",
     measure=measure,
     judge=judge,
     say=say,
