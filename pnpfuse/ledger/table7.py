@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pnpfuse.fusion.cost import table9_parameters
+import torch
+
 from pnpfuse.fusion.encoders import default_width
+from pnpfuse.fusion.pmr import PMR
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.training import Training
 
@@ -33,8 +35,8 @@ def unequal(bench: Bench) -> bool:
 def matched(bench: Bench) -> float:
     """n with which a block behind "Linear" has as many parameters as the default without it."""
     narrow = dict.fromkeys(bench.views.dims, narrowest(bench))
-    least, most = (table9_parameters(narrow, n) for n in (N, 2 * N))
-    wanted = table9_parameters(widths(bench), N)  # the count is affine in n
+    least, most = _count(narrow, N), _count(narrow, 2 * N)
+    wanted = _count(widths(bench), N)  # affine in n but for the rounding of n l
     return round(N + (wanted - least) / (most - least) * N, 2)
 
 
@@ -47,3 +49,9 @@ def aligned(bench: Bench) -> Training:
     """CMMP whose classifier reads l*: linear maps to l*, summed, the encodings aligned."""
     common = {"block_width": narrowest(bench)}
     return Training("infobridge", {"base": "sum", "base_options": common, **ALIGNED})
+
+
+def _count(dims: dict[str, int], n: float) -> int:
+    """Parameters of PMR's block."""
+    with torch.random.fork_rng(devices=[]):
+        return sum(weight.numel() for weight in PMR(dims, n).parameters())

@@ -39,8 +39,8 @@ def judge(found: Found) -> Verdict:
     ahead = {column: above for column in COLUMNS if (above := _ahead(found["auc"][column]))}
     if not ahead:
         return corrected(f"{told}; by AUC, which does not depend on the odds, it leads")
-    said = [f"{listed(above)} are above its weaker form in {c}" for c, above in ahead.items()]
-    return fails(f"{told}, and by AUC {'; '.join(said)}")
+    said = [f"{listed(above)} in {column}" for column, above in ahead.items()]
+    return fails(f"{told}, and by AUC its weaker form is below {', and below '.join(said)}")
 
 
 def say(found: Found) -> str:

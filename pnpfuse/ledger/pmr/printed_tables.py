@@ -49,8 +49,8 @@ CLAIM = Claim(
     statement="PMR leads in image-video retrieval on ActivityNet, in audio-video retrieval on "
     "VGGSound and in classification on Food-101.",
     source="PMR Sec. 5.2, 5.3.2, Tables 3, 4 and 6",
-    protocol="Only the printed numbers can be had: of each column the best of PMR's rows beside the "
-    "best of the others.",
+    protocol="Only the printed numbers can be had: of each column the best of PMR's rows beside "
+    "the best of the others.",
     threshold="a column in which PMR does not lead refutes it; a lead printed for one seed without "
     "a spread proves nothing",
     measure=measure,
