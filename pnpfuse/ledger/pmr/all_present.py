@@ -49,9 +49,9 @@ CLAIM = Claim(
     "Concat as well as CMMP, in its strict and in its relaxed form.",
     source="PMR Tables 5 and 6",
     protocol="sPMR and rPMR before the concatenation head beside Concat; and before the "
-    "contrastive head beside linear maps to the narrowest width, summed and aligned by InfoNCE, so that both "
-    "classifiers read that width as in the paper's Table 6; the same encoders, seeds, epochs and "
-    "optimiser; test scores with all modalities.",
+    "contrastive head beside linear maps to the narrowest width, summed and aligned by InfoNCE, "
+    "so that both classifiers read that width as in the paper's Table 6; the same encoders, seeds, "
+    "epochs and optimiser; test scores with all modalities.",
     threshold=f"of both heads: {ALL_ABOVE}",
     measure=measure,
     judge=judge,

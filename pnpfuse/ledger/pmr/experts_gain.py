@@ -52,8 +52,8 @@ CLAIM = Claim(
     source="PMR Sec. 5.2.2, Tables 4 and 10: rG-UMoE, rG-CMMP",
     protocol="rG-CMMP with one shared and four routed experts, one active, beside rG-CMMP, the "
     "same encoders, seeds, epochs and optimiser; every modality of the test rows searches every "
-    f"other by the cosine of the shared parts, {named(RELEVANCE)}, the mean over the directions; and "
-    "test scores with all modalities. The experts' parameters come on top.",
+    f"other by the cosine of the shared parts, {named(RELEVANCE)}, the mean over the directions; "
+    "and test scores with all modalities. The experts' parameters come on top.",
     threshold=f"in both tasks: {ALL_ABOVE}",
     measure=measure,
     judge=judge,

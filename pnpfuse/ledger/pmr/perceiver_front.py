@@ -7,7 +7,7 @@ from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected
 from pnpfuse.ledger.rows import ALL_ABOVE, against, judge_above, say_rows
 from pnpfuse.ledger.training import Training
 
-OURS, ROWS = {"sG-Perceiver": Training("sg-perceiver")}, {"Perceiver": Training("perceiver")}
+OURS, ROWS = {"sG-Perceiver": Training("g-perceiver")}, {"Perceiver": Training("perceiver")}
 CONDITIONS = {"none": "with all modalities", "each": "with one missing"}
 
 

@@ -52,9 +52,9 @@ CLAIM = Claim(
     statement="In retrieval PMR without any parameters of its own, its maps Hadamard transforms, "
     "surpasses several methods that have parameters.",
     source="PMR Sec. 5.2.2, Table 4: rG-SRHT",
-    protocol="rG-CMMP with randomised Hadamard transforms for its maps beside CMMP with InfoNCE and "
-    "with a triplet loss and rG-CMMP with learned maps, trained with class labels and their own "
-    "losses, the same encoders, seeds, epochs and optimiser; every modality of the test rows "
+    protocol="rG-CMMP with randomised Hadamard transforms for its maps beside CMMP with InfoNCE "
+    "and with a triplet loss and rG-CMMP with learned maps, trained with class labels and their "
+    "own losses, the same encoders, seeds, epochs and optimiser; every modality of the test rows "
     f"searches every other by the cosine of the shared parts; {named(RELEVANCE)}, the mean over "
     "the directions. The paper's own baselines cannot be had.",
     threshold=f"for at least {SEVERAL} of the {len(ROWS)} others the {INTERVAL} of the paired "
