@@ -42,9 +42,9 @@ def say(found: Found) -> str:
     """What is left at the ends, and the voltage that it takes."""
     said = []
     for length, row in zip(found["lengths"], found["foreign"], strict=True):
-        enough = [voltage for voltage, f in zip(found["voltages"], row, strict=True) if f < DIVIDED]
-        said.append(f"{row[0]:.0%} at {length:.3g} λ_D, below {DIVIDED:.1%} from {enough[0]:g} on"
-                    if enough else f"{row[0]:.0%} at {length:.3g} λ_D, never below {DIVIDED:.1%}")  # fmt: skip
+        along = zip(found["voltages"], row, strict=True)
+        enough = next((f"from {v:g} on" for v, f in along if f < DIVIDED), "nowhere")
+        said.append(f"{row[0]:.0%} at {length:.3g} λ_D, below {DIVIDED:.1%} {enough}")
     return f"foreign ions at ±{found['voltages'][0]:g} kB T/e: {'; '.join(said)}"
 
 
@@ -63,7 +63,8 @@ def draw(found: Found) -> Figure:
 
 
 CLAIM = Claim(
-    statement="In the ideal electrolysis the foreign ions are completely divided at the boundary; a "
+    statement="In the ideal electrolysis the foreign ions are completely divided at the boundary; "
+    "a "
     "practical cell comes near it.",
     source="GMF App. B, Fig. 6",
     protocol=f"Closed 1:1 cells at l/lambda_D of {LENGTHS} and electrodes at plus and minus "

@@ -29,7 +29,7 @@ def _around(length: float, voltage: float) -> dict[str, float]:
     x = np.linspace(0, 1, POINTS)
     # Logarithms of concentrations are smooth where these themselves are steep.
     fine = [
-        np.sign(row) * np.exp(np.interp(x, solution["x"] / cell.length, np.log(np.abs(row))))
+        np.sign(row[0]) * np.exp(np.interp(x, solution["x"] / cell.length, np.log(np.abs(row))))
         for row in charges
     ]
     net = np.abs(np.sum(fine, 0)) / np.abs(fine).sum(0)
@@ -54,8 +54,10 @@ def judge(found: Found) -> Verdict:
         return holds()
     if all(cell["separation"] > APART for cell in points):
         return corrected(
-            "the charge vanishes at b, but over a region only in cells with a bulk between screened "
-            "electrodes; where the ions part at b it is a point, and the reduced equation holds there"
+            "the charge vanishes at b, but over a region only in cells with a bulk between "
+            "screened "
+            "electrodes; where the ions part at b it is a point, and the reduced equation holds "
+            "there"
         )
     return fails("b is the only neutral point even where the ions are not separated")
 
@@ -81,7 +83,8 @@ CLAIM = Claim(
     "term drops out of the equation for the concentrations there.",
     source="GMF App. B, Eq. 30",
     protocol=f"Closed 1:1 cells at l/lambda_D of {LENGTHS} and electrodes at plus and minus "
-    f"{VOLTAGES} kB T/e, where b is the middle by symmetry. The net charge, over the charge of both "
+    f"{VOLTAGES} kB T/e, where b is the middle by symmetry. The net charge, over the charge of "
+    "both "
     f"kinds together, is taken at b, and the stretch around b in which it stays below {NEUTRAL:g}, "
     "over the cell's length.",
     threshold=f"holds if in every cell the charge at b is below {NEUTRAL:g} and the stretch is "

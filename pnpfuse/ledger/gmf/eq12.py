@@ -64,19 +64,23 @@ def say(found: Found) -> str:
     )
     return (
         f"left over, at most, of the charge of all cations: {said}; with z- as an amount "
-        f"{_worst(cells, 'amounts'):.1g}; by Gauss's law with the cations {_worst(cells, 'exact'):.0e}"
+        f"{_worst(cells, 'amounts'):.1g}; by Gauss's law with the cations "
+        f"{_worst(cells, 'exact'):.0e}"
     )
 
 
 CLAIM = Claim(
-    statement="At equilibrium the potential drop from 0 to b, less the anions' charge there, equals "
+    statement="At equilibrium the potential drop from 0 to b, less the anions' charge there, "
+    "equals "
     "the charge z+ c+ - z- c- of the whole cell.",
     source="GMF Sec. 3.4, Eq. 12",
     protocol=f"Closed 1:1 cells at l/lambda_D of {LENGTHS} and electrodes at plus and minus "
-    f"{VOLTAGES} kB T/e. A potential is no charge, so the step of eps dphi/dx between 0 and b stands "
+    f"{VOLTAGES} kB T/e. A potential is no charge, so the step of eps dphi/dx between 0 and b "
+    "stands "
     "in its place; z- is once negative, as in GMF Eq. 10, and once the amount of the charge. Both "
     "are compared with Gauss's law.",
-    threshold=f"holds if less than {NEAR:.0%} of the cations' charge is left over with the signs of "
+    threshold=f"holds if less than {NEAR:.0%} of the cations' charge is left over with the signs "
+    "of "
     f"Eq. 10; otherwise corrected if Gauss's law leaves less than {ROUNDING:g}",
     measure=measure,
     judge=judge,

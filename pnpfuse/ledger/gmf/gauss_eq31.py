@@ -8,7 +8,7 @@ from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse_solvers import Cell, solve_equilibrium
 
-# (length / lambda_D, electrodes at plus and minus so many kB T/e, valences, relative concentrations)
+# Length over lambda_D, electrodes at plus and minus so many kB T/e, valences, concentrations.
 CELLS = (
     (0.118338, 1.0, (1, -1), (1, 1)),
     (0.118338, 20.0, (1, -1), (1, 1)),
