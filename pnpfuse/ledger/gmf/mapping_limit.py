@@ -8,7 +8,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from pnpfuse.dominance.probing import SCORES
+from pnpfuse.evaluation import accuracies
 from pnpfuse.figures import blank_figure
+from pnpfuse.findings import spread
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.encoded import encoded
@@ -27,7 +30,7 @@ def trainings(bench: Bench) -> list[Training]:
 
 
 def measure(bench: Bench) -> Found:
-    """Held-out loss of a classifier of the mapped features less that of the features, over n."""
+    """What a classifier of the mapped features scores less than one of the features, over n."""
     factors = FEWER if bench.quick else FACTORS
     differences, own = [], []
     for seed in bench.seeds:
@@ -36,23 +39,23 @@ def measure(bench: Bench) -> Found:
         sides = [(part.features[m], part.labels) for part in (learned, tested)]
         scale = sides[0][0].mean(0), sides[0][0].std(0).clamp(min=1e-6)
         sides = [((V - scale[0]) / scale[1], labels) for V, labels in sides]
-        losses = [_held_out(bench, sides, n, seed) for n in (None, *factors)]
-        own.append(losses[0])
-        differences.append(np.array(losses[1:]) - losses[0])
+        scores = [_held_out(bench, sides, n, seed) for n in (None, *factors)]
+        own.append(scores[0])
+        differences.append(scores[0] - np.array(scores[1:]))
     table = np.array(differences)  # (seeds, factors)
     return {
         "factors": factors,
         "own": own,
         "losses": table,
-        "intervals": [interval(column) for column in table.T],
-        "first": interval(table[:, factors.index(1.0)] - table[:, -1]),
+        "intervals": [interval(column, bench.step) for column in table.T],
+        "first": interval(table[:, factors.index(1.0)] - table[:, -1], bench.step),
     }
 
 
 def _held_out(
     bench: Bench, sides: list[tuple[Tensor, Tensor]], n: float | None, seed: int
 ) -> float:
-    """Cross-entropy on the test rows of a linear classifier, trained with the maps before it."""
+    """Test score in percent of a linear classifier, trained with the maps before it."""
     (learned, labels), (tested, truth) = sides
     width, classes = learned.shape[1], bench.views.classes
     maps = [] if n is None else [nn.Parameter(U.float()) for U in up_and_down(width, n, seed)]
@@ -68,14 +71,16 @@ def _held_out(
         cross_entropy(logits(learned), labels).backward()
         optimiser.step()
     with torch.no_grad():
-        return float(cross_entropy(logits(tested), truth))
+        predicted = logits(tested).argmax(1)
+    score = dict(zip(SCORES, accuracies(truth.numpy(), predicted.numpy()), strict=True))
+    return 100 * score[bench.score]
 
 
 def judge(found: Found) -> Verdict:
     """Holds where the loss falls to nothing as n grows beyond 1; corrected where 1 suffices."""
     narrow, wide = found["intervals"][0], found["intervals"][-1]
     if not narrow["low"] > 0:
-        return fails("below n = 1, too, nothing is lost beyond the spread over seeds")
+        return fails("below n = 1, too, nothing that the labels need is lost beyond the spread")
     if wide["low"] > 0:
         return fails(
             f"at n = {found['factors'][-1]:g} the maps still lose beyond the spread over seeds"
@@ -92,10 +97,10 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """The loss at each n."""
     said = ", ".join(
-        f"{d['mean']:+.3f} ({d['low']:.3f} to {d['high']:.3f}) at n = {n:g}"
+        f"{d['mean']:+.1f} ({d['low']:.1f} to {d['high']:.1f}) at n = {n:g}"
         for n, d in zip(found["factors"], found["intervals"], strict=True)
     )
-    return f"held-out loss {np.mean(found['own']):.3f} nats without maps; with them {said}"
+    return f"{spread(np.array(found['own']))} % without maps; points lost with them {said}"
 
 
 def draw(found: Found) -> Figure:
@@ -109,7 +114,7 @@ def draw(found: Found) -> Figure:
     axes.axhline(0, color="0.4", lw=0.8)
     axes.set_xscale("log", base=2)
     axes.set_xlabel("n")
-    axes.set_ylabel("held-out loss beyond that of the features / nats")
+    axes.set_ylabel("points lost beside the features themselves")
     return figure
 
 
@@ -120,8 +125,7 @@ CLAIM = Claim(
     source="GMF Theorem 3.3, Eq. 8; App. D, Fig. 11",
     protocol="The encoded features of the widest modality are frozen. A linear classifier learns "
     f"from them, and from U1 U2 f with U1 and U2 trained along, {STEPS} steps of AdamW (quick "
-    f"{FEWER_STEPS}) on the training rows, for n = {FACTORS}; cross-entropy on the test rows, the "
-    "same seeds.",
+    f"{FEWER_STEPS}) on the training rows, for n = {FACTORS}; test scores, the same seeds.",
     threshold=f"holds if the {INTERVAL} of the loss lies above 0 at the smallest n, not at the "
     "largest, and n = 1 still loses beside the largest; corrected if n = 1 does not, or if maps "
     "are better than none",
