@@ -38,8 +38,7 @@ def batch(bench: Bench, seed: int) -> Batch:
     """In double precision; CannotTry with fewer than three test rows that differ."""
     test = bench.views.test
     rows = np.random.default_rng(0).permutation(len(test))[:BATCH]
-    x = np.concatenate(list(test.read(rows).values()), axis=1)
-    x = torch.from_numpy(x).double()
+    x = torch.from_numpy(np.concatenate(list(test.read(rows).values()), axis=1)).double()
     x = standardised(x)[0] if len(x) > 2 else x[:, :0]
     if not x.shape[1]:
         raise CannotTry("needs three test rows that differ")

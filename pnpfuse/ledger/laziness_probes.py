@@ -42,7 +42,9 @@ def probed(
     """Scores in percent, seed by seed: "apart", the others missing; if asked for, "beside" them."""
     score = SCORES.index(bench.score)
     views = _fewer(bench.rows(training), FEW if bench.quick else ROWS)
-    found: dict[str, list[float]] = {"apart": []} | ({"beside": []} if beside else {})
+    found: dict[str, list[float]] = {"apart": [], "beside": []}
+    if not beside:
+        del found["beside"]
     for seed in bench.seeds:
         read = probe_modality(bench.model(training, seed), views, modality, beside=beside)
         for place, scores in enumerate(found.values()):

@@ -43,7 +43,9 @@ def inputs(views: Views, rows: np.ndarray) -> tuple[dict[str, Tensor], dict[str,
     """Features (rows, d) in double precision, and masks (rows,) or None."""
     X = {m: torch.from_numpy(x).double() for m, x in views.read(rows).items()}
     had = views.read_present(rows)
-    return X, had and {m: torch.from_numpy(mask) for m, mask in had.items()}
+    if had is None:
+        return X, None
+    return X, {m: torch.from_numpy(mask) for m, mask in had.items()}
 
 
 @torch.inference_mode()
@@ -64,12 +66,15 @@ def whole_rows(views: Views, count: int) -> np.ndarray:
     return rows[:count]
 
 
-@torch.inference_mode()
 def state(bench: Bench, seed: int) -> State:
     """Of test rows, their graph over each other as in the paper."""
     test = bench.views.test
     rows = whole_rows(test, ROWS)
-    model = bench.model(WHOLE, seed).cpu().double()
+    return _state(bench.model(WHOLE, seed).cpu().double(), test, rows)
+
+
+@torch.inference_mode()
+def _state(model: FusionModel, test: Views, rows: np.ndarray) -> State:
     block = model.block
     assert isinstance(block, SCOPE)
     h, rho = block.refine(model.encode(inputs(test, rows)[0]), None)  # (M, N, d), (N, M)

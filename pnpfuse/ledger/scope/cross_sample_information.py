@@ -41,7 +41,7 @@ def measure(bench: Bench) -> Found:
             of.append([float(np.mean(others)), _information(one, other), float(cosine)])
         between, within, cosine = np.array(of).T
         found[name] = {
-            "between": interval(between),
+            "between": interval(between, 1 / len(rows) ** 0.5),
             "within": interval(within),
             "cosine": interval(cosine),
         }
@@ -82,7 +82,7 @@ CLAIM = Claim(
     f"order, at most {ROWS} test rows, {len(SHIFTS)} shifts, in SCOPE trained without the loss and "
     "with it; beside it the same of matched samples, and the squared cosine that the loss lowers.",
     threshold=f"the {INTERVAL} of the information between different samples, trained without the "
-    "loss, lies above 0",
+    "loss, no narrower than 1 over the root of the rows to either side, lies above 0",
     measure=measure,
     judge=judge,
     say=say,

@@ -45,13 +45,14 @@ def measure(bench: Bench) -> Found:
     return found
 
 
-@torch.inference_mode()
 def _losses(bench: Bench, seed: int) -> dict[str, float]:
     """The three losses of a trained model on training rows."""
     train = bench.views.train
     rows = some(train, ROWS)
     labels = torch.from_numpy(train.labels[rows])
-    out = bench.model(WHOLE, seed).cpu().double()(*inputs(train, rows), labels)
+    model = bench.model(WHOLE, seed).cpu().double()
+    with torch.inference_mode():
+        out = model(*inputs(train, rows), labels)
     task = {TASK: float(cross_entropy(out.logits, labels))}
     return task | {name: float(value) for name, value in out.losses.items()}
 
