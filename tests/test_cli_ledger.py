@@ -55,7 +55,7 @@ def test_runs_prints_and_writes(capsys, tmp_path, data):
 
 def test_names_the_claims_without_loading_them(capsys):
     loaded = set(sys.modules)
-    status, shown, _ = run(capsys, "ledger", "--list", "--papers", "pmr")
+    status, shown, _ = run(capsys, "ledger", "--list", "--papers", "pmr", "gmf")
     assert status == 0 and "pmr/residual  (PMR App. E.2)  Newton-Raphson" in shown
     assert set(sys.modules) == loaded
     assert all(line.startswith("pmr/") for line in shown.splitlines())

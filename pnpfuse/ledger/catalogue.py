@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any
 
 from pnpfuse.ledger.claim import Claim
 
@@ -59,19 +60,35 @@ def outline(name: str) -> tuple[str, str]:
     """Source and statement of a claim as they stand in its file, which need not be run for it."""
     spec = find_spec(_module(name))
     assert spec is not None and spec.origin is not None
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    known: dict[str, Any] = {}
     try:
-        call = next(
-            node.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-            if getattr(node.targets[0], "id", "") == "CLAIM"
-        )
-        given = {word.arg: word.value for word in call.keywords}
-        return ast.literal_eval(given["source"]), ast.literal_eval(given["statement"])
-    except (StopIteration, KeyError, ValueError):  # put together by the file
-        claim = _claim(name)
-        return claim.source, claim.statement
+        for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.Assign):
+                continue
+            if getattr(node.targets[0], "id", "") == "CLAIM" and isinstance(node.value, ast.Call):
+                given = {word.arg: word.value for word in node.value.keywords}
+                return _text(given["source"], known), _text(given["statement"], known)
+            known |= _constants(node)
+    except (LookupError, NameError, ValueError):  # put together from what other files hold
+        pass
+    claim = _claim(name)
+    return claim.source, claim.statement
+
+
+def _constants(node: ast.Assign) -> dict[str, Any]:
+    """The names that an assignment gives to numbers and texts."""
+    names = getattr(node.targets[0], "elts", node.targets)
+    try:
+        values = ast.literal_eval(node.value)
+    except ValueError:
+        return {}
+    values = values if isinstance(node.targets[0], ast.Tuple) else [values]
+    return {getattr(name, "id", ""): value for name, value in zip(names, values, strict=True)}
+
+
+def _text(node: ast.expr, known: dict[str, Any]) -> str:
+    """A text, or one with constants of its file in it; NameError where it has others."""
+    return eval(compile(ast.Expression(node), "claim", "eval"), {"__builtins__": {}}, known)
 
 
 def full_name(name: str, every: Iterable[str]) -> str:

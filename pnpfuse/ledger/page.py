@@ -8,7 +8,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pnpfuse.figures import png
 from pnpfuse.ledger.beside import by_paper, changes_said, conditions_said, counts_said, labels
-from pnpfuse.ledger.catalogue import claims
 from pnpfuse.ledger.claim import VERDICTS
 from pnpfuse.ledger.meanings import MEANINGS, statistics_said
 from pnpfuse.ledger.record import TITLE, Entry, Ledger
@@ -48,9 +47,7 @@ def ledger_page(*ledgers: Ledger, command: str = "") -> str:
 def _figure(entry: Entry) -> tuple[str, str]:
     """The claim's figure as base64 of a PNG, or why there is none; both empty if it has none."""
     try:
-        draw = claims([entry.name])[entry.name].draw
-        if draw is None or not entry.found:
-            return "", ""
-        return base64.b64encode(png(draw(entry.found))).decode(), ""
+        figure = entry.figure()
+        return base64.b64encode(png(figure)).decode() if figure else "", ""
     except (LookupError, TypeError, ValueError) as error:  # perhaps another version's ledger
         return "", f"no figure: {type(error).__name__}: {error}"

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pnpfuse.ledger.catalogue import full_name
+from pnpfuse.ledger.catalogue import claims, full_name
 from pnpfuse.ledger.claim import VERDICTS, Claim, Found, Verdict
 from pnpfuse.storage import save_text
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 LEDGER = "ledger.json"
 TITLE = "The papers' claims, tried"
@@ -56,6 +57,11 @@ class Entry:
     def paper(self) -> str:
         """The folder of the claim."""
         return self.name.partition("/")[0]
+
+    def figure(self) -> Figure | None:
+        """The claim's figure of what was measured; None where it has none."""
+        draw = claims([self.name])[self.name].draw
+        return draw(self.found) if draw and self.found else None
 
 
 @dataclass(frozen=True)
