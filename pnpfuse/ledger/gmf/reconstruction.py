@@ -80,15 +80,13 @@ def say(found: Found) -> str:
 
 CLAIM = Claim(
     statement="After the dissociation the features can be brought back to their original state by "
-    "a "
-    "linear map.",
+    "a linear map.",
     source="GMF Theorem 3.4, Eq. 13 to 14; Sec. 4, Eq. 18",
-    protocol="Encoded features of test rows pass new maps of GMF with n = "
-    f"{N}; what the best linear map brings back of each modality from its own channels, in closed "
+    protocol=f"Encoded features of test rows pass new maps of GMF with n = {N}; what the best "
+    "linear map brings back of each modality from its own channels, in closed "
     "form: " + "; ".join(f"{name}, {text}" for name, text in READINGS.items()) + ".",
     threshold=f"holds if less than {WHOLE:g} of the variance is lost by every reading, corrected "
-    "if "
-    "by the first two",
+    "if by the first two",
     measure=measure,
     judge=judge,
     say=say,
