@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from pnpfuse.fusion.pmr import GMF
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.encoded import encoded
+from pnpfuse.ledger.mapped import lost_share
 from pnpfuse.ledger.training import Training
 
 CONCAT = Training("concat")
@@ -39,9 +39,9 @@ def measure(bench: Bench) -> Found:
             own = block.maps_of(m)
             first = {b: b.maps_of(m)["dissolve"][0][: b.widths.boundary[m]] for b in (block, early)}
             rest = own["dissolve"][0][block.widths.boundary[m] :]
-            lost["Eq. 18"].append(_lost(v, own["specific"][0] @ rest))
-            lost["Eq. 14"].append(_lost(v, first[block]))
-            lost["Eq. 14, b = l/2"].append(_lost(v, first[early]))
+            lost["Eq. 18"].append(lost_share(v, own["specific"][0] @ rest))
+            lost["Eq. 14"].append(lost_share(v, first[block]))
+            lost["Eq. 14, b = l/2"].append(lost_share(v, first[early]))
     return {"lost": {reading: max(values) for reading, values in lost.items()}}
 
 
@@ -50,13 +50,6 @@ def _block(dims: dict[str, int], b: float, seed: int) -> GMF:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return GMF(dims, n=N, b=b).double().requires_grad_(False)
-
-
-def _lost(V: Tensor, channels: Tensor) -> float:
-    """Share of the variance of V (rows, l) that `channels` V, (k, l) times it, cannot give back."""
-    V = V - V.mean(0)
-    back = torch.linalg.pinv(channels) @ channels  # (l, l), onto what the channels see
-    return float((V - V @ back.T).square().sum() / V.square().sum().clamp(min=1e-30))
 
 
 def judge(found: Found) -> Verdict:
