@@ -1,4 +1,4 @@
-"""Linear maps from l features to n l and back, as GMF Theorem 3.3 has them."""
+"""Linear maps of l features to n l and back, and what does not come back (GMF Theorem 3.3, 3.4)."""
 
 from __future__ import annotations
 
@@ -14,3 +14,10 @@ def up_and_down(width: int, n: float, seed: int) -> tuple[Tensor, Tensor]:
         up = nn.Linear(width, expanded, bias=False, dtype=torch.float64)
         down = nn.Linear(expanded, width, bias=False, dtype=torch.float64)
     return up.weight.detach(), down.weight.detach()
+
+
+def lost_share(V: Tensor, channels: Tensor) -> float:
+    """Share of the variance of V (rows, l) that no linear map of `channels` V, (k, l), gives back."""
+    V = V - V.mean(0)
+    back = torch.linalg.pinv(channels) @ channels  # (l, l), onto what the channels see
+    return float((V - V @ back.T).square().sum() / V.square().sum().clamp(min=1e-30))

@@ -104,8 +104,7 @@ def draw(found: Found) -> Figure:
 
 CLAIM = Claim(
     statement="There is one width of the features with the least conditional entropy of the "
-    "labels; "
-    "every other one, too low or too high, has more.",
+    "labels; every other one, too low or too high, has more.",
     source="GMF Theorem 3.2, Eq. 6; App. C, Fig. 8 and 9",
     protocol="A classifier of the widest modality alone, its encoder's output of width "
     f"{', '.join(map(str, WIDTHS))} (quick {', '.join(map(str, FEWER))}), the same seeds; "

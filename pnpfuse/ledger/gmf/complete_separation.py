@@ -64,8 +64,7 @@ def draw(found: Found) -> Figure:
 
 CLAIM = Claim(
     statement="In the ideal electrolysis the foreign ions are completely divided at the boundary; "
-    "a "
-    "practical cell comes near it.",
+    "a practical cell comes near it.",
     source="GMF App. B, Fig. 6",
     protocol=f"Closed 1:1 cells at l/lambda_D of {LENGTHS} and electrodes at plus and minus "
     f"{VOLTAGES[0]:g} to {VOLTAGES[-1]:g} kB T/e; the share of a kind that lies on the other "

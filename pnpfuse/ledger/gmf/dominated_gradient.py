@@ -84,8 +84,7 @@ def say(found: Found) -> str:
     """Scores and losses, a weight after the other."""
     said = "; ".join(
         f"{spread(np.array(score))} % at {weight:g} (fusion over task loss {ratio[0]:.2g} at "
-        "first, "
-        f"{ratio[1]:.2g} at last)"
+        f"first, {ratio[1]:.2g} at last)"
         for weight, score, ratio in zip(
             found["weights"], found["scores"], found["ratios"], strict=True
         )
@@ -106,15 +105,14 @@ def draw(found: Found) -> Figure:
 
 
 CLAIM = Claim(
-    statement="Where the weighted fusion loss exceeds the task's, the extractors follow it and the "
-    "performance that can be reached falls.",
+    statement="Where the weighted fusion loss exceeds the task's, the extractors follow it and "
+    "the performance that can be reached falls.",
     source="GMF App. F, Eq. 44",
     protocol=f"GMF is trained with weights {WEIGHTS} of its reconstruction loss, the same seeds; "
     "test scores, and the ratio of the weighted loss to the task's on training rows before and "
     "after the training.",
-    threshold="holds if at the largest weight the fusion loss is the larger, before or after, "
-    f"and the {INTERVAL} of "
-    "the paired difference to the smallest weight lies below 0",
+    threshold="holds if at the largest weight the fusion loss is the larger, before or after, and "
+    f"the {INTERVAL} of the paired difference to the smallest weight lies below 0",
     measure=measure,
     judge=judge,
     say=say,

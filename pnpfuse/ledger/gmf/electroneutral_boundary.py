@@ -55,9 +55,8 @@ def judge(found: Found) -> Verdict:
     if all(cell["separation"] > APART for cell in points):
         return corrected(
             "the charge vanishes at b, but over a region only in cells with a bulk between "
-            "screened "
-            "electrodes; where the ions part at b it is a point, and the reduced equation holds "
-            "there"
+            "screened electrodes; where the ions part at b it is a point, and the reduced "
+            "equation holds there"
         )
     return fails("b is the only neutral point even where the ions are not separated")
 
@@ -79,14 +78,13 @@ def _stretch(cell: dict[str, float]) -> float:
 
 
 CLAIM = Claim(
-    statement="Around the boundary b the net charge is about zero over a region, so that Poisson's "
-    "term drops out of the equation for the concentrations there.",
+    statement="Around the boundary b the net charge is about zero over a region, so that "
+    "Poisson's term drops out of the equation for the concentrations there.",
     source="GMF App. B, Eq. 30",
     protocol=f"Closed 1:1 cells at l/lambda_D of {LENGTHS} and electrodes at plus and minus "
     f"{VOLTAGES} kB T/e, where b is the middle by symmetry. The net charge, over the charge of "
-    "both "
-    f"kinds together, is taken at b, and the stretch around b in which it stays below {NEUTRAL:g}, "
-    "over the cell's length.",
+    "both kinds together, is taken at b, and the stretch around b in which it stays below "
+    f"{NEUTRAL:g}, over the cell's length.",
     threshold=f"holds if in every cell the charge at b is below {NEUTRAL:g} and the stretch is "
     f"longer than {REGION:g} of the cell; corrected if the stretch is shorter only in cells that "
     f"separate more than {APART:.0%} of their ions",

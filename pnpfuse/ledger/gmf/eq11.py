@@ -66,18 +66,16 @@ def say(found: Found) -> str:
     """What both forms leave over."""
     cells = found["cells"]
     return (
-        f"as printed, with rho = e sum z c of Eq. 10, the terms leave "
+        "as printed, with rho = e sum z c of Eq. 10, the terms leave "
         f"{min(cell['e F'] for cell in cells):.2g} to {max(cell['e F'] for cell in cells):.2g} of "
         f"the largest (its charge is {cells[0]['too large']:.2g} times too large), with e^2 at "
-        "most "
-        f"{max(cell['e^2'] for cell in cells):.0e}"
+        f"most {max(cell['e^2'] for cell in cells):.0e}"
     )
 
 
 CLAIM = Claim(
     statement="With Poisson's equation put in, the three terms c'', -(z e F / kB T eps0) c (z+ c+ "
-    "+ "
-    "z- c-) and (z e / kB T) c' phi' add up to nothing at equilibrium.",
+    "+ z- c-) and (z e / kB T) c' phi' add up to nothing at equilibrium.",
     source="GMF Sec. 3.4, Eq. 11, and App. B, Eq. 29",
     protocol=f"Closed 1:1 cells at l/lambda_D of {LENGTHS} and electrodes at plus and minus "
     f"{VOLTAGES} kB T/e are solved; c' and c'' are those of a spline of degree 5 through the "

@@ -45,8 +45,8 @@ def judge(found: Found) -> Verdict:
     if _worst(found["cells"], "signed") < NEAR:
         return holds()
     return corrected(
-        "the step of eps phi' has to stand for that of phi, and the cations before b belong to it: "
-        "without them it balances only as far as the ions are separated"
+        "the step of eps phi' has to stand for that of phi, and the cations before b belong to "
+        "it: without them it balances only as far as the ions are separated"
     )
 
 
@@ -58,8 +58,8 @@ def say(found: Found) -> str:
     """What is left over by each reading."""
     cells = found["cells"]
     said = ", ".join(
-        f"{_worst([c for c in cells if c['voltage'] == voltage], 'signed'):.1g} at "
-        f"{voltage:g} kB T/e"
+        f"{_worst([c for c in cells if c['voltage'] == voltage], 'signed'):.1g} at {voltage:g} kB "
+        "T/e"
         for voltage in VOLTAGES
     )
     return (
@@ -71,17 +71,14 @@ def say(found: Found) -> str:
 
 CLAIM = Claim(
     statement="At equilibrium the potential drop from 0 to b, less the anions' charge there, "
-    "equals "
-    "the charge z+ c+ - z- c- of the whole cell.",
+    "equals the charge z+ c+ - z- c- of the whole cell.",
     source="GMF Sec. 3.4, Eq. 12",
     protocol=f"Closed 1:1 cells at l/lambda_D of {LENGTHS} and electrodes at plus and minus "
     f"{VOLTAGES} kB T/e. A potential is no charge, so the step of eps dphi/dx between 0 and b "
-    "stands "
-    "in its place; z- is once negative, as in GMF Eq. 10, and once the amount of the charge. Both "
-    "are compared with Gauss's law.",
+    "stands in its place; z- is once negative, as in GMF Eq. 10, and once the amount of the "
+    "charge. Both are compared with Gauss's law.",
     threshold=f"holds if less than {NEAR:.0%} of the cations' charge is left over with the signs "
-    "of "
-    f"Eq. 10; otherwise corrected if Gauss's law leaves less than {ROUNDING:g}",
+    f"of Eq. 10; otherwise corrected if Gauss's law leaves less than {ROUNDING:g}",
     measure=measure,
     judge=judge,
     say=say,

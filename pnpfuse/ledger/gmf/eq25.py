@@ -69,11 +69,11 @@ def say(found: Found) -> str:
     """How far both forms are from the potential."""
     cells = found["cells"]
     return (
-        f"one integral, with the best factor there is, misses the potential by up to "
+        "one integral, with the best factor there is, misses the potential by up to "
         f"{max(cell['once'] for cell in cells):.0%} of the drop over the cell, for the cell is "
         "neutral and both electrodes come out alike (off by "
-        f"{max(abs(cell['ends']) for cell in cells):.0%} at x = l); two integrals with eps miss it "
-        f"by at most {max(cell['twice'] for cell in cells):.0e}"
+        f"{max(abs(cell['ends']) for cell in cells):.0%} at x = l); two integrals with eps miss "
+        f"it by at most {max(cell['twice'] for cell in cells):.0e}"
     )
 
 

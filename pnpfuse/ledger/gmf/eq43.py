@@ -49,21 +49,20 @@ def say(found: Found) -> str:
     rows = found["rows"]
     below = sum(row["ratio"] < 1 for row in rows)
     return (
-        f"with P the ratio is off by a factor of up to "
+        "with P the ratio is off by a factor of up to "
         f"{max(row['ratio'] / row['printed'] for row in rows):.0f}, with 1 - P to "
         f"{_off(found, 'corrected'):.0e}; it lies below 1 in {below} of {len(rows)} cases"
     )
 
 
 CLAIM = Claim(
-    statement="Adding a row multiplies the probability that exactly d of n d rows are dependent by "
-    "(n d + 1)/(n d + 1 - d) P, which is about 1 + d/(n d + 1 - d), at least 1.",
+    statement="Adding a row multiplies the probability that exactly d of n d rows are dependent "
+    "by (n d + 1)/(n d + 1 - d) P, which is about 1 + d/(n d + 1 - d), at least 1.",
     source="GMF App. D.1, Eq. 41 to 43",
-    protocol=f"Both binomial probabilities for n = {FACTOR}, d = {WIDTHS} and P = {CHANCES}, their "
-    "ratio beside the printed one and beside the one with 1 - P.",
+    protocol=f"Both binomial probabilities for n = {FACTOR}, d = {WIDTHS} and P = {CHANCES}, "
+    "their ratio beside the printed one and beside the one with 1 - P.",
     threshold=f"holds if the printed ratio is right to {ROUNDING:g} and never below 1; corrected "
-    "if "
-    "1 - P in the place of P is right",
+    "if 1 - P in the place of P is right",
     measure=measure,
     judge=judge,
     say=say,

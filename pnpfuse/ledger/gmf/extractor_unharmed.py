@@ -52,8 +52,7 @@ CLAIM = Claim(
     protocol=f"GMF, {' and '.join(OTHERS)} are trained with the same seeds; a logistic regression "
     "learns from each encoder's output on the training rows, with its modality alone present, and "
     "is scored on the test rows; the mean over the modalities. Beside it encoders that were "
-    "trained "
-    "on their modality alone.",
+    "trained on their modality alone.",
     threshold=GAIN_EACH,
     measure=measure,
     judge=judge_each,

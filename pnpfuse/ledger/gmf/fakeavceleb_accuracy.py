@@ -49,8 +49,7 @@ def say(found: Found) -> str:
     low, high = found["auc"]
     return (
         f"printed {found['gmf']:.2f} %, all fake {found['majority']:.2f} %; {found['same']} "
-        "methods "
-        f"with that accuracy have areas under the curve from {low:.2f} to {high:.2f} %"
+        f"methods with that accuracy have areas under the curve from {low:.2f} to {high:.2f} %"
     )
 
 
@@ -58,12 +57,10 @@ CLAIM = Claim(
     statement="On FakeAVCeleb GMF classifies with an accuracy of 97.68 %.",
     source="GMF Sec. 5.3, Table 4; App. H.1",
     protocol="The data and the backbones cannot be had here; the printed accuracies are compared "
-    "with "
-    f"that of calling every sample fake at the printed ratio of 1:{FAKE_TO_REAL}, and with each "
-    "other.",
+    f"with that of calling every sample fake at the printed ratio of 1:{FAKE_TO_REAL}, and with "
+    "each other.",
     threshold=f"holds if GMF's accuracy is more than {APPROXIMATELY:g} points above the share of "
-    "the "
-    "larger class, whose ratio is given as approximate",
+    "the larger class, whose ratio is given as approximate",
     measure=measure,
     judge=judge,
     say=say,

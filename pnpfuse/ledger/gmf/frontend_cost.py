@@ -54,21 +54,20 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """What is left over in print, and what the modules add."""
     off = max(abs(value) for row in found["printed"].values() for value in row)
-    added = ", ".join(f"{value} in front of {name}" for name, value in found["modules"].items())
-    return f"the printed sums are off by at most {off:.2f}; GMF has {found['gmf']} parameters, "
-    f"{added}"
+    added = ", ".join(
+        f"{value} parameters in front of {name}" for name, value in found["modules"].items()
+    )
+    return f"the printed sums are off by {off:.2f} at most; GMF adds {added}, alone {found['gmf']}"
 
 
 CLAIM = Claim(
     statement="In front of another fusion GMF adds its own small cost and nothing else.",
     source="GMF Sec. 5.3, Table 2, G-MBT and G-Perceiver",
     protocol="The printed parameters and FLOPs of the fusion and of GMF are added and compared "
-    "with "
-    "those of both together; the same for the parameters of this package's modules, without the "
-    f"linear classifier, at widths {tuple(WIDTHS.values())}.",
+    "with those of both together; the same for the parameters of this package's modules, without "
+    f"the linear classifier, at widths {tuple(WIDTHS.values())}.",
     threshold=f"holds if the printed sums agree to {ROUNDED:g}, what cutting to two decimals "
-    "makes, "
-    "and the modules' exactly",
+    "makes, and the modules' exactly",
     measure=measure,
     judge=judge,
     say=say,

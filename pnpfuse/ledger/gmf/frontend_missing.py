@@ -19,8 +19,7 @@ CLAIM = Claim(
     "accurate with one modality absent.",
     source="GMF Sec. 5.3, Table 2, columns A and V",
     protocol="A Perceiver, and one behind GMF, trained with the same seeds and all modalities; "
-    "test "
-    "scores with one modality absent, the mean over which one.",
+    "test scores with one modality absent, the mean over which one.",
     threshold=GAIN,
     measure=measure,
     judge=judge_gain,

@@ -27,9 +27,8 @@ CLAIM = Claim(
     "front of a Perceiver makes it more accurate.",
     source="GMF Conjecture 3.1, App. F, Fig. 12; Table 2, G-Perceiver",
     protocol="A Perceiver on the encoded features, and one that is given GMF's specific parts "
-    "while "
-    "the shared parts go straight to the classifier (GMF App. G.3), trained with the same seeds; "
-    "test scores with all modalities.",
+    "while the shared parts go straight to the classifier (GMF App. G.3), trained with the same "
+    "seeds; test scores with all modalities.",
     threshold=GAIN,
     measure=measure,
     judge=judge_gain,

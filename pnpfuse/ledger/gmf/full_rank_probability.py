@@ -64,12 +64,11 @@ CLAIM = Claim(
     "beyond n = 1; below n = 1 it is not to be had.",
     source="GMF App. D.1, below Eq. 43",
     protocol=f"{DRAWS} (quick {FEWER}) maps of l = {WIDTH} features, drawn as new linear layers "
-    "for "
-    f"n = {FACTORS}: the share whose rank is l, in double precision, and the ratio of the largest "
-    "to the smallest singular value; beside it the signs of the same weights alone, which take two "
-    "values.",
-    threshold="holds if the share is below 1 at n = 1 and larger at the largest n; corrected if it "
-    "is 0 below n = 1 and 1 from there on",
+    f"for n = {FACTORS}: the share whose rank is l, in double precision, and the ratio of the "
+    "largest to the smallest singular value; beside it the signs of the same weights alone, which "
+    "take two values.",
+    threshold="holds if the share is below 1 at n = 1 and larger at the largest n; corrected if "
+    "it is 0 below n = 1 and 1 from there on",
     measure=measure,
     judge=judge,
     say=say,

@@ -75,23 +75,24 @@ def say(found: Found) -> str:
     cells = found["cells"]
     return (
         f"a cell {SCALE:g} times as large, else the same, has {found['scaled']:.3f} times the "
-        f"potential to a charge; without the cations up to "
+        "potential to a charge; without the cations up to "
         f"{max(cell['gap, anions alone'] for cell in cells):.0%} of the charge between 0 and b is "
         f"missing; the potential drops of the two sides differ by up to {_uneven(found):.0%}; "
-        f"Gauss's law with both ions and the field is met to "
+        "Gauss's law with both ions and the field is met to "
         f"{max(cell['gap, exact'] for cell in cells):.0e}"
     )
 
 
 CLAIM = Claim(
-    statement="At equilibrium the potential drop from the positive electrode to b is the charge of "
-    "the anions there, and equals the drop on the other side and the charge of the cations there.",
+    statement="At equilibrium the potential drop from the positive electrode to b is the charge "
+    "of the anions there, and equals the drop on the other side and the charge of the cations "
+    "there.",
     source="GMF App. B, Eq. 31",
     protocol="Closed cells of l/lambda_D, voltage in kB T/e and valences "
     + "; ".join(f"{length:g}, {voltage:g}, {z[0]:g}:{z[1]:g}" for length, voltage, z, _ in CELLS)
     + f" are solved, and all terms taken at the interface; one of them also {SCALE:g} times as "
     "large at the same l/lambda_D. Gauss's law with the field and both ions is taken beside it.",
-    threshold=f"holds if the ratio of potential to charge is the same at both scales, and dropped "
+    threshold="holds if the ratio of potential to charge is the same at both scales, and dropped "
     f"cations and the difference of the two sides' potentials stay below {NEAR:.0%}; otherwise "
     f"corrected if Gauss's law is met to {ROUNDING:g}",
     measure=measure,

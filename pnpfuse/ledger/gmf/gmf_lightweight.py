@@ -46,7 +46,8 @@ def judge(found: Found) -> Verdict:
         if not any(both[1 - i] for both in smaller.values()):
             said = ", ".join(n for n, both in smaller.items() if both[i])
             return corrected(f"fewest {rest}; fewer {what} has {said}")
-    return fails(f"{' and '.join(n for n, both in smaller.items() if any(both))} are smaller")
+    said = " and ".join(n for n, both in smaller.items() if any(both))
+    return fails(f"in the form that this package gives them, {said} have less of one or both")
 
 
 def say(found: Found) -> str:
@@ -62,9 +63,8 @@ CLAIM = Claim(
     statement="GMF has by far the fewest parameters and operations of the compared fusions.",
     source="GMF Sec. 5.3, Table 2, columns Params and FLOPs",
     protocol=f"The blocks of GMF, {', '.join(OTHERS)} as this package builds them, for two "
-    "modalities "
-    f"of width {WIDTHS['audio']} and as wide inside; parameters without classifier, and the "
-    "operations of matrix products and attention for one sample.",
+    f"modalities of width {WIDTHS['audio']} and as wide inside; parameters without classifier, "
+    "and the operations of matrix products and attention for one sample.",
     threshold="holds if GMF has the fewest of both, corrected if of one",
     measure=measure,
     judge=judge,

@@ -27,10 +27,9 @@ CLAIM = Claim(
     statement="GMF built into masked autoencoders is more accurate than GMF and the baseline.",
     source="GMF App. I, Fig. 14; Tables 4 and 7, GMF-MAE",
     protocol="The extractors are trained as masked autoencoders whose decoders get the own "
-    "specific "
-    "and the other modality's shared latent, without a linear map; small encoders, and no "
-    f"pretraining, stand for the paper's. Beside it {' and '.join(OTHERS)}, the same seeds; test "
-    "scores with all modalities.",
+    "specific and the other modality's shared latent, without a linear map; small encoders, and "
+    f"no pretraining, stand for the paper's. Beside it {' and '.join(OTHERS)}, the same seeds; "
+    "test scores with all modalities.",
     threshold=GAIN_EACH,
     measure=measure,
     judge=judge_each,

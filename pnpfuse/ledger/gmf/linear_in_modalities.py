@@ -42,12 +42,10 @@ def say(found: Found) -> str:
 
 CLAIM = Claim(
     statement="GMF has four learnable matrices for each modality and no term for pairs: it grows "
-    "in "
-    "proportion to the number of modalities.",
+    "in proportion to the number of modalities.",
     source="GMF Sec. 4; the column Complexity of Table 1",
     protocol=f"The parameters of blocks for {COUNTS} modalities of width {WIDTH}, and the "
-    "matrices of "
-    "each modality.",
+    "matrices of each modality.",
     threshold=f"holds if the parameters are exactly in proportion and the matrices are {MATRICES}",
     measure=measure,
     judge=judge,

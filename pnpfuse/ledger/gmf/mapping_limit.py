@@ -120,8 +120,7 @@ def draw(found: Found) -> Figure:
 
 CLAIM = Claim(
     statement="The performance on features mapped to n times their width and back comes ever "
-    "nearer "
-    "to the original as n grows, without exceeding it; below n = 1 information is lost.",
+    "nearer to the original as n grows, without exceeding it; below n = 1 information is lost.",
     source="GMF Theorem 3.3, Eq. 8; App. D, Fig. 11",
     protocol="The encoded features of the widest modality are frozen. A linear classifier learns "
     f"from them, and from U1 U2 f with U1 and U2 trained along, {STEPS} steps of AdamW (quick "

@@ -60,8 +60,7 @@ def judge(found: Found) -> Verdict:
     if min(found["ranks"]) == 1 and max(found["errors"]) < RECOVERED:
         return corrected(
             "less or equal instead of less: generic U1 U2 is invertible for every n above 1, and "
-            "an "
-            "invertible map loses nothing"
+            "an invertible map loses nothing"
         )
     if found["loss"]["low"] > 0:
         return holds()
@@ -75,8 +74,8 @@ def say(found: Found) -> str:
         f"U1 U2 has full rank in {np.mean(np.array(found['ranks']) == 1):.0%} of the draws, "
         f"condition up to {max(found['conditions']):.1e}; the features come back to "
         f"{max(found['errors']):.0e}; a linear probe leaves {before:.3f} nats before and "
-        f"{after:.3f} after, {said_interval(found['loss'], 3)} (its penalty "
-        "is not the information's)"
+        f"{after:.3f} after, {said_interval(found['loss'], 3)} (its penalty is not the "
+        "information's)"
     )
 
 
@@ -85,10 +84,9 @@ CLAIM = Claim(
     "the labels: H(Y|f) < H(Y|U1 U2 f).",
     source="GMF Theorem 3.3, Eq. 7; App. D.1, Eq. 33",
     protocol="Encoded features of test rows; U1 and U2 drawn as new linear layers for n = "
-    f"{FACTORS} "
-    "and every seed; rank and condition of U1 U2, and the features recovered by least squares from "
-    "U1 U2 f, in double precision. Beside it H(Y|.) from above by a cross-validated linear probe, "
-    f"before and after, n = {PROBED}.",
+    f"{FACTORS} and every seed; rank and condition of U1 U2, and the features recovered by least "
+    "squares from U1 U2 f, in double precision. Beside it H(Y|.) from above by a cross-validated "
+    f"linear probe, before and after, n = {PROBED}.",
     threshold=f"corrected if all maps have full rank and the features come back to {RECOVERED:g}, "
     f"since H(Y|.) is then the same; otherwise holds if the {INTERVAL} of the probe's loss lies "
     "above 0",

@@ -58,8 +58,8 @@ def say(found: Found) -> str:
         for time, share in zip(found["times"], found["along"], strict=True)
     )
     return (
-        f"at rest they cancel to {found['left over']:.0e}; after the electrodes are exchanged they "
-        f"act the same way in {said} l^2/D of the cell"
+        f"at rest they cancel to {found['left over']:.0e}; after the electrodes are exchanged "
+        f"they act the same way in {said} l^2/D of the cell"
     )
 
 
@@ -67,8 +67,8 @@ CLAIM = Claim(
     statement="The fluxes of diffusion and of electromigration always have opposite signs.",
     source="GMF App. B, below Eq. 31",
     protocol=f"A closed 1:1 cell at l/lambda_D = {LENGTH:g} with electrodes at plus and minus "
-    f"{VOLTAGE:g} kB T/e. Both fluxes are compared between all nodes at rest, and at {TIMES} l^2/D "
-    "after the two electrodes have been exchanged.",
+    f"{VOLTAGE:g} kB T/e. Both fluxes are compared between all nodes at rest, and at {TIMES} "
+    "l^2/D after the two electrodes have been exchanged.",
     threshold=f"holds if they cancel at rest to {BALANCE:g} and nowhere act the same way after; "
     "corrected if they cancel at rest",
     measure=measure,

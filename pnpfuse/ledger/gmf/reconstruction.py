@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from pnpfuse.fusion.pmr import GMF
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.encoded import encoded
+from pnpfuse.ledger.mapped import lost_share
 from pnpfuse.ledger.training import Training
 
 CONCAT = Training("concat")
@@ -39,9 +39,9 @@ def measure(bench: Bench) -> Found:
             own = block.maps_of(m)
             first = {b: b.maps_of(m)["dissolve"][0][: b.widths.boundary[m]] for b in (block, early)}
             rest = own["dissolve"][0][block.widths.boundary[m] :]
-            lost["Eq. 18"].append(_lost(v, own["specific"][0] @ rest))
-            lost["Eq. 14"].append(_lost(v, first[block]))
-            lost["Eq. 14, b = l/2"].append(_lost(v, first[early]))
+            lost["Eq. 18"].append(lost_share(v, own["specific"][0] @ rest))
+            lost["Eq. 14"].append(lost_share(v, first[block]))
+            lost["Eq. 14, b = l/2"].append(lost_share(v, first[early]))
     return {"lost": {reading: max(values) for reading, values in lost.items()}}
 
 
@@ -50,13 +50,6 @@ def _block(dims: dict[str, int], b: float, seed: int) -> GMF:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return GMF(dims, n=N, b=b).double().requires_grad_(False)
-
-
-def _lost(V: Tensor, channels: Tensor) -> float:
-    """Share of the variance of V (rows, l) that `channels` V, (k, l) times it, cannot give back."""
-    V = V - V.mean(0)
-    back = torch.linalg.pinv(channels) @ channels  # (l, l), onto what the channels see
-    return float((V - V @ back.T).square().sum() / V.square().sum().clamp(min=1e-30))
 
 
 def judge(found: Found) -> Verdict:
@@ -80,15 +73,13 @@ def say(found: Found) -> str:
 
 CLAIM = Claim(
     statement="After the dissociation the features can be brought back to their original state by "
-    "a "
-    "linear map.",
+    "a linear map.",
     source="GMF Theorem 3.4, Eq. 13 to 14; Sec. 4, Eq. 18",
-    protocol="Encoded features of test rows pass new maps of GMF with n = "
-    f"{N}; what the best linear map brings back of each modality from its own channels, in closed "
+    protocol=f"Encoded features of test rows pass new maps of GMF with n = {N}; what the best "
+    "linear map brings back of each modality from its own channels, in closed "
     "form: " + "; ".join(f"{name}, {text}" for name, text in READINGS.items()) + ".",
     threshold=f"holds if less than {WHOLE:g} of the variance is lost by every reading, corrected "
-    "if "
-    "by the first two",
+    "if by the first two",
     measure=measure,
     judge=judge,
     say=say,

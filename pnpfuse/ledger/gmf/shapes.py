@@ -54,8 +54,7 @@ def say(found: Found) -> str:
 
 CLAIM = Claim(
     statement="The four matrices of a modality have the sizes n l x l, b x l*, (n l - b) x l and "
-    "l x "
-    "(l + l*), and multiply as Eq. 16 to 18 say.",
+    "l x (l + l*), and multiply as Eq. 16 to 18 say.",
     source="GMF Sec. 4, Eq. 15 to 18",
     protocol=f"A block for widths {tuple(DIMS.values())}, n = {N}, b = {B:g} n l: the sizes with "
     "which the products of Eq. 16 to 18 can be formed, outputs first, and the width of the output.",

@@ -71,8 +71,8 @@ CLAIM = Claim(
     protocol=f"Closed neutral cells with valences 1 and minus {RATIOS}, l/lambda_D of {LENGTHS}, "
     f"electrodes at plus and minus {VOLTAGES} kB T/e; the potential is taken at the interface, "
     "where both kinds are equally many. Cells without one are left out.",
-    threshold=f"holds if it is below {CLOSE:g} U0 in all cells, corrected if it is so for valences "
-    "1 and -1",
+    threshold=f"holds if it is below {CLOSE:g} U0 in all cells, corrected if it is so for "
+    "valences 1 and -1",
     measure=measure,
     judge=judge,
     say=say,
