@@ -1,5 +1,6 @@
 """SCOPE's claims notice wrong implementations, and measurements that say otherwise."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -209,6 +210,7 @@ def test_loss_scale(bench, monkeypatch):
 
 @flips("scope/learned_weights", "implementation")
 def test_learned_weights(bench, monkeypatch):
+    monkeypatch.setattr(learned_weights, "FEW", 100)
     assert verdict("learned_weights", bench) == CORRECTED
     for trained, expected in ((True, FAILS), (False, HOLDS)):
 
@@ -221,12 +223,13 @@ def test_learned_weights(bench, monkeypatch):
 
 @flips("scope/cross_sample_information", "implementation")
 def test_cross_sample_information(bench, monkeypatch):
+    monkeypatch.setattr(cross_sample_information, "SHIFTS", (1,))
     assert verdict("cross_sample_information", bench) == FAILS
     monkeypatch.setattr(cross_sample_information, "SHIFTS", (0,))  # samples beside themselves
 
     def alike(model, views, rows):
         one = fused(model, views, rows).refined["pixels"]
-        return SimpleNamespace(refined={"one": one, "other": one + 0.3 * torch.randn_like(one)})
+        return SimpleNamespace(refined={"one": one, "other": one + 0.1 * one.roll(1, 0)})
 
     monkeypatch.setattr(cross_sample_information, "fused", alike)
     assert verdict("cross_sample_information", bench) == HOLDS
@@ -250,7 +253,8 @@ def test_graphs_agree(bench, tmp_path, monkeypatch):
     assert verdict("graphs_agree", bench) == HOLDS
     loss = block.alignment_loss
     monkeypatch.setattr(block, "alignment_loss", lambda *given: -loss(*given))
-    assert verdict("graphs_agree", small_bench(tmp_path, seeds=3)) == FAILS
+    apart = tried("scope/graphs_agree", small_bench(tmp_path))
+    assert apart.verdict == FAILS and apart.found["difference"]["mean"] < 0
 
 
 LOW, HIGH, MIXED = [50.0, 51.5, 51.0], [60.0, 61.0, 62.0], [60.0, 45.0, 52.0]
@@ -335,9 +339,10 @@ def test_weak_as_strong(bench, monkeypatch):
     def of_another(model, views, rows, modality):
         return represent(model, views, rows, strong)
 
+    two = dataclasses.replace(bench, seeds=bench.seeds[:2])
     for planted, expected in ((with_nothing_of_the_weak, FAILS), (of_another, HOLDS)):
         monkeypatch.setattr(probing, "represent", planted)
-        assert verdict("weak_as_strong", bench) == expected
+        assert verdict("weak_as_strong", two) == expected
 
 
 def test_costs_are_those_of_the_samples(bench):
