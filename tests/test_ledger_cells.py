@@ -7,18 +7,15 @@ import pytest
 import xarray as xr
 from ledger_flips import flips, small_bench, tried
 
-from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, poisson, switching
+from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, poisson
 from pnpfuse.ledger.pmr import (
     absent_species,
     amounts,
     charge_balance,
     default_boundary,
     drift_sign,
-    external_potential,
     field_sign_change,
     finite_interval,
-    free_energy,
-    free_energy_printed,
     interface_exists,
     interface_potential,
     long_cells,
@@ -326,65 +323,6 @@ def test_default_boundary(plant, before):
     assert plant("default_boundary", default_boundary, "hyperparameters", widths_ignored) == HOLDS
 
 
-@flips("pmr/external_potential", "implementation")
-def test_external_potential(plant, before):
-    assert before("external_potential") == CORRECTED
-
-    def at_rest_at_once(cell, times, **options):
-        found = solve_transient(cell, times, **options)
-        c = found["concentration"]
-        later = c["time"] > 0
-        return found.assign(concentration=xr.where(later, c.isel(time=-1, drop=True), c))
-
-    wrong = at_rest_at_once
-    assert plant("external_potential", external_potential, "solve_transient", wrong) == HOLDS
-
-
-@flips("pmr/mass", "implementation")
-def test_mass(plant, before):
-    assert before("mass") == HOLDS
-
-    def leaking(cell, times, **options):
-        found = solve_transient(cell, times, **options)
-        lost = 1e-9 * found["time"] / found["time"][-1]
-        return found.assign(concentration=found["concentration"] * (1 - lost))
-
-    assert plant("mass", switching, "solve_transient", leaking) == FAILS
-
-
-@flips("pmr/free_energy", "implementation")
-def test_free_energy(plant, before):
-    assert before("free_energy") == CORRECTED
-
-    def work_of_wrong_sign(run):
-        parts = switching.energies(run)
-        return parts | {"work": -parts["work"]}
-
-    assert plant("free_energy", free_energy, "energies", work_of_wrong_sign) == FAILS
-
-
-@flips("pmr/free_energy_printed", "implementation")
-def test_free_energy_printed(plant, before):
-    assert before("free_energy_printed") == CORRECTED
-
-    def coupling_of_the_electrodes(run):
-        parts = switching.energies(run)
-        return parts | {"coupling": -parts["work"]}
-
-    wrong = coupling_of_the_electrodes
-    assert plant("free_energy_printed", free_energy_printed, "energies", wrong) == HOLDS
-
-
-def test_energies_are_those_of_the_solver_up_to_a_constant():
-    for run in switching.switched_cells(quick=True)[:2]:
-        parts = switching.energies(run)
-        ours = parts["ideal"] + parts["field"] - parts["work"]
-        theirs = run.result["free_energy"].values
-        theirs = theirs / (run.cell.constants.boltzmann * run.cell.temperature)
-        fall = np.ptp(theirs)
-        assert np.abs((ours - ours[0]) - (theirs - theirs[0])).max() < 1e-9 * fall
-
-
 def test_residual_of_a_parabola_is_its_charge_left_out():
     # phi = -x^2/2 has the slope -x: one charge unit a box, which rho = epsilon fulfils.
     cell = Cell(1.0, (Ion("K+", 1, 1e10),))
@@ -396,8 +334,3 @@ def test_residual_of_a_parabola_is_its_charge_left_out():
     largest = 0.5 * (x[-1] + x[-2])
     left_out = poisson.poisson_residual(potential, cell, 0 * charge)
     assert left_out == pytest.approx(boxes.max() / largest)
-
-
-def test_rise_is_measured_against_the_lowest_before():
-    assert switching.largest_rise(np.array([4.0, 2.0, 3.0, 0.0])) == pytest.approx(0.25)
-    assert switching.largest_rise(np.array([3.0, 2.0, 0.0])) == 0

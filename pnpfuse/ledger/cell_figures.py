@@ -29,7 +29,7 @@ def lines_figure(
     mark : a value to be marked by a dashed line
     title : what is seen
     """
-    figure = blank_figure(5.0, 3.4)
+    figure = blank_figure(6.4, 3.4)
     axes = figure.subplots()
     for i, (name, values) in enumerate(lines.items()):
         over = x[name] if isinstance(x, Mapping) else x
@@ -41,5 +41,5 @@ def lines_figure(
     axes.set(xlabel=labels[0], ylabel=labels[1], xscale="log" if log else "linear")
     axes.set_title(title, fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
     return figure

@@ -16,11 +16,11 @@ from pnpfuse_solvers import Cell, solve_equilibrium, solve_transient
 CELLS = (
     (0.5, 5.0, (1, -1), 1.0),
     (10.0, 3.0, (1, -1), 1.0),
-    (10.0, 3.0, (1, -1), 10.0),
+    (8.0, 3.0, (1, -1), 10.0),
     (5.0, 2.0, (2, -1), 3.0),
     (30.0, 8.0, (1, -1), 1.0),
 )
-RTOL = 1e-8  # of the integration in time
+RTOL = 1e-9  # of the integration in time
 SAID = (
     "Closed cells of "
     + ", ".join(f"{length:g}" for length, *_ in CELLS)
@@ -48,7 +48,7 @@ class Run:
     @property
     def name(self) -> str:
         """How it is called in figures."""
-        return f"{self.kind}, {self.cell.length_ratio:.3g} Debye lengths"
+        return f"{self.kind}, {self.cell.length_ratio:.3g} λ_D"
 
 
 def switched_cells(quick: bool) -> list[Run]:

@@ -24,8 +24,8 @@ def measure(bench: Bench) -> Found:
         off = abs(run.result["energy_balance"]).max() / run.result["dissipated_energy"][-1]
         found["balance"].append(float(off))
         found["time"] = (run.result["time"] / run.result["time"][-1]).values
-        share = (whole - whole[-1]) / (whole[0] - whole[-1])
-        found["energies"][run.name] = share
+        if run.kind == "switched on":
+            found["energies"][run.name] = (whole - whole[-1]) / (whole[0] - whole[-1])
     return found
 
 

@@ -49,7 +49,7 @@ def say(found: Found) -> str:
         f"the printed functional rises in {rising} of {len(found['printed'])} runs, by up to "
         f"{max(found['printed']):.0%} of all its change (the correct one by at most "
         f"{max(found['correct']):.0e}); at grounded electrodes it holds the field's energy "
-        f"{min(counts):.6g} to {max(counts):.6g} times"
+        f"{min(counts):.4f} to {max(counts):.4f} times"
     )
 
 

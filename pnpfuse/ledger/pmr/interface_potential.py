@@ -31,7 +31,8 @@ def measure(bench: Bench) -> Found:
         one = solve_equilibrium(cell)
         at_b = float(np.interp(one["interface"], one["x"], one["reduced_potential"]))
         relation = np.log(amounts[0] / amounts[1]) / (valences[1] - valences[0])
-        found["salts"].append([list(valences), list(amounts)])
+        charges, densities = (" and ".join(map(str, pair)) for pair in (valences, amounts))
+        found["salts"].append(f"valences {charges}, concentrations {densities}")
         found["solved"].append(at_b)
         found["printed"].append(float(relation))
     return found
@@ -56,8 +57,8 @@ def say(found: Found) -> str:
     worst = int(np.abs(printed).argmax())
     return (
         f"u(b) is off by up to {np.abs(solved - printed).max():.3f} kB T/e as printed, by "
-        f"{np.abs(solved + printed).max():.0e} with the other sign (for valences and "
-        f"concentrations {found['salts'][worst]}: {solved[worst]:.4f}, printed "
+        f"{np.abs(solved + printed).max():.0e} with the other sign (for "
+        f"{found['salts'][worst]}: {solved[worst]:.4f}, printed "
         f"{printed[worst]:.4f})"
     )
 

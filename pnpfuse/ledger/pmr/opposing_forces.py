@@ -40,9 +40,9 @@ def judge(found: Found) -> Verdict:
     if min(found["drift_and_diffusion"]) >= 0:
         return holds()
     return fails(
-        "at equilibrium drift and diffusion of every species are opposite, that is what makes it "
-        "one; one potential has one gradient, but that of its parts, here entropy and electric "
-        "energy, can point against each other"
+        "at equilibrium drift and diffusion of every species cancel, the one against the other; a "
+        "potential has one gradient, but those of its parts, here entropy and electric energy, can "
+        "be opposite"
     )
 
 

@@ -14,12 +14,14 @@ from pnpfuse_solvers import Cell, solve_equilibrium
 
 LENGTHS, VOLTAGES = (0.118338, 4.0, 30.0, 100.0), (5.0, 10.0, 20.0, 40.0, 80.0)
 SHARE, WIDTH = 0.99, 0.1
+SHOWN = 4.0  # Debye lengths, in the figure
 DEPTH = 0.25  # of its side, where a step has half of the ions within 0.5
 
 
 def measure(bench: Bench) -> Found:
     """Separation, width of the composition's step and depth of the layers, (length, voltage)."""
-    found: Found = {"separation": [], "width": [], "depth": [], "x": {}, "share": {}}
+    found: Found = {"separation": [], "width": [], "depth": [], "composition": {}}
+    found["x"] = np.linspace(0, 1, 401)
     for length in LENGTHS:
         solved = [solve_equilibrium(Cell.dimensionless(length, u), nodes=201) for u in VOLTAGES]
         share = [float(one["separation"].min()) for one in solved]
@@ -27,11 +29,17 @@ def measure(bench: Bench) -> Found:
         width = [float(one["interface_width"] / one["length"]) for one in solved]
         found["width"].append(np.nan_to_num(width, nan=1.0))  # without an interface
         found["depth"].append([_depth(one) for one in solved])
-        name = f"{length:.3g} λ_D, {VOLTAGES[-1]:g} kB T/e"
-        found["x"][name] = (solved[-1]["x"] / solved[-1]["length"]).values
-        total = solved[-1]["concentration"].sum("species")
-        found["share"][name] = (solved[-1]["concentration"].sel(species="cation") / total).values
+        if length == SHOWN:
+            rows = [_composition(one, found["x"]) for one in solved]
+            found["composition"] = {f"{u:g} kB T/e": r for u, r in zip(VOLTAGES, rows, strict=True)}
     return found
+
+
+def _composition(solution: xr.Dataset, at: np.ndarray) -> np.ndarray:
+    """Share of the cations among the ions at positions over the length."""
+    cation, anion = np.log(solution["concentration"].values)
+    balance = np.interp(at, (solution["x"] / solution["length"]).values, cation - anion)
+    return 0.5 * (1 + np.tanh(0.5 * balance))
 
 
 def _depth(solution: xr.Dataset) -> float:
@@ -58,19 +66,20 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """The largest voltage, over all lengths."""
     return (
-        f"at {VOLTAGES[-1]:g} kB T/e and every length at least "
-        f"{100 * min(row[-1] for row in found['separation']):.4f} % are on their own side and the "
-        f"step of the composition (10 to 90 %) takes at most "
+        f"over all lengths at least {min(row[0] for row in found['separation']):.1%} "
+        f"({VOLTAGES[0]:g} kB T/e) and {min(row[-1] for row in found['separation']):.2%} "
+        f"({VOLTAGES[-1]:g} kB T/e) of a kind are on their own side; at the latter the step of the "
+        "composition (10 to 90 %) takes at most "
         f"{max(row[-1] for row in found['width']):.1%} of the cell; half of the ions of a kind are "
         f"within {max(row[-1] for row in found['depth']):.1%} of their side (a step: 50 %)"
     )
 
 
 def draw(found: Found) -> Figure:
-    """The share of the cations over the cell at the largest voltage."""
+    """The share of the cations over the cell."""
     return lines_figure(
-        found["x"], found["share"], ("x / l", "cations among the ions"), mark=0.5,
-        title="composition at the largest voltage",
+        found["x"], found["composition"], ("x / l", "cations among the ions"), mark=0.5,
+        title=f"composition over {SHOWN:g} Debye lengths",
     )  # fmt: skip
 
 

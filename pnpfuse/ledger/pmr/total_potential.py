@@ -51,7 +51,7 @@ def say(found: Found) -> str:
     """The distances."""
     short = max(gap for (length, _), gap in _gaps(found) if length == LENGTHS[0])
     return (
-        f"the formula misses the electrode at x = l by up to {max(found['printed']):.0%} of the "
+        f"the formula misses the electrode at x = l by up to {max(found['printed']):.3g} times the "
         f"applied drop (at {LENGTHS[0]:.3f} Debye lengths by {short:.1%}), with the slope at x = 0 "
         f"by {max(found['corrected']):.0e}"
     )
