@@ -24,8 +24,9 @@ ALL_ABOVE = (
     "decides, which needs no correction for their number"
 )
 NONE_BELOW = (
-    f"for each row the {INTERVAL} of the paired difference lies above minus the standard deviation "
-    "that the row has over its seeds; the least favourable row decides"
+    f"for each row the {INTERVAL} of the paired difference does not reach below minus the standard "
+    "deviation that the row has over its seeds, one test row at least; the least favourable row "
+    "decides"
 )
 
 
@@ -36,6 +37,7 @@ def against(
     condition: str = "none",
     measure: Callable[[Training], ArrayLike] | None = None,
     score: str = "",
+    step: float | None = None,
 ) -> Found:
     """Scores of all models, and the difference of each of ours to each row, seed by seed.
 
@@ -45,15 +47,17 @@ def against(
     condition : of the test scores
     measure : what is scored instead of them: training -> percent (seeds,)
     score : its name
+    step : what it cannot tell apart; None, one row for test scores and nothing for others
     """
-    # A score of whole rows cannot tell less than one row apart; others can.
-    step = bench.step if measure is None else 0.0
+    if step is None:
+        step = bench.step if measure is None else 0.0
     scores = {
         name: np.asarray(measure(one) if measure else bench.accuracy(one, condition), float)
         for name, one in {**rows, **ours}.items()
     }
     return {
         "score": score or bench.score.replace("_", " "),
+        "step": step,
         "ours": list(ours),
         "rows": list(rows),
         "models": {
@@ -90,17 +94,22 @@ def judge_above(found: Found) -> Verdict:
 
 def judge_not_below(found: Found) -> Verdict:
     """Holds where none of ours is below a row by more than a seed makes."""
-    below, unsure = [], []
+    below: list[str] = []
+    unsure: list[str] = []
     for one, differences in found["differences"].items():
         for row, of in differences.items():
-            margin = float(np.std(found["models"][row]["scores"], ddof=1))
-            if of["low"] <= -margin:
+            if of["low"] < -margin_of(found, row):
                 (below if of["high"] < 0 else unsure).append(f"{one} than {row}")
     if below:
         return fails(f"lower beyond the spread: {listed(below)}")
     if unsure:
         return fails(f"too few seeds to say that it is no lower: {listed(unsure)}")
     return holds()
+
+
+def margin_of(found: Found, row: str) -> float:
+    """What a seed makes of a row: the standard deviation of its scores, one step at least."""
+    return max(float(np.std(found["models"][row]["scores"], ddof=1)), found["step"])
 
 
 def shortfall(found: Found, one: str) -> str:

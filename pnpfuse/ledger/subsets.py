@@ -45,6 +45,7 @@ def over_subsets(bench: Bench, ours: Mapping[str, Training], rows: Mapping[str, 
     return {
         "score": bench.score.replace("_", " "),
         "one": one,
+        "step": bench.step,
         "scores": scores,
         "differences": {
             row: {s: interval(scores[one][s] - scores[row][s], bench.step) for s in scores[one]}

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.rows import against, draw_rows, listed, say_rows
+from pnpfuse.ledger.paired import INTERVAL
+from pnpfuse.ledger.rows import against, draw_rows, listed, margin_of, say_rows
 from pnpfuse.ledger.training import Training
 
 OURS = {"rPMR": Training("rpmr"), "sPMR": Training("spmr")}
@@ -28,14 +29,14 @@ def measure(bench: Bench) -> Found:
         return bench.accuracy(training, "each") - bench.accuracy(training)  # (seeds,)
 
     score = f"change of the {bench.score.replace('_', ' ')} by a missing modality"
-    return against(bench, OURS, ROWS, measure=change, score=score)
+    return against(bench, OURS, ROWS, measure=change, score=score, step=bench.step)
 
 
 def judge(found: Found) -> Verdict:
     """Holds where no form loses more than Concat; corrected where one does."""
-    margin = float(np.std(found["models"]["Concat"]["scores"], ddof=1))
+    margin = margin_of(found, "Concat")
     differences = {one: of["Concat"] for one, of in found["differences"].items()}
-    short = {one: of for one, of in differences.items() if of["low"] <= -margin}
+    short = {one: of for one, of in differences.items() if of["low"] < -margin}
     more = [one for one, of in short.items() if of["high"] < 0]
     unsure = [one for one in short if one not in more]
     told = [f"lost more than by Concat with {listed(more)}"] if more else []
@@ -54,8 +55,9 @@ CLAIM = Claim(
     "with the same encoders, seeds, epochs and optimiser; the test score with one modality missing "
     "(the mean over the modalities, its features set to 0) minus that with all. Graceful is read "
     "as: no more is lost than by plain concatenation, which has no remedy for it.",
-    threshold="the 95% t interval over the seeds of the paired difference of the changes lies "
-    "above minus the standard deviation that Concat's change has over its seeds, for both forms",
+    threshold=f"for both forms the {INTERVAL} of the paired difference of the changes does not "
+    "reach below minus the standard deviation that Concat's change has over its seeds, one test row at "
+    "least",
     measure=measure,
     judge=judge,
     say=say_rows,

@@ -31,8 +31,8 @@ def trainings(bench: Bench) -> list[Training]:
 
 def measure(bench: Bench) -> Found:
     """Percent (seeds,) of each modality: probe of the joint model, trained alone, probe of that."""
-    joint = {m: [] for m in bench.views.names}
-    single = {m: [] for m in bench.views.names}
+    joint: dict[str, list[float]] = {m: [] for m in bench.views.names}
+    single: dict[str, list[float]] = {m: [] for m in bench.views.names}
     heads = {m: bench.accuracy(one) for m, one in alone(bench).items()}
     for seed in bench.seeds:
         found = _probed(bench, JOINT, seed)

@@ -35,7 +35,7 @@ def measure(bench: Bench) -> Found:
         {m: X[rng.permutation(len(rows))] for m, X in rows.read(np.arange(len(rows))).items()},
         rows.labels, rows.split, rows.class_names, rows.name,
     )  # fmt: skip
-    found = {"rows": len(rows), "fused": [], "alone": [], "own": [], "paired_own": []}
+    found: dict[str, list[float]] = {"fused": [], "alone": [], "own": [], "paired_own": []}
     for seed in bench.seeds:
         model = bench.model(MODEL, seed)
         query = list(model.dims)[0]
@@ -53,7 +53,7 @@ def measure(bench: Bench) -> Found:
         found["alone"].append(_first(single, items))
         found["own"].append(_first(own, items))
         found["paired_own"].append(_first(*true))
-    return found
+    return {"rows": len(rows), **found}
 
 
 def judge(found: Found) -> Verdict:
