@@ -34,11 +34,11 @@ def judge(found: Found) -> Verdict:
     if not silent:
         return holds()
     said = (
-        f"with N0/N1 = {PAPER:g} nothing is seen of information up to {max(silent):.2f} nats, and "
+        f"with {PAPER:g} nothing is seen of information up to {max(silent):.2f} nats, and "
         f"never more than {math.log(PAPER):.2f}"
     )
     if not _silent(found, "more"):
-        return corrected(f"with N0/N1 = {MORE:g}: {said}")
+        return corrected(f"with N0/N1 = {MORE:g}; {said}")
     return fails(said)
 
 
