@@ -42,7 +42,7 @@ def say(found: Found) -> str:
 
 
 CLAIM = Claim(
-    statement="The methods that the tables compare were trained each by itself.",
+    statement="Each row of the tables is a method with accuracies of its own.",
     source="InfoBridge Tables 1, 2 and 3",
     protocol="The printed numbers alone: all pairs of rows that describe different trainings; the "
     "sets on which they are equal to two decimals.",
