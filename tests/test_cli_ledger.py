@@ -50,7 +50,7 @@ def test_runs_prints_and_writes(capsys, tmp_path, data):
     claim = json.loads((out / "ledger.json").read_text())["claims"][0]
     assert claim["name"] == "pmr/residual" and claim["verdict"] == "holds"
     assert f"pnpfuse {' '.join(line)}" in (out / "ledger.html").read_text()
-    assert page.read_text().startswith("# The papers")
+    assert page.read_text().startswith("# What holds")
 
 
 def test_names_the_claims_without_loading_them(capsys):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEDGER = "ledger.json"
-TITLE = "The papers' claims, tried"
+TITLE = "What holds: the papers' claims, tried"
 # What a page or a table says of the conditions.
 CONDITIONS = {
     "data": str, "modalities": dict, "classes": int, "training rows": int, "test rows": int,
