@@ -81,7 +81,7 @@ def test_free_energy_printed(plant, before):
 
 
 def test_energies_are_those_of_the_solver_up_to_a_constant():
-    for run in switching.switched_cells(quick=True)[:2]:
+    for run in switching.switched_cells()[:2]:
         parts = switching.energies(run)
         ours = parts["ideal"] + parts["field"] - parts["work"]
         theirs = run.result["free_energy"].values

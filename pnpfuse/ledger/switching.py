@@ -10,23 +10,23 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from pnpfuse.ledger.wording import listed
 from pnpfuse_solvers import Cell, solve_equilibrium, solve_transient
 
 # (Debye lengths, voltage in kB T/e, valences, diffusivity of the anions over the cations')
 CELLS = (
     (0.5, 5.0, (1, -1), 1.0),
-    (10.0, 3.0, (1, -1), 1.0),
-    (8.0, 3.0, (1, -1), 10.0),
     (5.0, 2.0, (2, -1), 3.0),
+    (8.0, 3.0, (1, -1), 10.0),
+    (10.0, 3.0, (1, -1), 1.0),
     (30.0, 8.0, (1, -1), 1.0),
 )
 RTOL = 1e-9  # of the integration in time
 SAID = (
-    "Closed cells of "
-    + ", ".join(f"{length:g}" for length, *_ in CELLS)
-    + " Debye lengths, 1:1 and 2:1, ions of equal and unequal mobility, integrated in time "
-    f"(relative error {RTOL:g} a step): electrodes switched on with the ions spread evenly, and "
-    "electrodes put to 0 V from the equilibrium at the voltage"
+    f"Closed cells of {listed(length for length, *_ in CELLS)} Debye lengths, 1:1 and 2:1, ions "
+    f"of equal and unequal mobility, integrated in time (relative error {RTOL:g} a step): "
+    "electrodes switched on with the ions spread evenly, and electrodes put to 0 V from the "
+    "equilibrium at the voltage"
 )
 
 
@@ -51,10 +51,10 @@ class Run:
         return f"{self.kind}, {self.cell.length_ratio:.3g} λ_D"
 
 
-def switched_cells(quick: bool) -> list[Run]:
-    """Every cell of `CELLS` (quick: the first three), switched on and released."""
+def switched_cells() -> list[Run]:
+    """Every cell of `CELLS`, switched on and released."""
     found = []
-    for length, voltage, valences, mobility in CELLS[:3] if quick else CELLS:
+    for length, voltage, valences, mobility in CELLS:
         amounts = (1.0, valences[0] / -valences[1])
         cell = Cell.dimensionless(length, voltage, valences, amounts)
         cation, anion = cell.ions

@@ -15,7 +15,7 @@ LIMIT = 1e-6  # of all that the energy changes: what the integration in time is 
 def measure(bench: Bench) -> Found:
     """Largest rises of the free energy, alone and less the work of the electrodes."""
     found: Found = {"alone": {}, "less_work": {}, "balance": [], "time": [], "energies": {}}
-    for run in switched_cells(bench.quick):
+    for run in switched_cells():
         parts = energies(run)
         alone = parts["ideal"] + parts["field"]
         whole = alone - parts["work"]

@@ -15,7 +15,7 @@ LIMIT = 1e-6  # of all that the energy changes: what the integration in time is 
 def measure(bench: Bench) -> Found:
     """Rises of the printed and the correct functional; how often the print counts the field."""
     found: Found = {"printed": [], "correct": [], "counts": [], "time": [], "energies": {}}
-    for run in switched_cells(bench.quick):
+    for run in switched_cells():
         parts = energies(run)
         printed = parts["ideal"] + parts["field"] + parts["coupling"]
         found["printed"].append(largest_rise(printed))

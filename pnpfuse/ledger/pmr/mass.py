@@ -14,7 +14,7 @@ LIMIT = 1e-12  # rounding of some hundred sums and steps
 def measure(bench: Bench) -> Found:
     """Largest relative change of an amount, and the least concentration over its mean."""
     lost, least = [], []
-    for run in switched_cells(bench.quick):
+    for run in switched_cells():
         c = run.result["concentration"].transpose("species", "time", "x").values
         amounts = 0.5 * (c[..., 1:] + c[..., :-1]) @ np.diff(run.result["x"].values)
         lost.append(float(np.abs(amounts / amounts[:, :1] - 1).max()))
