@@ -14,7 +14,17 @@ from pnpfuse.fusion.maps import LinearMaps
 from pnpfuse.fusion.misa import MISA
 from pnpfuse.fusion.pmr import PMR
 from pnpfuse.fusion.srht import SRHT
-from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, CannotTry, Training, counting, n_by_b
+from pnpfuse.ledger import (
+    CORRECTED,
+    FAILS,
+    HOLDS,
+    UNTRIED,
+    CannotTry,
+    Training,
+    counting,
+    n_by_b,
+)
+from pnpfuse.ledger.conflict import judge_no_opposition
 from pnpfuse.ledger.gmf import printed_totals
 from pnpfuse.ledger.pmr import (
     conflict_converges,
@@ -184,13 +194,24 @@ def test_sum_is_one_direction(bench, monkeypatch):
 @flips("pmr/conflict_detached", "implementation")
 @flips("pmr/conflict_block", "implementation")
 @flips("pmr/conflict_begins", "implementation")
-def test_the_preservation_loss_with_the_other_sign(longer, monkeypatch):
+def test_the_preservation_loss_with_the_other_sign_or_cut_off(longer, monkeypatch):
     names = ("conflict_full", "conflict_detached", "conflict_block", "conflict_begins")
     for name in names:
         assert verdict(f"pmr/{name}", longer) == FAILS
-    replace(monkeypatch, PMR, "_preservation", other_sign)
-    for name in names:
-        assert verdict(f"pmr/{name}", longer) == HOLDS
+    with monkeypatch.context() as patched:
+        replace(patched, PMR, "_preservation", other_sign)
+        assert verdict("pmr/conflict_begins", longer) == HOLDS
+    replace(monkeypatch, PMR, "_preservation", lambda right, *a: right(*a).detach())
+    for name in names[:3]:
+        assert verdict(f"pmr/{name}", longer) == UNTRIED
+
+
+@pytest.mark.parametrize(
+    ("cosines", "kind"), [([0.01, 0.2, -0.01], HOLDS), ([0.1, 0.2, -0.3], FAILS)]
+)
+def test_gradients_that_cannot_oppose_each_other_never_do(cosines, kind):
+    at = {"cosine": cosines, "rows": [None] * 3, "ratio": [1.0] * 3, "chance": 0.05}
+    assert judge_no_opposition({"course": {"trained": {"block's parameters": at}}}).kind == kind
 
 
 @flips("pmr/less_conflict_than_misa", "implementation")

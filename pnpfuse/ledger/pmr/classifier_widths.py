@@ -47,7 +47,7 @@ def _inputs(name: str, part: str) -> int:
     """Of the linear classifier of a block for features of a sixteenth of the widths, times 16."""
     dims = {m: width // 16 for m, width in DIMS.items()}
     head = create_model(name, dims, 2, encoder=None, parts=part).head
-    return 16 * head.linear.in_features
+    return 16 * head.get_parameter("linear.weight").shape[1]
 
 
 CLAIM = Claim(

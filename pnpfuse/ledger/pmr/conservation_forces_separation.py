@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from pnpfuse.fusion import PMR
+from pnpfuse.fusion.maps import Maps
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 
@@ -46,21 +47,27 @@ def _loss(shared: str | None, seed: int) -> float:
         torch.manual_seed(seed)
         block = PMR(WIDTHS).double().eval()
         V = {m: torch.randn(ROWS, width, dtype=torch.float64) for m, width in WIDTHS.items()}
-    for maps in block.stacks if shared is not None else ():
-        common = maps.shared.shape[1]
+    for maps in block.stacks if shared is not None else []:
+        assert isinstance(maps, Maps) and maps.recon_bias is not None
+        common = _of(maps, "shared").shape[1]
         if shared == "cut":
-            maps.shared.zero_()
+            _of(maps, "shared").zero_()
         if shared == "copy of the specific part":
             # The first l* rows of both products are then the same.
-            product = (maps.specific @ maps.dissolve_specific)[:, :common]
-            maps.shared.copy_(product @ torch.linalg.pinv(maps.dissolve_shared))
+            product = (_of(maps, "specific") @ _of(maps, "dissolve_specific"))[:, :common]
+            _of(maps, "shared").copy_(product @ torch.linalg.pinv(_of(maps, "dissolve_shared")))
         # The way back reads the specific part alone and undoes its path.
         path, offset = maps.products()[1]
+        assert offset is not None
         back = torch.linalg.inv(path)
         maps.recon[:, :, :common] = 0
         maps.recon[:, :, common:] = back
         maps.recon_bias.copy_(-(back @ offset[..., None])[..., 0])
     return float(block(V).losses["preservation"])
+
+
+def _of(maps: Maps, name: str) -> torch.Tensor:
+    return maps.get_parameter(name)
 
 
 CLAIM = Claim(

@@ -20,7 +20,8 @@ def judge(found: Found) -> Verdict:
     """Holds where there is no trend with all modalities beyond the spread."""
     of = found["none"]
     if of["low"] <= 0 <= of["high"]:
-        return holds()
+        half = (of["high"] - of["low"]) / 2
+        return holds(f"as far as the seeds can tell, to {half:.1f} points a decade")
     return fails(
         f"the accuracy {'rises' if of['low'] > 0 else 'falls'} with n b by {abs(of['slope']):.1f} "
         "points a decade"

@@ -10,7 +10,7 @@ from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 
 N = 4
-WHOLE, OTHER = (16, 64, 512), (10, 40, 100, 700)  # powers of two, and widths that are none
+WHOLE, OTHER = (16, 64, 256), (10, 40, 100, 300)  # powers of two, and widths that are none
 DRAWS = 400
 ERRORS = 4  # standard errors of the mean
 ROUNDING = 1e-12

@@ -9,7 +9,7 @@ from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.conflict import losses_of, model_at
 from pnpfuse.ledger.training import Training
-from pnpfuse.weighting import TASK, make_weighting
+from pnpfuse.weighting import TASK, FixedWeights
 
 MODELS = ("spmr", "rpmr", "misa")
 ROWS = 128
@@ -48,9 +48,9 @@ def _difference(bench: Bench, training: Training, seed: int) -> float:
     rows = drawn(bench.rows(training).train, ROWS, seed=0)
     model = model_at(bench, training, seed, "untrained").double()
     losses, _ = losses_of(model, rows)
-    weigh = make_weighting(model, "fixed", None, seed)
     parameters = list(model.block.parameters())
     weights = {TASK: 1.0} | model.loss_weights
+    weigh = FixedWeights(model.loss_weights)
     whole = _gradient(weigh(losses), parameters)
     parts = torch.stack([w * _gradient(losses[name], parameters) for name, w in weights.items()])
     return float((whole - parts.sum(0)).norm() / whole.norm())
