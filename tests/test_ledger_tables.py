@@ -21,7 +21,6 @@ from pnpfuse.ledger.pmr import (
     printed_baselines,
     probes_gain,
     relaxed_above_strict,
-    retrieval_gain,
     retrieval_leak,
     srht_above_learned,
     subsets_average,
@@ -72,9 +71,10 @@ def test_all_present(bench):
 @flips("pmr/above_best_modality", "measurement")
 def test_above_best_modality(bench):
     name, ours = "pmr/above_best_modality", {training: HIGH for training in OURS.values()}
-    assert tried(name, scored(bench, ours)).verdict == HOLDS  # Concat is level with the best
-    entry = tried(name, scored(bench, ours | {Training("concat"): HIGH}))
-    assert entry.verdict == CORRECTED and "plain concatenation" in entry.why
+    below = {Training("concat"): [39.0, 40.0, 41.0]}
+    assert tried(name, scored(bench, ours | below)).verdict == HOLDS
+    entry = tried(name, scored(bench, ours))  # Concat is level with the best
+    assert entry.verdict == CORRECTED and "plain concatenation is not below" in entry.why
     alone = {Training("concat", only=("fourier",)): BETTER}
     assert tried(name, scored(bench, ours | alone)).verdict == FAILS
 
@@ -131,7 +131,7 @@ def test_robust_missing(bench, monkeypatch):
     assert tried("pmr/robust_missing", scored(bench, ours, rest=70.0)).verdict == FAILS
     monkeypatch.setattr(robust_missing, "unaware", lambda bench, t: np.array(LOW))
     entry = tried("pmr/robust_missing", scored(bench, ours))
-    assert entry.verdict == CORRECTED and entry.why.startswith("only if the features")
+    assert entry.verdict == CORRECTED and entry.why.startswith("with the features set to 0 only")
 
 
 def test_unaware_sets_the_input_to_the_training_mean(bench):
@@ -181,11 +181,10 @@ HONEST = retrieval.embeddings
 
 @flips("pmr/retrieval_gain", "implementation")
 def test_retrieval_gain(bench, monkeypatch):
+    bench = dataclasses.replace(bench, seeds=(0, 1))
     assert tried("pmr/retrieval_gain", bench).verdict == FAILS
     monkeypatch.setattr(retrieval, "embeddings", leaking)
     assert tried("pmr/retrieval_gain", bench).verdict == HOLDS
-    monkeypatch.setattr(retrieval_gain, "retrieved", planted({Training("cmmp"): BETTER}))
-    assert tried("pmr/retrieval_gain", bench).verdict == FAILS
 
 
 @flips("pmr/retrieval_leak", "implementation")
@@ -256,7 +255,7 @@ def test_srht_above_learned(bench, monkeypatch):
     scores |= {Training("cmmp"): [79.0, 80.0, 81.0], Training("rg-cmmp"): [79.0, 80.0, 81.0]}
     monkeypatch.setattr(srht_above_learned, "retrieved", planted(scores))
     entry = tried(name, bench)
-    assert entry.verdict == CORRECTED and entry.why == "it is above CMMP, triplet loss only"
+    assert entry.verdict == CORRECTED and entry.why == "it is above triplet CMMP only"
 
 
 @flips("pmr/probes_gain", "measurement")

@@ -23,6 +23,7 @@ ALL_ABOVE = (
     f"for each row the {INTERVAL} of the paired difference lies above 0; the least favourable row "
     "decides, which needs no correction for their number"
 )
+ROUNDING = 1e-9  # of percents
 NONE_BELOW = (
     f"for each row the {INTERVAL} of the paired difference does not reach below minus the standard "
     "deviation that the row has over its seeds, one test row at least; the least favourable row "
@@ -98,7 +99,7 @@ def judge_not_below(found: Found) -> Verdict:
     unsure: list[str] = []
     for one, differences in found["differences"].items():
         for row, of in differences.items():
-            if of["low"] < -margin_of(found, row):
+            if of["low"] < -seed_margin(found["models"][row]["scores"], found["step"]):
                 (below if of["high"] < 0 else unsure).append(f"{one} than {row}")
     if below:
         return fails(f"lower beyond the spread: {listed(below)}")
@@ -107,9 +108,9 @@ def judge_not_below(found: Found) -> Verdict:
     return holds()
 
 
-def margin_of(found: Found, row: str) -> float:
-    """What a seed makes of a row: the standard deviation of its scores, one step at least."""
-    return max(float(np.std(found["models"][row]["scores"], ddof=1)), found["step"])
+def seed_margin(scores: ArrayLike, step: float) -> float:
+    """What a seed makes of scores in percent: their standard deviation, one step at least."""
+    return max(float(np.asarray(scores, float).std(ddof=1)), step) + ROUNDING
 
 
 def shortfall(found: Found, one: str) -> str:

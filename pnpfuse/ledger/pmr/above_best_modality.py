@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected
+from pnpfuse.ledger.claim import HOLDS, Claim, Found, Verdict, corrected
 from pnpfuse.ledger.paired import interval, said_interval
 from pnpfuse.ledger.rows import ALL_ABOVE, against, draw_rows, judge_above, say_rows
 from pnpfuse.ledger.table7 import OURS
@@ -33,10 +33,10 @@ def measure(bench: Bench) -> Found:
 
 
 def judge(found: Found) -> Verdict:
-    """Holds as printed where PMR is above each and Concat is not; corrected where Concat is too."""
+    """Holds as printed where PMR is above each and Concat below; corrected where Concat is not."""
     verdict = judge_above(found)
-    if verdict.kind == "holds" and found["concat"]["low"] > 0:
-        return corrected(f"plain concatenation is above {found['best']} as well")
+    if verdict.kind == HOLDS and found["concat"]["high"] >= 0:
+        return corrected(f"plain concatenation is not below {found['best']} either")
     return verdict
 
 
@@ -52,7 +52,8 @@ CLAIM = Claim(
     protocol="The same encoder with a linear head is trained on each modality alone; rPMR and sPMR "
     "with the concatenation head, and Concat, on all; the same seeds, epochs and optimiser; test "
     "scores with all modalities.",
-    threshold=f"{ALL_ABOVE}; Concat is held against the modality that is best alone",
+    threshold=f"{ALL_ABOVE}; and that of Concat to the modality that is best alone lies below 0, "
+    "corrected where it does not",
     measure=measure,
     judge=judge,
     say=say,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
+from pnpfuse.ledger.claim import HOLDS, Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.retrieved import named, retrieved
 from pnpfuse.ledger.rows import ALL_ABOVE, against, judge_above, say_rows
 from pnpfuse.ledger.training import Training
@@ -33,7 +33,7 @@ def measure(bench: Bench) -> Found:
 
 def judge(found: Found) -> Verdict:
     """Holds where the experts gain in both tasks; corrected where in one."""
-    short = {task: v.why for task, of in found.items() if (v := judge_above(of)).kind != "holds"}
+    short = {task: v.why for task, of in found.items() if (v := judge_above(of)).kind != HOLDS}
     if not short:
         return holds()
     told = "; ".join(f"{task}: {why}" for task, why in short.items())

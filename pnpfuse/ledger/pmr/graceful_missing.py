@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.paired import INTERVAL
-from pnpfuse.ledger.rows import against, draw_rows, listed, margin_of, say_rows
+from pnpfuse.ledger.rows import against, draw_rows, listed, say_rows, seed_margin
 from pnpfuse.ledger.training import Training
 
 OURS = {"rPMR": Training("rpmr"), "sPMR": Training("spmr")}
@@ -34,7 +34,7 @@ def measure(bench: Bench) -> Found:
 
 def judge(found: Found) -> Verdict:
     """Holds where no form loses more than Concat; corrected where one does."""
-    margin = margin_of(found, "Concat")
+    margin = seed_margin(found["models"]["Concat"]["scores"], found["step"])
     differences = {one: of["Concat"] for one, of in found["differences"].items()}
     short = {one: of for one, of in differences.items() if of["low"] < -margin}
     more = [one for one, of in short.items() if of["high"] < 0]
@@ -56,8 +56,8 @@ CLAIM = Claim(
     "(the mean over the modalities, its features set to 0) minus that with all. Graceful is read "
     "as: no more is lost than by plain concatenation, which has no remedy for it.",
     threshold=f"for both forms the {INTERVAL} of the paired difference of the changes does not "
-    "reach below minus the standard deviation that Concat's change has over its seeds, one test row at "
-    "least",
+    "reach below minus the standard deviation that Concat's change has over its seeds, one test "
+    "row at least",
     measure=measure,
     judge=judge,
     say=say_rows,

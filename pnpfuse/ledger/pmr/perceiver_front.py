@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected
+from pnpfuse.ledger.claim import HOLDS, Claim, Found, Verdict, corrected
 from pnpfuse.ledger.rows import ALL_ABOVE, against, judge_above, say_rows
 from pnpfuse.ledger.training import Training
 
@@ -26,7 +26,7 @@ def measure(bench: Bench) -> Found:
 def judge(found: Found) -> Verdict:
     """Holds where sG-Perceiver is above in both conditions; corrected where in one."""
     verdicts = {said: judge_above(of) for said, of in found.items()}
-    short = [said for said, verdict in verdicts.items() if verdict.kind != "holds"]
+    short = [said for said, verdict in verdicts.items() if verdict.kind != HOLDS]
     if len(short) == 1:
         other = next(said for said in verdicts if said not in short)
         return corrected(f"it is so {other} only; {short[0]} {verdicts[short[0]].why}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 
 from pnpfuse.evaluation import rows_for
+from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.retrieved import some_rows
@@ -39,7 +42,7 @@ def measure(bench: Bench) -> Found:
     for seed in bench.seeds:
         model = bench.model(MODEL, seed)
         query = list(model.dims)[0]
-        gallery = model.block.source_of(query)
+        gallery = cast(Exchange, model.block).source_of(query)
         items = embeddings(model, apart, gallery, "shared")  # (rows, l*)
         common = items.shape[1]
         X, _ = rows_for(model, apart)

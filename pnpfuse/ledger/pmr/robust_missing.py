@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
+from pnpfuse.ledger.claim import CORRECTED, HOLDS, Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.rows import ALL_ABOVE, against, judge_above, say_rows
 from pnpfuse.ledger.training import Training
 from pnpfuse.ledger.unaware import unaware
@@ -34,13 +34,14 @@ def measure(bench: Bench) -> Found:
 def judge(found: Found) -> Verdict:
     """Holds where the gain is there with the input set to 0, as in the paper, and told as well."""
     printed, told = judge_above(found[UNTOLD]), judge_above(found[TOLD])
-    if printed.kind == told.kind == "holds":
+    if printed.kind == told.kind == HOLDS:
         return holds()
-    if printed.kind != "does not hold here":
-        told_too = told.why or "the same with the features set to 0"
-        return corrected(f"with the input set to 0: {printed.why or 'as printed'}; {told_too}")
-    if told.kind != "does not hold here":
-        return corrected(f"only if the features are set to 0, not the input: {printed.why}")
+    if printed.kind == HOLDS:
+        return corrected(f"with the input set to 0 only; with the features set to 0 {told.why}")
+    if told.kind == HOLDS:
+        return corrected(f"with the features set to 0 only; with the input set to 0 {printed.why}")
+    if CORRECTED in (printed.kind, told.kind):
+        return corrected(f"input set to 0: {printed.why}; features set to 0: {told.why}")
     return fails(printed.why)
 
 

@@ -14,7 +14,7 @@ from pnpfuse.ledger.training import Training
 OURS = {"rG-SRHT": Training("rg-cmmp", {"mapping": "srht"})}
 ROWS = {
     "CMMP": Training("cmmp"),
-    "CMMP, triplet loss": Training("cmmp", {"alignment": "triplet"}),
+    "triplet CMMP": Training("cmmp", {"alignment": "triplet"}),
     "rG-CMMP": Training("rg-cmmp"),
 }
 RELEVANCE, SEVERAL = "pair", 2

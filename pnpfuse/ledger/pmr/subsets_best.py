@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.paired import INTERVAL, said_interval
+from pnpfuse.ledger.rows import seed_margin
 from pnpfuse.ledger.subsets import MEAN, draw_subsets, on_three, over_subsets
 from pnpfuse.ledger.training import Training
 
@@ -30,8 +29,7 @@ def judge(found: Found) -> Verdict:
     unsure: list[tuple[str, str]] = []
     for row, differences in found["differences"].items():
         for name, of in differences.items():
-            sd = float(np.std(found["scores"][row][name], ddof=1))
-            if of["low"] < -max(sd, found["step"]):
+            if of["low"] < -seed_margin(found["scores"][row][name], found["step"]):
                 (below if of["high"] < 0 else unsure).append((row, name))
     if not below and not unsure:
         return holds()
