@@ -15,6 +15,7 @@ from pnpfuse.fusion.maps import LinearMaps
 from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, Bench, Training
 from pnpfuse.ledger.gmf import (
     best_dimension,
+    conditional_entropy_not_increased,
     dominated_gradient,
     entropy_equivalence,
     eq43,
@@ -101,9 +102,11 @@ def test_gmf_mae(three):
 def test_extractor_unharmed(three, monkeypatch):
     for gmf, verdict in ((HIGH, HOLDS), (LOW, FAILS)):
         probed = {"gmf": gmf, "concat": HIGH}
-        monkeypatch.setattr(
-            extractor_unharmed, "_probed", lambda b, t, p=probed: np.array(p.get(t.model, [70.0] * 3))
-        )  # fmt: skip
+
+        def score(bench, training, probed=probed):
+            return np.array(probed.get(training.model, [70.0] * 3))
+
+        monkeypatch.setattr(extractor_unharmed, "_probed", score)
         assert tried("gmf/extractor_unharmed", three).verdict == verdict
 
 
@@ -125,8 +128,11 @@ def test_dominated_gradient(three, monkeypatch):
 def test_theorem_3_1(bench, monkeypatch):
     assert tried("gmf/theorem_3_1", bench).verdict == FAILS
     preservation = pmr.preservation
-    monkeypatch.setattr(pmr, "preservation", lambda V, back, *rest, **how: preservation(
-        V.detach(), back.detach(), *rest, **how))  # fmt: skip
+
+    def cut_off(V, back, *rest, **how):
+        return preservation(V.detach(), back.detach(), *rest, **how)
+
+    monkeypatch.setattr(pmr, "preservation", cut_off)
     assert tried("gmf/theorem_3_1", bench).verdict == HOLDS
 
 
@@ -154,8 +160,14 @@ def test_lower_task_entropy(three):
         assert tried("gmf/lower_task_entropy", with_losses(three, losses)).verdict == verdict
 
 
+def by_rank(bench, labels, Z):
+    """In a probe's place: what is left of the labels is less with every direction."""
+    return 200.0 - int(torch.linalg.matrix_rank(Z))
+
+
 @flips("gmf/mapping_loses", "implementation")
 def test_mapping_loses(bench, monkeypatch):
+    monkeypatch.setattr(mapping_loses, "left_of_labels", by_rank)
     assert tried("gmf/mapping_loses", bench).verdict == CORRECTED
     draw = mapping_loses.up_and_down
 
@@ -164,8 +176,7 @@ def test_mapping_loses(bench, monkeypatch):
         return up[:1].expand_as(up), down
 
     monkeypatch.setattr(mapping_loses, "up_and_down", deficient)
-    entry = tried("gmf/mapping_loses", bench)
-    assert max(entry.found["ranks"]) < 1 and entry.verdict in (HOLDS, FAILS)
+    assert tried("gmf/mapping_loses", bench).verdict == HOLDS
 
 
 @flips("gmf/mapping_limit", "measurement")
@@ -228,12 +239,9 @@ def test_reconstruction(bench, monkeypatch):
 
 @flips("gmf/conditional_entropy_not_increased", "implementation")
 def test_conditional_entropy_not_increased(bench, monkeypatch):
+    monkeypatch.setattr(conditional_entropy_not_increased, "left_of_labels", by_rank)
     assert tried("gmf/conditional_entropy_not_increased", bench).verdict == HOLDS
     half_specific(monkeypatch)
-    separate = LinearMaps.separate
-    monkeypatch.setattr(
-        LinearMaps, "separate", lambda *given: tuple(0 * part for part in separate(*given))
-    )
     assert tried("gmf/conditional_entropy_not_increased", bench).verdict == FAILS
 
 
@@ -252,26 +260,25 @@ def test_lower_mutual_information(bench, monkeypatch):
 
 @flips("gmf/lower_entropy", "measurement")
 def test_lower_entropy(bench, monkeypatch):
-    assert tried("gmf/lower_entropy", bench).verdict == FAILS
     see = lower_entropy.encoded
 
-    def shrunk(*given):
-        own = see(*given)
-        if given[1] != lower_entropy.GMF:
-            return own
-        fused = {m: 1e-6 * v for m, v in own.features.items()}
-        return own._replace(fusion=dataclasses.replace(own.fusion, fused=fused))
+    for scale, verdict in ((1e-6, CORRECTED), (1e6, FAILS)):
 
-    monkeypatch.setattr(lower_entropy, "encoded", shrunk)
-    assert tried("gmf/lower_entropy", bench).verdict == CORRECTED
+        def scaled(*given, scale=scale):
+            own = see(*given)
+            fused = {m: scale * v for m, v in own.features.items()}
+            return own._replace(fusion=dataclasses.replace(own.fusion, fused=fused))
+
+        monkeypatch.setattr(lower_entropy, "encoded", scaled)
+        assert tried("gmf/lower_entropy", bench).verdict == verdict
 
 
 @flips("gmf/joint_entropy_identity", "implementation")
 def test_joint_entropy_identity(bench, monkeypatch):
     assert tried("gmf/joint_entropy_identity", bench).verdict == HOLDS
-    whole = entropies.gaussian_entropy
+    whitened = entropies.whitened
     monkeypatch.setattr(  # the logarithm of the determinant forgotten
-        entropies, "gaussian_entropy", lambda white: whole(white) - white.log_volume
+        entropies, "whitened", lambda *given: whitened(*given)._replace(log_volume=0.0)
     )
     assert tried("gmf/joint_entropy_identity", bench).verdict == FAILS
 
@@ -288,6 +295,7 @@ def test_entropy_equivalence(bench, monkeypatch):
 
 @flips("gmf/performance_bound", "implementation")
 def test_performance_bound(bench, monkeypatch):
+    monkeypatch.setattr(performance_bound, "FUSIONS", ("gmf",))
     assert tried("gmf/performance_bound", bench).verdict == HOLDS
     probe = performance_bound.conditional_entropy
 

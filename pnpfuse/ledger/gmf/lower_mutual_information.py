@@ -35,8 +35,8 @@ def measure(bench: Bench) -> Found:
         widest = max(sum(V[m].shape[1] for m in pair) for pair in combinations(V, 2))
         if len(own.labels) < ROWS_A_COLUMN * widest:
             raise CannotTry(
-                f"needs {ROWS_A_COLUMN * widest} training rows for features {widest} wide together; "
-                f"there are {len(own.labels)}"
+                f"needs {ROWS_A_COLUMN * widest} training rows for features {widest} wide "
+                f"together; there are {len(own.labels)}"
             )
         specific = bench.model(GMF, seed).block.double().dissociate(V)[1]
         before.append(_between(V))
