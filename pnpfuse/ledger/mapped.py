@@ -17,7 +17,7 @@ def up_and_down(width: int, n: float, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def lost_share(V: Tensor, channels: Tensor) -> float:
-    """Share of the variance of V (rows, l) that no linear map of `channels` V, (k, l), gives back."""
+    """Share of the variance of V (rows, l) that `channels` V, (k, l), cannot give back."""
     V = V - V.mean(0)
     back = torch.linalg.pinv(channels) @ channels  # (l, l), onto what the channels see
     return float((V - V @ back.T).square().sum() / V.square().sum().clamp(min=1e-30))

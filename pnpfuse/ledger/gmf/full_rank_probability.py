@@ -11,7 +11,7 @@ from pnpfuse.ledger.mapped import up_and_down
 
 WIDTH = 8
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
-DRAWS, FEWER = 400, 100
+DRAWS, FEWER = 400, 40
 
 
 def measure(bench: Bench) -> Found:

@@ -30,13 +30,13 @@ def measure(bench: Bench) -> Found:
     bench.need(2)
     before, after = [], []
     for seed in bench.seeds:
-        own = encoded(bench, GMF, seed)
+        own = encoded(bench, GMF, seed, "train")
         V = {m: v.double() for m, v in own.features.items()}  # each (rows, l_m)
         widest = max(sum(V[m].shape[1] for m in pair) for pair in combinations(V, 2))
         if len(own.labels) < ROWS_A_COLUMN * widest:
             raise CannotTry(
-                f"needs {ROWS_A_COLUMN * widest} test rows for features {widest} wide together; "
-                f"there are {len(own.labels)}"
+                f"needs {ROWS_A_COLUMN * widest} training rows for features {widest} wide "
+                f"together; there are {len(own.labels)}"
             )
         specific = bench.model(GMF, seed).block.double().dissociate(V)[1]
         before.append(_between(V))
@@ -78,9 +78,9 @@ CLAIM = Claim(
     statement="Dissociated into an invariant and a specific part, the modalities have less mutual "
     "information: their specific parts share less than the features did.",
     source="GMF Abstract; App. G.3",
-    protocol="Encoded features of test rows and the specific parts that a trained GMF makes of "
-    "them; mutual information of each pair of modalities from all canonical correlations, the "
-    "same whatever the scale and basis, the mean over the pairs.",
+    protocol="Encoded features of training rows, of which there are most, and the specific parts "
+    "that a trained GMF makes of them; mutual information of each pair of modalities from all "
+    "canonical correlations, the same whatever the scale and basis, the mean over the pairs.",
     threshold=f"holds if the {INTERVAL} of the change lies below 0, changes within {RESOLVED:g} "
     "nats being rounding",
     measure=measure,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pnpfuse.evaluation import rows_for
@@ -45,17 +46,17 @@ def _cosine(bench: Bench, training: Training, seed: int) -> tuple[float, float]:
     V = {m: v.detach().requires_grad_() for m, v in model.encode(X).items()}  # each (rows, l_m)
     fusion = model.fuse(V)
     task = cross_entropy(model.classify(fusion), labels)
-    if not any(
-        g is not None
-        for g in torch.autograd.grad(
-            fusion.losses["preservation"], list(V.values()), retain_graph=True, allow_unused=True
-        )
-    ):
-        return np.nan, np.nan  # it does not reach them
-    losses = {"task": task, "fusion": fusion.losses["preservation"]}
-    report = grad_cosine(losses, V, main="task")
+    loss = fusion.losses["preservation"]
+    if not loss.requires_grad or not _reaches(loss, list(V.values())):
+        return np.nan, np.nan
+    report = grad_cosine({"task": task, "fusion": loss}, V, main="task")
     assert report.conflict_rate is not None
     return float(report.cosine[0]), float(report.conflict_rate[0])
+
+
+def _reaches(loss: Tensor, features: list[Tensor]) -> bool:
+    found = torch.autograd.grad(loss, features, retain_graph=True, allow_unused=True)
+    return any(gradient is not None for gradient in found)
 
 
 def judge(found: Found) -> Verdict:
