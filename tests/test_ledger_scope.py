@@ -19,6 +19,7 @@ from pnpfuse.ledger.scope import (
     cross_sample_information,
     energy_falls,
     higher_at_small_steps,
+    identity_like,
     largest_gain,
     learned_weights,
     less_collapse,
@@ -233,6 +234,19 @@ def test_cross_sample_information(bench, monkeypatch):
 
     monkeypatch.setattr(cross_sample_information, "fused", alike)
     assert verdict("cross_sample_information", bench) == HOLDS
+
+
+@flips("scope/identity_like", "measurement")
+def test_identity_like(bench, monkeypatch):
+    assert -1 < tried("scope/identity_like", bench).found["with"][0] < 1  # of trained models
+    for others, expected in ((0.1, HOLDS), (0.6, FAILS)):
+
+        def planted(bench, training, others=others):
+            spread = np.array([[0.0, 0.01], [0.01, 0.0], [0.02, 0.02]])
+            return spread + ([0.8, others] if training == WHOLE else [0.5, 0.4])
+
+        monkeypatch.setattr(identity_like, "_cosines", planted)
+        assert verdict("identity_like", bench) == expected
 
 
 @flips("scope/less_collapse", "measurement")

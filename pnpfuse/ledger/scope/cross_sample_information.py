@@ -57,8 +57,8 @@ def judge(found: Found) -> Verdict:
     if found["without"]["between"]["low"] > 0:
         return holds()
     return fails(
-        "different samples are drawn independently and share none, with the loss or without; what "
-        "the loss lowers is their similarity"
+        "different samples are drawn independently of each other and share none, also without the "
+        "loss"
     )
 
 
@@ -80,7 +80,8 @@ CLAIM = Claim(
     protocol="Mutual information (nearest neighbours, leading principal component of each) between "
     "the refined features of one modality and those of another of the next samples in a random "
     f"order, at most {ROWS} test rows, {len(SHIFTS)} shifts, in SCOPE trained without the loss and "
-    "with it; beside it the same of matched samples, and the squared cosine that the loss lowers.",
+    "with it; beside it the same of matched samples, and the squared cosine that stands for it in "
+    "the loss.",
     threshold=f"the {INTERVAL} of the information between different samples, trained without the "
     "loss, no narrower than 1 over the root of the rows to either side, lies above 0",
     measure=measure,
