@@ -24,7 +24,7 @@ def data(tmp_path_factory):
 def saved(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("saved")
     views = run_module.load_views(data)
-    names = ["pmr/above_ffn_concat", "pmr/residual"]
+    names = ["gmf/shapes", "gmf/linear_in_modalities"]
     run_module.run_ledger(views, names=names, seeds=2, epochs=1, quick=True, out=out)
     return out / "ledger.json"
 
@@ -55,10 +55,10 @@ def test_runs_prints_and_writes(capsys, tmp_path, data):
 
 def test_names_the_claims_without_loading_them(capsys):
     loaded = set(sys.modules)
-    status, shown, _ = run(capsys, "ledger", "--list", "--papers", "pmr", "gmf")
-    assert status == 0 and "pmr/residual  (PMR App. E.2)  Newton-Raphson" in shown
+    status, shown, _ = run(capsys, "ledger", "--list", "--papers", "gmf")
+    assert status == 0 and "gmf/eq12  (GMF Sec. 3.4, Eq. 12)  At equilibrium" in shown
     assert set(sys.modules) == loaded
-    assert all(line.startswith("pmr/") for line in shown.splitlines())
+    assert all(line.startswith("gmf/") for line in shown.splitlines())
 
 
 def test_reads_and_sets_side_by_side_without_running(capsys, tmp_path, saved, monkeypatch):

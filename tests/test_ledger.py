@@ -5,6 +5,7 @@ import dataclasses
 import html.parser
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ledger_flips import PLANTS
@@ -19,6 +20,7 @@ from pnpfuse.ledger import (
     Entry,
     Ledger,
     Verdict,
+    catalogue,
     claims,
     ledger_lines,
     ledger_markdown,
@@ -26,6 +28,7 @@ from pnpfuse.ledger import (
 )
 from pnpfuse.ledger.catalogue import claim_names, full_name, outline
 from pnpfuse.ledger.meanings import MEANINGS
+from pnpfuse.ledger.paired import draw_difference
 
 ROOT = Path(__file__).resolve().parent.parent
 SAVED = sorted((ROOT / "docs" / "ledgers").glob("*.json"))
@@ -205,17 +208,12 @@ def test_the_page_is_whole(two):
     assert text.count('class="differs"') == 1 and "wiki" in text
 
 
-def test_a_figure_of_the_found_numbers_is_on_the_page():
-    found = {
-        "one": [60.0, 61.0],
-        "other": [50.0, 52.0],
-        "names": ["PMR", "FFN"],
-        "score": "accuracy",
-    }
-    drawn = entry("pmr/above_ffn_concat", found=found | {"difference": NARROW})
-    text = ledger_page(ledger(drawn, entry("pmr/residual", found={"residuals": [1.0]})))
-    assert text.count("data:image/png;base64,") == 1
-    older = ledger_page(ledger(entry("pmr/above_ffn_concat", found={"other": 3})))
+def test_a_figure_of_the_found_numbers_is_on_the_page(monkeypatch):
+    found = {"one": [60.0, 61.0], "other": [50.0, 52.0], "names": ["PMR", "FFN"], "score": "x"}
+    monkeypatch.setattr(catalogue, "_claim", lambda name: SimpleNamespace(draw=draw_difference))
+    text = ledger_page(ledger(entry("pmr/residual", found=found), entry("pmr/above_ffn_concat")))
+    assert text.count("data:image/png;base64,") == 1 and "no figure" not in text
+    older = ledger_page(ledger(entry("pmr/residual", found={"other": 3})))
     assert "no figure: KeyError" in older
 
 
