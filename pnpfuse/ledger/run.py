@@ -229,11 +229,14 @@ def _run(state: _State, executor: Executor | None, progress: bool) -> None:
         if not bench.trained(training, seed)
     }
     stands_for = kept(executor, bench) if left else None
-    tasks = [Task(key, (train_for, stands_for, *one)) for key, one in todo.items()]
+    tasks = []
+    trained = [Task(key, (train_for, stands_for, *one)) for key, one in todo.items()]
     for name, trainings in needed.items():
         keys = {f"{training.key} {seed}" for training in trainings for seed in bench.seeds}
         tasks.append(Task(name, (try_claim, stands_for, name), frozenset(keys & set(todo))))
-    tasks.sort(key=lambda task: (task.name in todo, bool(task.after)))  # claims of cells first
+    tasks = _spread([task for task in tasks if not task.after], trained) + [
+        task for task in tasks if task.after
+    ]
     total, finished = len(tasks), len(state.entries)
     with tqdm(
         total=total + finished, initial=finished, unit="task", smoothing=0,
@@ -249,6 +252,12 @@ def _run(state: _State, executor: Executor | None, progress: bool) -> None:
             claims = f"{len(state.entries)} of {finished + len(left)} claims"
             bar.set_description(f"{claims}; {name[:SHOWN]}", refresh=False)
             bar.update()
+
+
+def _spread(some: list[Task], others: list[Task]) -> list[Task]:
+    """Both, mixed evenly: claims of cells side by side would all compile the solver, each anew."""
+    place = {t.name: i / len(tasks) for tasks in (some, others) for i, t in enumerate(tasks)}
+    return sorted([*some, *others], key=lambda task: place[task.name])
 
 
 def _trainings(claim: Claim, bench: Bench) -> Sequence[Training]:
