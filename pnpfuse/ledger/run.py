@@ -229,14 +229,13 @@ def _run(state: _State, executor: Executor | None, progress: bool) -> None:
         if not bench.trained(training, seed)
     }
     stands_for = kept(executor, bench) if left else None
-    tasks = []
     trained = [Task(key, (train_for, stands_for, *one)) for key, one in todo.items()]
+    free, waiting = list[Task](), list[Task]()
     for name, trainings in needed.items():
         keys = {f"{training.key} {seed}" for training in trainings for seed in bench.seeds}
-        tasks.append(Task(name, (try_claim, stands_for, name), frozenset(keys & set(todo))))
-    tasks = _spread([task for task in tasks if not task.after], trained) + [
-        task for task in tasks if task.after
-    ]
+        task = Task(name, (try_claim, stands_for, name), frozenset(keys & set(todo)))
+        (waiting if task.after else free).append(task)
+    tasks = [*_spread(free, trained), *waiting]
     total, finished = len(tasks), len(state.entries)
     with tqdm(
         total=total + finished, initial=finished, unit="task", smoothing=0,
