@@ -41,7 +41,7 @@ class Processes(Executor):
     def __init__(self, jobs: int):
         # Spawned: a forked child inherits torch's thread pools in whatever state they are in.
         self._context = multiprocessing.get_context("spawn")
-        self._jobs, self._left = jobs, RENEWALS
+        self.jobs, self._left = jobs, RENEWALS
         self._lifeline, self._end = self._context.Pipe(duplex=False)
         self._kept: Any = None
         self._pool: ProcessPoolExecutor | None = None
@@ -79,7 +79,7 @@ class Processes(Executor):
     def _running(self) -> ProcessPoolExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                self._jobs, self._context, _begin, (self._lifeline, self._kept)
+                self.jobs, self._context, _begin, (self._lifeline, self._kept)
             )
         return self._pool
 

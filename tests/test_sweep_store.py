@@ -15,8 +15,8 @@ import xarray as xr
 from small_views import small_views
 
 from pnpfuse import Views, run_sweep
+from pnpfuse.lock import Lock
 from pnpfuse.sweep import run as sweep_run
-from pnpfuse.sweep.lock import Lock
 from pnpfuse.sweep.reading import read_sweep
 from pnpfuse.sweep.store import Store
 from pnpfuse.trainer import TrainingError

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 
 DATA = """a file (.npz, NetCDF or Zarr) holds view_<name> (rows, width) for each modality and y or
 labels (rows,) of 0..K-1 or of strings; if known also split (rows,), 0 or "train", 1 or "test"
@@ -51,3 +54,16 @@ def check_places(*places: str | None) -> None:
     for place in places:
         if place is not None:
             check_writable(place)
+
+
+@contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM, by which batch systems end a job: the workers leave, and what is kept is told."""
+    if current_thread() is not main_thread():  # where no handler can be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

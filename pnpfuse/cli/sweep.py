@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import current_thread, main_thread
 
-from pnpfuse.cli.command import DATA, check_places, command, path, png
+from pnpfuse.cli.command import DATA, check_places, command, ended_like_ctrl_c, path, png
 from pnpfuse.cli.model_options import add_model_options, model_given
 from pnpfuse.cli.training_options import add_training_options, training_settings
 
@@ -89,7 +86,7 @@ def _sweep(given: argparse.Namespace) -> Iterator[str]:
     options, settings = model_given(given), training_settings(given)
     views = load_views(given.data)
     check_places(given.plot)
-    with _ended_like_ctrl_c(), executor_for(_jobs(given), given.dask) as executor:
+    with ended_like_ctrl_c(), executor_for(_jobs(given), given.dask) as executor:
         sweep = run_sweep(
             views, sum(given.ns, []), sum(given.bs, []), seeds=given.seeds, model=given.model,
             missing=given.missing, voltage=given.voltage, options=options, engine=given.engine,
@@ -106,19 +103,6 @@ def _sweep(given: argparse.Namespace) -> Iterator[str]:
 
         figure = sweep_figure(sweep, score, command=given.line)
         yield f"drawn: {save_figure(figure, given.plot)}"
-
-
-@contextmanager
-def _ended_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM, by which batch systems end a job: the workers leave, and what is kept is told."""
-    if current_thread() is not main_thread():  # where no handler can be set
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _jobs(given: argparse.Namespace) -> int:

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 
-def add_training_options(parser: argparse.ArgumentParser, several: bool = False) -> None:
+def add_training_options(
+    parser: argparse.ArgumentParser, several: bool = False, epochs: str = "30"
+) -> None:
     """The arguments of `fit`; None where `fit` or the recipe has a value of its own.
 
-    With `several` trainings there is no checkpoint, which is the state of one.
+    With `several` trainings there is no checkpoint, which is the state of one. `epochs` is what
+    the help says of their default.
     """
     group = parser.add_argument_group(
         "training",
@@ -18,7 +21,7 @@ def add_training_options(parser: argparse.ArgumentParser, several: bool = False)
     )
     group.add_argument("--recipe", help="a paper's settings: pmr-sgd, pmr-adamw or gmf; what is "
                        "given beside it goes first")  # fmt: skip
-    group.add_argument("--epochs", type=int, help="(30)")
+    group.add_argument("--epochs", type=int, help=f"({epochs})")
     group.add_argument("--batch-size", type=int, help="of all processes together (128)")
     group.add_argument("--optimizer", help="adamw, or sgd with momentum 0.9 (adamw)")
     group.add_argument("--schedule", help="cosine, step, plateau or constant (cosine)")

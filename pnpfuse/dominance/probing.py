@@ -29,21 +29,33 @@ def probe(model: FusionModel, views: Views) -> xr.Dataset:
         ``probe``: of the representation with that modality alone present; ``probe_beside``: with
         the others beside it, which differs where a model refines a modality by the others.
     """
-    train, test = views.train, views.test
-    apart, beside = [], []
-    for m in model.dims:
-        rows = held(train, m), held(test, m)
-        labels = train.labels[rows[0]], test.labels[rows[1]]
-        learned, tested = represent(model, train, rows[0], m), represent(model, test, rows[1], m)
-        apart.append(_scores(learned[0], labels[0], tested[0], labels[1]))
-        refines = learned[0] is not learned[1]
-        beside.append(
-            _scores(learned[1], labels[0], tested[1], labels[1]) if refines else apart[-1]
-        )
+    read = [probe_modality(model, views, m) for m in model.dims]
+    apart, beside = zip(*read, strict=True)
     return xr.Dataset(
-        {"probe": (("modality", "score"), apart), "probe_beside": (("modality", "score"), beside)},
+        {
+            "probe": (("modality", "score"), list(apart)),
+            "probe_beside": (("modality", "score"), list(beside)),
+        },
         coords={"modality": list(model.dims), "score": list(SCORES)},
     )
+
+
+def probe_modality(
+    model: FusionModel, views: Views, modality: str, *, beside: bool = True
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """`probe` and `probe_beside` of one modality, each in the order of `SCORES`.
+
+    Without `beside` the second is the first once more, in half the time.
+    """
+    train, test = views.train, views.test
+    rows = held(train, modality), held(test, modality)
+    labels = train.labels[rows[0]], test.labels[rows[1]]
+    learned = represent(model, train, rows[0], modality)
+    tested = represent(model, test, rows[1], modality)
+    apart = _scores(learned[0], labels[0], tested[0], labels[1])
+    if not beside or learned[0] is learned[1]:  # the model does not refine
+        return apart, apart
+    return apart, _scores(learned[1], labels[0], tested[1], labels[1])
 
 
 def held(views: Views, modality: str) -> NDArray[np.int64]:

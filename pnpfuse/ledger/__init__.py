@@ -8,32 +8,39 @@
 A file in the folder of a paper is a claim; a new one joins by being there.
 """
 
-from pnpfuse.ledger.bench import Bench, CannotTry
-from pnpfuse.ledger.catalogue import PAPERS, claims
-from pnpfuse.ledger.claim import CORRECTED, FAILS, HOLDS, UNTRIED, VERDICTS, Claim, Verdict
-from pnpfuse.ledger.page import ledger_page
-from pnpfuse.ledger.record import Entry, Ledger
-from pnpfuse.ledger.run import LedgerError, run_ledger
-from pnpfuse.ledger.tables import ledger_lines
-from pnpfuse.ledger.training import Training
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "CORRECTED",
-    "FAILS",
-    "HOLDS",
-    "PAPERS",
-    "UNTRIED",
-    "VERDICTS",
-    "Bench",
-    "CannotTry",
-    "Claim",
-    "Entry",
-    "Ledger",
-    "LedgerError",
-    "Training",
-    "Verdict",
-    "claims",
-    "ledger_lines",
-    "ledger_page",
-    "run_ledger",
-]
+# Names load their module on first use: the claims can be named without torch.
+_HOMES = {
+    "CORRECTED": "claim",
+    "FAILS": "claim",
+    "HOLDS": "claim",
+    "PAPERS": "catalogue",
+    "UNTRIED": "claim",
+    "VERDICTS": "claim",
+    "Bench": "bench",
+    "CannotTry": "bench",
+    "Claim": "claim",
+    "Entry": "record",
+    "Ledger": "record",
+    "LedgerError": "run",
+    "Training": "training",
+    "Verdict": "claim",
+    "claims": "catalogue",
+    "ledger_lines": "tables",
+    "ledger_markdown": "markdown",
+    "ledger_page": "page",
+    "run_ledger": "run",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pnpfuse.ledger' has no attribute {name!r}")
+    return getattr(import_module(f"pnpfuse.ledger.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,9 +18,12 @@ from pnpfuse.fusion.saved import load_model, save_model
 from pnpfuse.ledger.training import Training
 from pnpfuse.runs import Run, train
 from pnpfuse.storage import save_dataset
+from pnpfuse.trainer import TrainingError
 from pnpfuse.views import Views
 
 SCORES = "scores.nc"
+# Models this small are trained no faster on a GPU, and many processes would share it.
+SETTINGS = {"device": "cpu"}
 
 
 class CannotTry(Exception):
@@ -37,6 +42,7 @@ class Bench:
     epochs : of every training
     quick : smaller grids and fewer rows where a claim has a choice
     threads : CPU threads of a training
+    settings : of `fit` for every training; what a training names itself goes first
     """
 
     views: Views
@@ -45,6 +51,7 @@ class Bench:
     epochs: int = 20
     quick: bool = False
     threads: int = 1
+    settings: Mapping[str, Any] = field(default_factory=SETTINGS.copy)
 
     @property
     def score(self) -> str:
@@ -91,23 +98,30 @@ class Bench:
         kept = dataclasses.replace(views, features=features, present=present)
         return kept if present is None else kept.subset(np.any(list(present.values()), axis=0))
 
+    def trained(self, training: Training, seed: int) -> bool:
+        """Whether the trained model is there."""
+        return (self._place(training, seed) / SCORES).is_file()
+
     def train(self, training: Training, seed: int) -> Path:
         """The folder with the trained model and its scores, the scores written last.
 
         CannotTry where the data do not allow the training.
         """
-        folder = self.folder / training.key / str(seed)
-        if not (folder / SCORES).is_file():
+        folder = self._place(training, seed)
+        if not self.trained(training, seed):
             views = self.rows(training)
             missing = "all" if len(views.names) > 1 else "none"
             run = Run(
                 training.model, dict(training.options), seed, views, self.epochs, missing,
-                self.threads, dict(training.settings),
+                self.threads, {**self.settings, **training.settings},
             )  # fmt: skip
             try:
                 model, scores = train(run)
-            except ValueError as error:
+            except (ValueError, TrainingError) as error:
                 raise CannotTry(f"{training} cannot be trained on these data: {error}") from error
             save_model(model, folder)
             save_dataset(scores, folder / SCORES)
         return folder
+
+    def _place(self, training: Training, seed: int) -> Path:
+        return self.folder / training.key / str(seed)

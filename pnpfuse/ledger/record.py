@@ -8,14 +8,25 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pnpfuse.ledger.catalogue import claims, full_name
 from pnpfuse.ledger.claim import VERDICTS, Claim, Found, Verdict
 from pnpfuse.storage import save_text
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
 LEDGER = "ledger.json"
+TITLE = "What holds: the papers' claims, tried"
+# What a page or a table says of the conditions.
+CONDITIONS = {
+    "data": str, "modalities": dict, "classes": int, "training rows": int, "test rows": int,
+    "seeds": list, "epochs": int, "quick": bool,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,11 @@ class Entry:
         """The folder of the claim."""
         return self.name.partition("/")[0]
 
+    def figure(self) -> Figure | None:
+        """The claim's figure of what was measured; None where it has none."""
+        draw = claims([self.name])[self.name].draw
+        return draw(self.found) if draw and self.found else None
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -64,11 +80,21 @@ class Ledger:
     failures: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Entry:
-        """The entry of a claim by its name; KeyError with the names that there are."""
-        for entry in self.entries:
-            if name in (entry.name, entry.name.partition("/")[2]):
-                return entry
-        raise KeyError(f"{name!r} is none of {[entry.name for entry in self.entries]}")
+        """The entry of a claim, "paper/file" or "file" alone; KeyError that names those near it."""
+        of = {entry.name: entry for entry in self.entries}
+        try:
+            return of[full_name(name, of)]
+        except ValueError as error:
+            raise KeyError(str(error)) from None
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a claim, by name: source, statement, measured, verdict, why."""
+        import pandas as pd
+
+        columns = ["source", "statement", "measured", "verdict", "why"]
+        rows = [[getattr(entry, column) for column in columns] for entry in self.entries]
+        names = pd.Index([entry.name for entry in self.entries], name="claim")
+        return pd.DataFrame(rows, names, columns)
 
     def counts(self) -> dict[str, int]:
         """How many entries have each verdict."""
@@ -77,7 +103,7 @@ class Ledger:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as JSON, whole or not at all."""
         content = {
-            "title": "The papers' claims, tried",
+            "title": TITLE,
             "conditions": self.conditions,
             "claims": [asdict(entry) for entry in self.entries],
             "failures": self.failures,
@@ -90,20 +116,44 @@ class Ledger:
         path = Path(path)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            entries = tuple(Entry(**entry) for entry in content["claims"])
-            known = all(entry.verdict in VERDICTS for entry in entries)
-            if not known or not isinstance(content["conditions"], dict):
-                raise ValueError("an entry has no known verdict")
-            return cls(entries, content["conditions"], content.get("failures", {}))
-        except (ValueError, KeyError, TypeError) as error:
+            claims, conditions = _part(content, "claims", list), _part(content, "conditions", dict)
+            for name, kind in CONDITIONS.items():
+                _part(conditions, name, kind, "conditions: ")
+            entries = tuple(_entry_from(claim, i) for i, claim in enumerate(claims, 1))
+            failures = content.get("failures", {})
+            return cls(entries, conditions, failures if isinstance(failures, dict) else {})
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
             raise ValueError(
-                f"{path} is no ledger as `pnpfuse ledger` writes it: {error}"
+                f"{path} is no ledger as `pnpfuse ledger` writes it: {said}"
             ) from error
 
 
+def _part(content: Any, name: str, kind: type | tuple[type, ...], where: str = "") -> Any:
+    """A member of an object of JSON; ValueError where it is missing or of another kind."""
+    if not isinstance(content, dict) or name not in content:
+        raise ValueError(f"{where}{name!r} is missing")
+    if not isinstance(content[name], kind):
+        found = type(content[name]).__name__
+        raise ValueError(f"{where}{name!r} is of the wrong kind, {found}")
+    return content[name]
+
+
+def _entry_from(claim: Any, number: int) -> Entry:
+    """An entry of a file; what a later version adds is left out."""
+    where = f"claim {number}: "
+    texts = ("name", "statement", "source", "protocol", "threshold", "measured", "verdict")
+    given = {name: _part(claim, name, str, where) for name in texts}
+    if given["verdict"] not in VERDICTS:
+        raise ValueError(f"{where}verdict {given['verdict']!r} is none of {list(VERDICTS)}")
+    given["why"] = _part({"why": ""} | claim, "why", str, where)
+    given["found"] = _part({"found": {}} | claim, "found", dict, where)
+    return Entry(**given, seconds=_part({"seconds": 0.0} | claim, "seconds", (int, float), where))
+
+
 def entry_of(claim: Claim, found: Found, seconds: float) -> Entry:
-    """The entry of a claim that was measured."""
-    found = plain_numbers(found)
+    """The entry of a claim that was measured; TypeError for what JSON cannot keep."""
+    found = json.loads(json.dumps(plain_numbers(found), allow_nan=False))
     return _entry(claim, claim.judge(found), claim.say(found), found, seconds)
 
 

@@ -1,42 +1,44 @@
-"""Running the claims: the trainings they share first, then each claim, wherever there is room."""
+"""Running the claims: each as soon as the trainings that it shares with others are done."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
-import pnpfuse
-from pnpfuse.checkpoints import fingerprint
+from pnpfuse.comparison import check_executor, check_settings
 from pnpfuse.data import load_views
-from pnpfuse.executors import kept, received
+from pnpfuse.executors import kept
 from pnpfuse.fusion.arguments import check_count, check_seeds
-from pnpfuse.ledger.bench import Bench, CannotTry
+from pnpfuse.fusion.registry import plain
+from pnpfuse.ledger.bench import SETTINGS, Bench
 from pnpfuse.ledger.catalogue import claims
-from pnpfuse.ledger.claim import Claim, untried
-from pnpfuse.ledger.record import LEDGER, Entry, Ledger, entry_of, entry_untried, in_order
+from pnpfuse.ledger.claim import Claim
+from pnpfuse.ledger.conditions import check_data, conditions_of, digest
+from pnpfuse.ledger.record import LEDGER, Entry, Ledger, in_order
+from pnpfuse.ledger.schedule import Task, outcomes
 from pnpfuse.ledger.training import Training
+from pnpfuse.ledger.work import NO_ROOM, Broken, train_for, try_claim
+from pnpfuse.lock import Lock
+from pnpfuse.runs import Run, train
 from pnpfuse.storage import check_writable, save_text
-from pnpfuse.threads import cpu_threads
 from pnpfuse.views import Views, check_is_views
 
 FULL = {"seeds": 5, "epochs": 20}
 QUICK = {"seeds": 3, "epochs": 5}
 WORK = ".unfinished"
-
-Tasks = dict[str, tuple[Any, ...]]  # {name: (function, *arguments)}
+# Of `fit`, but not for trainings of many models that others take over.
+OWN = ("checkpoint", "checkpoint_every", "progress", "resume", "weights")
+SHOWN = 40  # characters of a name beside the bar
 
 
 class LedgerError(RuntimeError):
@@ -49,7 +51,9 @@ class LedgerError(RuntimeError):
 
     def __init__(self, ledger: Ledger):
         said = "; ".join(f"{name}: {error}" for name, error in ledger.failures.items())
-        super().__init__(f"{len(ledger.failures)} claims could not be run: {said}")
+        count = len(ledger.failures)
+        claims = "1 claim" if count == 1 else f"{count} claims"
+        super().__init__(f"{claims} could not be run: {said}")
         self.ledger = ledger
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -68,6 +72,7 @@ def run_ledger(
     threads: int = 1,
     out: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    **settings: Any,
 ) -> Ledger:
     """Try the papers' claims and hand back what came out.
 
@@ -79,162 +84,201 @@ def run_ledger(
     seeds : a count means 0, 1, ...; at least two, since every verdict on a difference needs a
         spread (5, quick 3)
     epochs : of every training (20, quick 5)
-    executor : where trainings and claims go, None for here; as for `compare`
+    executor : where trainings and claims go, None for here; as for `compare`. The numbers do not
+        depend on it. Workers on other machines train for themselves what they do not find.
     threads : CPU threads of each
     out : folder for ledger.json; what is finished is kept there while the work goes on, so that
-        the same call after an interruption goes on where it stopped
+        the same call after an interruption of whatever kind goes on where it stopped
     progress : a bar, if the output is a terminal
+    **settings : further arguments of `fit` for every training, device="cuda" for instance
+        (device="cpu"); a claim that names one itself keeps its own
 
     Raises
     ------
     ValueError
-        for unknown names or papers, fewer than two seeds, views that are none
+        for bad arguments, for views without training or test rows or with a single class, and for
+        settings with which nothing can be trained
     LedgerError
-        when claims broke, after all others are done; its `ledger` has these
+        when claims broke, after all the others are finished and written; the same call tries these
+        again
+    RuntimeError
+        when the executor is lost
+    OSError
+        when `out` cannot be written or another run writes there
     """
     chosen = claims(names, papers)
-    views = load_views("digits") if views is None else check_is_views(views)
-    default = QUICK if quick else FULL
-    given = tuple(check_seeds(default["seeds"] if seeds is None else seeds))
-    if len(given) < 2:
-        raise ValueError(f"seeds: a verdict on a difference needs two seeds; found {list(given)}")
-    length = check_count("epochs", default["epochs"] if epochs is None else epochs)
+    bench = _bench(views, quick, seeds, epochs, threads, settings)
+    check_executor(executor)
     with _work_folder(out) as folder:
-        bench = Bench(views, folder, given, length, bool(quick), check_count("threads", threads))
-        conditions = _conditions(bench)
-        bench = dataclasses.replace(bench, folder=folder / _digest(conditions))
-        entries, failures = _run(chosen, bench, executor, progress)
-        ledger = Ledger(in_order(entries, chosen), conditions, failures)
+        conditions = conditions_of(bench)
+        bench = dataclasses.replace(bench, folder=folder / digest(conditions, claims=False))
+        state = _State(chosen, bench, bench.folder / digest(conditions, claims=True))
+        try:
+            _run(state, executor, progress)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"interrupted; {state.said(out)}") from None
+        except (BrokenExecutor, CancelledError) as error:
+            raise RuntimeError(
+                f"the executor is lost, its workers killed perhaps for want of memory ({error}); "
+                f"{state.said(out)}"
+            ) from error
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise OSError(f"cannot write {folder}: {error.strerror}; {state.said(out)}") from error
+        ledger = Ledger(in_order(state.entries, chosen), conditions, state.failures)
         if out is not None:
             ledger.save(Path(out) / LEDGER)
-    if failures:
-        raise LedgerError(ledger)
+        if ledger.failures:
+            raise LedgerError(ledger)
+        shutil.rmtree(folder, ignore_errors=True)
     return ledger
 
 
-def _run(
-    chosen: dict[str, Claim], bench: Bench, executor: Executor | None, progress: bool
-) -> tuple[list[Entry], dict[str, str]]:
-    """Entries of the claims that could be run, and what broke the others."""
-    todo = list(dict.fromkeys(t for c in chosen.values() for t in _trainings(c, bench)))
-    trainings = [(training, seed) for training in todo for seed in bench.seeds]
-    entries: list[Entry] = []
-    failures: dict[str, str] = {}
-    stands_for = kept(executor, bench)
-    with tqdm(total=len(trainings) + len(chosen), disable=None if progress else True) as bar:
-        beforehand: Tasks = {
-            f"{training}, seed {seed}": (_train, stands_for, training, seed)
-            for training, seed in trainings
-        }
-        for name, outcome in _outcomes(beforehand, executor):
-            bar.set_description(name[:40])
-            bar.update()
-            if isinstance(outcome, Exception) and not isinstance(outcome, CannotTry):
-                failures[name] = _said(outcome)
-        each: Tasks = {name: (_try, stands_for, name) for name in chosen}
-        for name, outcome in _outcomes(each, executor):
-            bar.set_description(name[:40])
-            bar.update()
-            if isinstance(outcome, Exception):
-                failures[name] = _said(outcome)
+def _bench(
+    views: Views | None,
+    quick: bool,
+    seeds: int | Iterable[int] | None,
+    epochs: int | None,
+    threads: int,
+    settings: Mapping[str, Any],
+) -> Bench:
+    """The bench of these arguments, still without a folder; ValueError where they are bad."""
+    views = load_views("digits") if views is None else check_is_views(views)
+    default = QUICK if quick else FULL
+    given = check_seeds(default["seeds"] if seeds is None else seeds)
+    if len(given) < 2:
+        raise ValueError(f"seeds: a verdict on a difference needs two seeds; found {list(given)}")
+    length = check_count("epochs", default["epochs"] if epochs is None else epochs)
+    check_data(views)
+    bench = Bench(views, Path(), given, length, bool(quick), check_count("threads", threads))
+    return dataclasses.replace(bench, settings=_checked(plain({**SETTINGS, **settings}), bench))
+
+
+def _checked(settings: dict[str, Any], bench: Bench) -> dict[str, Any]:
+    """Settings with which a model can be trained; ValueError for others."""
+    if taken := sorted(set(settings) & set(OWN)):
+        raise ValueError(f"{', '.join(taken)}: not for all trainings of a ledger")
+    check_settings(settings)
+    try:
+        json.dumps(settings)
+    except TypeError:
+        raise ValueError("settings: give numbers and words, which ledger.json can keep") from None
+    if settings != SETTINGS:  # told before the work rather than by every claim
+        train(Run("concat", {}, 0, bench.views, 1, "none", bench.threads, settings))
+    return settings
+
+
+class _State:
+    """What is finished, kept in a folder file by file, and what broke."""
+
+    def __init__(self, chosen: Mapping[str, Claim], bench: Bench, folder: Path):
+        self.bench = bench
+        self.failures: dict[str, str] = {}
+        self._folder, self._chosen = folder, chosen
+        self.bench.folder.mkdir(parents=True, exist_ok=True)
+        read = {name: _read(self._path(name)) for name in chosen}
+        self._entries = {name: entry for name, entry in read.items() if entry}
+
+    @property
+    def entries(self) -> list[Entry]:
+        return list(self._entries.values())
+
+    @property
+    def left(self) -> dict[str, Claim]:
+        return {name: c for name, c in self._chosen.items() if name not in self._entries}
+
+    def put(self, name: str, found: Any) -> None:
+        """Keep what came out of a claim; OSError where there is no room."""
+        if isinstance(found, Entry):
+            text = json.dumps(dataclasses.asdict(found), allow_nan=False)
+            save_text(text, self._path(name))
+            self._entries[name] = found
+        elif isinstance(found, Broken):
+            self.failures[name] = found.why
+        else:
+            self.failures[name] = f"{type(found).__name__}: {' '.join(str(found).split())}"
+
+    def said(self, out: str | os.PathLike[str] | None) -> str:
+        """What is kept, for a message about a stop."""
+        done = f"{len(self._entries)} of {len(self._chosen)} claims are finished"
+        if out is None:
+            return f"{done} and, without out, kept nowhere"
+        return f"{done} and kept in {out}, as are trainings: the same call goes on from there"
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name.replace('/', '-')}.json"
+
+
+def _read(path: Path) -> Entry | None:
+    """An entry that was finished before a stop."""
+    try:
+        return Entry(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # not there, or not whole
+        return None
+
+
+def _run(state: _State, executor: Executor | None, progress: bool) -> None:
+    """Train and try what is left."""
+    left, bench = state.left, state.bench
+    needed = {name: _trainings(claim, bench) for name, claim in left.items()}
+    todo = {
+        f"{training.key} {seed}": (training, seed)
+        for training in dict.fromkeys(t for trainings in needed.values() for t in trainings)
+        for seed in bench.seeds
+        if not bench.trained(training, seed)
+    }
+    stands_for = kept(executor, bench) if left else None
+    trained = [Task(key, (train_for, stands_for, *one)) for key, one in todo.items()]
+    free, waiting = list[Task](), list[Task]()
+    for name, trainings in needed.items():
+        keys = {f"{training.key} {seed}" for training in trainings for seed in bench.seeds}
+        task = Task(name, (try_claim, stands_for, name), frozenset(keys & set(todo)))
+        (waiting if task.after else free).append(task)
+    tasks = [*_spread(free, trained), *waiting]
+    total, finished = len(tasks), len(state.entries)
+    with tqdm(
+        total=total + finished, initial=finished, unit="task", smoothing=0,
+        disable=None if progress else True,
+    ) as bar, closing(outcomes(tasks, executor)) as ended:  # fmt: skip
+        for name, found in ended:
+            if isinstance(found, OSError) and found.errno in NO_ROOM:
+                raise found
+            if name in todo:
+                name = "{}, seed {}".format(*todo[name])
             else:
-                entries.append(outcome)
-    return entries, failures
+                state.put(name, found)
+            claims = f"{len(state.entries)} of {finished + len(left)} claims"
+            bar.set_description(f"{claims}; {name[:SHOWN]}", refresh=False)
+            bar.update()
+
+
+def _spread(some: list[Task], others: list[Task]) -> list[Task]:
+    """Both, mixed evenly: claims of cells side by side would all compile the solver, each anew."""
+    place = {t.name: i / len(tasks) for tasks in (some, others) for i, t in enumerate(tasks)}
+    return sorted([*some, *others], key=lambda task: place[task.name])
 
 
 def _trainings(claim: Claim, bench: Bench) -> Sequence[Training]:
     try:
-        return () if claim.trainings is None else claim.trainings(bench)
-    except CannotTry:  # `measure` says it again
+        return () if claim.trainings is None else list(claim.trainings(bench))
+    except Exception:  # `measure` comes upon it again, and tells
         return ()
-
-
-def _train(bench: Any, training: Training, seed: int) -> None:
-    bench = received(bench)
-    with cpu_threads(bench.threads):
-        bench.train(training, seed)
-
-
-def _try(bench: Any, name: str) -> Entry:
-    """One claim; an entry that was finished before an interruption is taken as it is."""
-    bench = received(bench)
-    path = bench.folder / "entries" / f"{name.replace('/', '-')}.json"
-    if path.is_file():
-        return Entry(**json.loads(path.read_text(encoding="utf-8")))
-    claim, start = claims([name])[name], time.perf_counter()
-    with cpu_threads(bench.threads):
-        try:
-            entry = entry_of(claim, claim.measure(bench), time.perf_counter() - start)
-        except CannotTry as lack:
-            entry = entry_untried(claim, untried(str(lack)), time.perf_counter() - start)
-    save_text(json.dumps(dataclasses.asdict(entry), allow_nan=False), path)
-    return entry
-
-
-def _outcomes(tasks: Tasks, executor: Executor | None) -> Iterator[tuple[str, Any]]:
-    """(name, what came out or the exception), as they are finished."""
-    if executor is None:
-        for name, (do, *arguments) in tasks.items():
-            try:
-                yield name, do(*arguments)
-            except Exception as error:
-                yield name, error
-        return
-    futures = {executor.submit(*task): name for name, task in tasks.items()}
-    try:
-        for future in as_completed(futures):
-            try:
-                yield futures[future], future.result()
-            except Exception as error:
-                yield futures[future], error
-    finally:  # an interruption: what has not begun need not
-        for future in futures:
-            future.cancel()
 
 
 @contextmanager
 def _work_folder(out: str | os.PathLike[str] | None) -> Iterator[Path]:
     """Where trained models and finished entries stand until the ledger is written."""
     if out is None:
-        with tempfile.TemporaryDirectory() as name:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
             yield Path(name)
         return
     check_writable(Path(out) / LEDGER)
-    folder = Path(out) / WORK
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _conditions(bench: Bench) -> dict[str, Any]:
-    """What the verdicts hold for."""
-    views = bench.views
-    return {
-        "data": views.name,
-        "fingerprint": fingerprint(views.train) + fingerprint(views.test),
-        "modalities": views.dims,
-        "classes": views.classes,
-        "training rows": len(views.train),
-        "test rows": len(views.test),
-        "score": bench.score.replace("_", " "),
-        "seeds": list(bench.seeds),
-        "epochs": bench.epochs,
-        "quick": bench.quick,
-        "version": version("pnpfuse"),
-        "source": _source(),
-    }
-
-
-def _source() -> str:
-    """A digest of the package's own code, so that no result of other code is taken over."""
-    found = hashlib.sha256()
-    for path in sorted(Path(pnpfuse.__file__).parent.rglob("*.py")):
-        found.update(path.read_bytes())
-    return found.hexdigest()[:16]
-
-
-def _digest(conditions: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    try:
+        lock = Lock(Path(out))
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            f"{out} is in use by another run: wait for it, or give another out"
+        ) from error
+    with lock:
+        yield Path(out) / WORK

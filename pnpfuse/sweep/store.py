@@ -15,9 +15,9 @@ import xarray as xr
 from numcodecs import Zstd
 from numpy.typing import NDArray
 
+from pnpfuse.lock import Lock
 from pnpfuse.sweep.dataset import DIVERGED, FINISHED, NOT_RUN, OUTCOME
 from pnpfuse.sweep.grid import Block
-from pnpfuse.sweep.lock import Lock
 from pnpfuse.sweep.measures import Measured
 from pnpfuse.sweep.plan import BLOCK, ENGINE, SETTINGS, Plan
 from pnpfuse.sweep.reading import is_sweep, over_points, read_sweep

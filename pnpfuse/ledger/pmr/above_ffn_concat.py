@@ -1,37 +1,46 @@
-"""PMR beside a block of as many parameters, concatenation head."""
+"""PMR beside blocks of as many parameters without dissociation, concatenation head."""
 
 from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import GAIN, differ, draw_difference, judge_gain, say_difference
+from pnpfuse.ledger.rows import ALL_ABOVE, against, draw_rows, judge_above, say_rows
+from pnpfuse.ledger.table7 import OURS, linear, matched, unequal
 from pnpfuse.ledger.training import Training
 
-PMR, FFN = Training("rpmr"), Training("ffn")
+
+def rows(bench: Bench) -> dict[str, Training]:
+    """The parameter-matched rows of the table; "Linear+FFN" where widths differ."""
+    bench.need(2)
+    found = {"FFN": Training("ffn"), "FFN without ReLU": Training("ffn-linear")}
+    if unequal(bench):
+        found["Linear+FFN"] = Training("ffn", {"n": matched(bench), **linear(bench)})
+    return found
 
 
 def trainings(bench: Bench) -> list[Training]:
-    """Both."""
-    bench.need(2)
-    return [PMR, FFN]
+    """Both forms of PMR and the rows."""
+    return [*rows(bench).values(), *OURS.values()]
 
 
 def measure(bench: Bench) -> Found:
-    """Test scores of both, seed by seed."""
-    bench.need(2)
-    return differ(bench, PMR, FFN, ("PMR", "FFN"))
+    """Test scores of all, seed by seed."""
+    return against(bench, OURS, rows(bench))
 
 
 CLAIM = Claim(
-    statement="PMR is more accurate than a feed-forward block of as many parameters without "
+    statement="PMR is more accurate than feed-forward blocks of as many parameters without "
     "dissociation and conservation.",
-    source="PMR Sec. 5.4, Table 7, Concat",
-    protocol="rPMR and the FFN d -> n d -> d matched in parameters, both with the concatenation "
-    "head, trained with the same seeds; test scores with all modalities.",
-    threshold=GAIN,
+    source="PMR Sec. 5.4, Table 7, Concat: FFN, FFN+Linear, Linear+FFN",
+    protocol="rPMR and sPMR beside an FFN d -> n d -> d of as many parameters, the same without "
+    "ReLU (PMR has none), and, where the encoders' widths differ, encoders that map all modalities "
+    "linearly to the narrowest width before an FFN as large as PMR's block; all with the "
+    "concatenation head, the same seeds, epochs and optimiser; test scores with all modalities. "
+    "FFN+Linear is left out: a linear map before the linear classifier adds nothing.",
+    threshold=ALL_ABOVE,
     measure=measure,
-    judge=judge_gain,
-    say=say_difference,
-    draw=draw_difference,
+    judge=judge_above,
+    say=say_rows,
+    draw=draw_rows,
     trainings=trainings,
 )

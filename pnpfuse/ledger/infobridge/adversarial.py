@@ -1,0 +1,94 @@
+"""Whether critic and encoders are adversaries."""
+
+from __future__ import annotations
+
+import torch
+
+from pnpfuse.fusion.infobridge import InfoBridge
+from pnpfuse.ledger.bench import Bench
+from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
+from pnpfuse.ledger.gaussian_pairs import draw_pairs
+from pnpfuse.ledger.paired import INTERVAL, interval
+
+RHO, ROWS, WARM, RATE = (0.9, 0.9), 256, 12, 3e-2
+SEEDS, TURN = 5, 1e-3
+
+
+def measure(bench: Bench) -> Found:
+    """What a turn of each does to the loss of the critic."""
+    turns = [_turns(seed) for seed in range(SEEDS)]
+    return {
+        name: interval([turn[i] for turn in turns]) for i, name in enumerate(("critic", "encoders"))
+    }
+
+
+def _turns(seed: int) -> tuple[float, float]:
+    """Change of the critic's loss by a gradient step of the critic, and by one of the encoders."""
+    V, T = draw_pairs(RHO, ROWS, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoders = {m: torch.randn(1, 4, requires_grad=True) for m in V}
+        noise = {m: torch.randn(ROWS, 4) for m in V}
+        bridge = InfoBridge(dict.fromkeys(V, 4), dict.fromkeys(V, 1), len(RHO))
+
+        def loss() -> torch.Tensor:
+            z = {m: v @ encoders[m] + noise[m] for m, v in V.items()}
+            return bridge(z, None, T, V)["nce"]
+
+        descent = torch.optim.Adam(bridge.parameters(), lr=RATE)
+        for _ in range(WARM):  # a critic that has not begun tells the encoders nothing
+            descent.zero_grad()
+            loss().backward()
+            descent.step()
+        players = list(bridge.parameters()), list(encoders.values())
+        slopes = [torch.autograd.grad(loss(), players[i], allow_unused=True) for i in (0, 1)]
+        bridge.eval()  # nothing is drawn: the same comparison before and after
+        return _turn(loss, players[0], slopes[0]), _turn(loss, players[1], slopes[1])
+
+
+def _turn(loss, weights, slope) -> float:
+    """The change of the loss by a step along the gradient of a training batch, undone after it."""
+    with torch.no_grad():
+        before = float(loss())
+        size = TURN / sum(float(s.square().sum()) for s in slope if s is not None) ** 0.5
+        for sign in (-1, 1):
+            for weight, s in zip(weights, slope, strict=True):
+                if s is not None:
+                    weight += sign * size * s
+            if sign < 0:
+                after = float(loss())
+    return after - before
+
+
+def judge(found: Found) -> Verdict:
+    """Holds where the critic's turn lowers its loss and the encoders' raises it."""
+    critic, encoders = found["critic"], found["encoders"]
+    if critic["high"] < 0 < encoders["low"]:
+        return holds()
+    if critic["high"] < 0 and encoders["high"] < 0:
+        return fails("encoders and critic lower the same loss: they work together")
+    return fails("the turns change the critic's loss by no more than the starts differ")
+
+
+def say(found: Found) -> str:
+    """What each turn did."""
+    each = [
+        f"{name} {one['mean']:+.1e} ({one['low']:.1e} to {one['high']:.1e})"
+        for name, one in found.items()
+    ]
+    return f"change of the critic's loss by a turn: {', '.join(each)}"
+
+
+CLAIM = Claim(
+    statement="The joint optimisation is an adversarial training of the critic and the encoders.",
+    source="InfoBridge Sec. 3, Eq. (9)",
+    protocol=f"Linear encoders with noise and InfoBridge's critic, trained for {WARM} steps on "
+    f"{ROWS} Gaussian pairs; then a step of length {TURN:g} down the training's gradient of the "
+    "critic alone, and one of the encoders alone; the change of the critic's loss over all pairs, "
+    f"over {SEEDS} starts.",
+    threshold=f"the encoders' turn raises the loss that the critic's turn lowers, by the "
+    f"{INTERVAL.replace('seeds', 'starts')}",
+    measure=measure,
+    judge=judge,
+    say=say,
+)

@@ -1,0 +1,46 @@
+"""The kinds of context."""
+
+from __future__ import annotations
+
+from pnpfuse.fusion.infobridge import TABLE3
+from pnpfuse.ledger.bench import Bench
+from pnpfuse.ledger.claim import Claim, Found
+from pnpfuse.ledger.infobridge._beside import BEST, differ_each, draw_each, judge_best, say_each
+from pnpfuse.ledger.training import Training
+
+CLASS = Training("infobridge")
+OTHERS = {
+    row: Training("infobridge", options) for row, options in TABLE3.items() if row != "semantics"
+}
+QUICK = "cluster (k = 5)"
+
+
+def _others(bench: Bench) -> dict[str, Training]:
+    return {QUICK: OTHERS[QUICK]} if bench.quick else OTHERS
+
+
+def trainings(bench: Bench) -> list[Training]:
+    """One for each kind of context."""
+    bench.need(2)
+    return [CLASS, *_others(bench).values()]
+
+
+def measure(bench: Bench) -> Found:
+    """Test scores of each, seed by seed."""
+    bench.need(2)
+    return differ_each(bench, CLASS, "class", _others(bench))
+
+
+CLAIM = Claim(
+    statement="Of all contexts the class of a sample makes InfoBridge most accurate.",
+    source="InfoBridge Sec. 4.4, Table 3",
+    protocol="InfoBridge around the concatenation with the class for T, and with each of "
+    f"{', '.join(OTHERS)} (quick: {QUICK} alone), trained with the same seeds; test scores with "
+    "all modalities.",
+    threshold=BEST,
+    measure=measure,
+    judge=judge_best,
+    say=say_each,
+    draw=draw_each,
+    trainings=trainings,
+)
