@@ -25,7 +25,8 @@ def measure(bench: Bench) -> Found:
         found["balance"].append(float(off))
         found["time"] = (run.result["time"] / run.result["time"][-1]).values
         if run.kind == "switched on":
-            found["energies"][run.name] = (whole - whole[-1]) / (whole[0] - whole[-1])
+            share = (whole - whole[-1]) / (whole[0] - whole[-1])
+            found["energies"][run.name] = share.round(5)
     return found
 
 

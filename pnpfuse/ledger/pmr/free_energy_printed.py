@@ -25,7 +25,8 @@ def measure(bench: Bench) -> Found:
             found["counts"].append(1 + float(parts["coupling"][0] / parts["field"][0]))
         found["time"] = (run.result["time"] / run.result["time"][-1]).values
         if run.kind == "switched on":
-            found["energies"][run.name] = (printed - printed[0]) / abs(printed).max()
+            change = (printed - printed[0]) / abs(printed).max()
+            found["energies"][run.name] = change.round(5)
     return found
 
 

@@ -28,9 +28,9 @@ def measure(bench: Bench) -> Found:
         if voltage == VOLTAGES[1] and length > 1:
             cation, anion = one["concentration"].values
             name = f"{length:g} λ_D"
-            found["x"][name] = (one["x"] / one["length"]).values[::4]
+            found["x"][name] = (one["x"] / one["length"]).values[::4].round(4)
             size = np.abs(cation - anion) / (cation + anion)
-            found["balance"][name] = np.log10(np.maximum(size, 1e-17))[::4]
+            found["balance"][name] = np.log10(np.maximum(size, 1e-17))[::4].round(2)
     return found
 
 

@@ -21,7 +21,7 @@ DEPTH = 0.25  # of its side, where a step has half of the ions within 0.5
 def measure(bench: Bench) -> Found:
     """Separation, width of the composition's step and depth of the layers, (length, voltage)."""
     found: Found = {"separation": [], "width": [], "depth": [], "composition": {}}
-    found["x"] = np.linspace(0, 1, 401)
+    found["x"] = np.linspace(0, 1, 201).round(3)
     for length in LENGTHS:
         solved = [solve_equilibrium(Cell.dimensionless(length, u), nodes=201) for u in VOLTAGES]
         share = [float(one["separation"].min()) for one in solved]
@@ -39,7 +39,7 @@ def _composition(solution: xr.Dataset, at: np.ndarray) -> np.ndarray:
     """Share of the cations among the ions at positions over the length."""
     cation, anion = np.log(solution["concentration"].values)
     balance = np.interp(at, (solution["x"] / solution["length"]).values, cation - anion)
-    return 0.5 * (1 + np.tanh(0.5 * balance))
+    return (0.5 * (1 + np.tanh(0.5 * balance))).round(4)
 
 
 def _depth(solution: xr.Dataset) -> float:
