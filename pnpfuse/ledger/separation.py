@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from pnpfuse.diagnosis.fusion_points import drawn
 from pnpfuse.evaluation import masks_for, rows_for
+from pnpfuse.figures import blank_figure
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model
@@ -126,6 +128,19 @@ def say_alike(found: Found) -> str:
         f"CKA of the {one} {np.mean(found['one']):.3f}, of the {other} "
         f"{np.mean(found['other']):.3f}: {said_interval(found['difference'], 3)}"
     )
+
+
+def draw_alike(found: Found) -> Figure:
+    """A line a seed between the two likenesses."""
+    figure = blank_figure(4.5, 3.2)
+    axes = figure.subplots()
+    for one, other in zip(found["one"], found["other"], strict=True):
+        axes.plot([0, 1], [other, one], "o-", color="tab:blue", alpha=0.6)
+    axes.set_xticks([0, 1], [found["names"][1], found["names"][0]])
+    axes.set_xlim(-0.4, 1.4)
+    axes.set_ylabel("CKA, mean over the pairs")
+    axes.set_title("a line a seed", fontsize="medium")
+    return figure
 
 
 def _judged(found: Found, so: bool, wanted: str) -> Verdict:

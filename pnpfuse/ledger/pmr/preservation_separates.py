@@ -8,6 +8,7 @@ from pnpfuse.ledger.paired import INTERVAL
 from pnpfuse.ledger.separation import (
     CKA,
     contrast,
+    draw_alike,
     each_divided,
     judge_less_alike,
     say_alike,
@@ -44,5 +45,6 @@ CLAIM = Claim(
     measure=measure,
     judge=judge_less_alike,
     say=say_alike,
+    draw=draw_alike,
     trainings=trainings,
 )

@@ -9,6 +9,7 @@ from pnpfuse.ledger.separation import (
     CKA,
     between,
     contrast,
+    draw_alike,
     each_divided,
     judge_more_alike,
     say_alike,
@@ -45,5 +46,6 @@ CLAIM = Claim(
     measure=measure,
     judge=judge_more_alike,
     say=say_alike,
+    draw=draw_alike,
     trainings=trainings,
 )

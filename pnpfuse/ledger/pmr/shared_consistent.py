@@ -12,6 +12,7 @@ from pnpfuse.ledger.separation import (
     DRAWS,
     between,
     contrast,
+    draw_alike,
     each_beside_chance,
     judge_more_alike,
     say_alike,
@@ -47,5 +48,6 @@ CLAIM = Claim(
     measure=measure,
     judge=judge_more_alike,
     say=say_alike,
+    draw=draw_alike,
     trainings=trainings,
 )

@@ -12,6 +12,7 @@ from pnpfuse.ledger.separation import (
     DRAWS,
     between,
     contrast,
+    draw_alike,
     each_beside_chance,
     judge_less_alike,
     say_alike,
@@ -48,5 +49,6 @@ CLAIM = Claim(
     measure=measure,
     judge=judge_less_alike,
     say=say_alike,
+    draw=draw_alike,
     trainings=trainings,
 )
