@@ -148,7 +148,7 @@ def draw_rows(found: Found) -> Figure:
     axes.axvline(0, color="0.4", linewidth=1, linestyle="--")
     axes.set_yticks(range(len(named)), [f"{one} - {row}" for one, row in named])
     axes.invert_yaxis()
-    axes.set_xlabel(f"difference of {found['score']} / points, mean and {INTERVAL}")
+    axes.set_xlabel(f"difference of {found['score']} / points,\nmean and {INTERVAL}")
     return figure
 
 

@@ -43,7 +43,10 @@ def judge(found: Found) -> Verdict:
     told = "; ".join(short.values())
     whole = [head for head in found if not any(head == of for of, _ in short)]
     whole += [said for form, said in FORMS.items() if not any(form == of for _, of in short)]
-    return corrected(f"it is so for {listed(whole)} only: {told}") if whole else fails(told)
+    if whole:
+        return corrected(f"it is so for {listed(whole)} only: {told}")
+    above = [one for head, of in found.items() for one in of["ours"] if (head, one[0]) not in short]
+    return fails(f"only {listed(above)} is above its head: {told}" if above else told)
 
 
 def say(found: Found) -> str:
