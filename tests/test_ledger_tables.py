@@ -65,7 +65,11 @@ def test_all_present(bench):
     assert tried("pmr/all_present", scored(bench, ours)).verdict == HOLDS
     entry = tried("pmr/all_present", scored(bench, ours | {aligned(bench): BETTER}))
     assert entry.verdict == CORRECTED and "rG-CMMP is below CMMP" in entry.why
-    assert tried("pmr/all_present", scored(bench, ours, rest=70.0)).verdict == FAILS
+    strict = {OURS["sPMR"]: HIGH, OURS_CMMP["sG-CMMP"]: HIGH}
+    entry = tried("pmr/all_present", scored(bench, strict))
+    assert entry.verdict == CORRECTED and "for the strict form only" in entry.why
+    entry = tried("pmr/all_present", scored(bench, {OURS["sPMR"]: HIGH}))
+    assert entry.verdict == FAILS and entry.why.startswith("only sG-Concat is above")
 
 
 @flips("pmr/above_best_modality", "measurement")

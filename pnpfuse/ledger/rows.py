@@ -124,16 +124,20 @@ def shortfall(found: Found, one: str) -> str:
 
 
 def say_rows(found: Found) -> str:
-    """Scores with spread, and for each of ours the least favourable difference."""
+    """Scores with spread and parameters, and the least favourable difference of each of ours."""
     said = [
-        f"{name} {spread(np.array(of['scores'], float))} %" for name, of in found["models"].items()
+        f"{name} {spread(np.array(of['scores'], float))} % ({of['parameters'] / 1000:.0f}k)"
+        for name, of in found["models"].items()
     ]
     least = []
     for one, differences in found["differences"].items():
         row = min(differences, key=lambda row: differences[row]["low"])
         least.append(f"{one} to {row} {said_interval(differences[row])}")
     several = "least favourable " if len(found["rows"]) > 1 else ""
-    return f"{found['score']}: {', '.join(said)}; {several}difference {', '.join(least)} points"
+    return (
+        f"{found['score']} (parameters): {', '.join(said)}; {several}difference "
+        f"{', '.join(least)} points"
+    )
 
 
 def draw_rows(found: Found) -> Figure:
@@ -148,7 +152,7 @@ def draw_rows(found: Found) -> Figure:
     axes.axvline(0, color="0.4", linewidth=1, linestyle="--")
     axes.set_yticks(range(len(named)), [f"{one} - {row}" for one, row in named])
     axes.invert_yaxis()
-    axes.set_xlabel(f"difference of {found['score']} / points, mean and {INTERVAL}")
+    axes.set_xlabel(f"difference of {found['score']} / points,\nmean and {INTERVAL}")
     return figure
 
 

@@ -32,7 +32,8 @@ def subset_scores(bench: Bench, training: Training) -> dict[str, NDArray[np.floa
     conditions = {f"{m}": f"only:{m}" for m in names}
     conditions |= {"+".join(k for k in names if k != m): f"missing:{m}" for m in names[::-1]}
     conditions["+".join(names)] = "none"
-    scores = {name: bench.accuracy(training, one) for name, one in conditions.items()}
+    table = 100 * bench.scores(training)[bench.score]  # (seed, condition)
+    scores = {name: table.sel(condition=one).values for name, one in conditions.items()}
     return {**scores, MEAN: np.mean(list(scores.values()), 0)}
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import HOLDS, Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.retrieved import named, retrieved
+from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
 from pnpfuse.ledger.rows import ALL_ABOVE, against, judge_above, say_rows
 from pnpfuse.ledger.training import Training
 
@@ -51,9 +51,8 @@ CLAIM = Claim(
     statement="A sparse mixture of experts on the shared parts improves rG-CMMP further.",
     source="PMR Sec. 5.2.2, Tables 4 and 10: rG-UMoE, rG-CMMP",
     protocol="rG-CMMP with one shared and four routed experts, one active, beside rG-CMMP, the "
-    "same encoders, seeds, epochs and optimiser; every modality of the test rows searches every "
-    f"other by the cosine of the shared parts, {named(RELEVANCE)}, the mean over the directions; "
-    "and test scores with all modalities. The experts' parameters come on top.",
+    f"same encoders, seeds, epochs and optimiser: {named(RELEVANCE)}, where {SEARCH}; and test "
+    "scores with all modalities. The experts' parameters come on top.",
     threshold=f"in both tasks: {ALL_ABOVE}",
     measure=measure,
     judge=judge,

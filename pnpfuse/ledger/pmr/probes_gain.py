@@ -67,7 +67,10 @@ def judge(found: Found) -> Verdict:
     if not short:
         return corrected("probe against probe; not against the head trained with the encoder")
     none = [m for m in found if m not in printed]
-    return fails(f"no gain beyond the spread for {listed(none)}")
+    return fails(
+        f"no gain beyond the spread for {listed(none)}, and against a probe of the encoder trained "
+        f"alone none for {listed(short)}"
+    )
 
 
 def say(found: Found) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.retrieved import named, retrieved
+from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
 from pnpfuse.ledger.rows import ALL_ABOVE, against, draw_rows, judge_above, say_rows
 from pnpfuse.ledger.training import Training
 
@@ -32,8 +32,7 @@ CLAIM = Claim(
     "one, preservation by squared error.",
     source="PMR Sec. 5.2.1, Table 3: rG-CMMP, sG-CMMP",
     protocol="rG-CMMP beside sG-CMMP, trained with class labels, the same encoders, seeds, epochs "
-    "and optimiser, preservation with weight 0.1; every modality of the test rows searches every "
-    f"other by the cosine of the shared parts; {named(RELEVANCE)}, the mean over the directions.",
+    f"and optimiser, preservation with weight 0.1: {named(RELEVANCE)}, where {SEARCH}.",
     threshold=ALL_ABOVE,
     measure=measure,
     judge=judge_above,

@@ -6,7 +6,7 @@ from functools import partial
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.retrieved import named, retrieved
+from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
 from pnpfuse.ledger.rows import ALL_ABOVE, against, draw_rows, judge_above, say_rows
 from pnpfuse.ledger.table7 import OURS_CMMP
 from pnpfuse.ledger.training import Training
@@ -32,11 +32,9 @@ CLAIM = Claim(
     statement="In retrieval across modalities PMR with the contrastive head leads: it is above "
     "CMMP.",
     source="PMR Sec. 5.2.1, Table 3",
-    protocol="rG-CMMP and sG-CMMP beside CMMP, trained with class labels and their own "
-    "losses (the papers' retrieval models have the contrastive loss alone), the same encoders, "
-    "seeds, epochs and optimiser; every modality of the test rows searches every other by the "
-    f"cosine of the shared parts, each made of its own modality alone; {named(RELEVANCE)}, the "
-    "mean over the directions.",
+    protocol="rG-CMMP and sG-CMMP beside CMMP, trained with class labels and their own losses (the "
+    "paper's retrieval models have the contrastive loss alone), the same encoders, seeds, epochs "
+    f"and optimiser: {named(RELEVANCE)}, where {SEARCH}.",
     threshold=ALL_ABOVE,
     measure=measure,
     judge=judge_above,

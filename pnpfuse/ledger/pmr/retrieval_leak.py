@@ -46,7 +46,9 @@ def measure(bench: Bench) -> Found:
         items = embeddings(model, apart, gallery, "shared")  # (rows, l*)
         common = items.shape[1]
         X, _ = rows_for(model, apart)
-        absent = {m: torch.zeros(len(apart), dtype=torch.bool) for m in X if m != query}
+        absent = {
+            m: torch.zeros_like(x[:, 0], dtype=torch.bool) for m, x in X.items() if m != query
+        }
         with torch.inference_mode():
             whole = model(X).fusion.fused[query][:, :common]  # (rows, l*), the shared part of Z
             single = model({query: X[query]}, absent).fusion.fused[query][:, :common]

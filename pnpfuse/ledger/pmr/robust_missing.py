@@ -32,7 +32,7 @@ def measure(bench: Bench) -> Found:
 
 
 def judge(found: Found) -> Verdict:
-    """Holds where the gain is there with the input set to 0, as in the paper, and told as well."""
+    """Holds where the gain is there both ways; corrected where in one, or for one form."""
     printed, told = judge_above(found[UNTOLD]), judge_above(found[TOLD])
     if printed.kind == told.kind == HOLDS:
         return holds()

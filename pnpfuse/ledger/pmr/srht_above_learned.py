@@ -7,7 +7,7 @@ from functools import partial
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.paired import INTERVAL
-from pnpfuse.ledger.retrieved import named, retrieved
+from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
 from pnpfuse.ledger.rows import against, draw_rows, listed, say_rows
 from pnpfuse.ledger.training import Training
 
@@ -54,9 +54,8 @@ CLAIM = Claim(
     source="PMR Sec. 5.2.2, Table 4: rG-SRHT",
     protocol="rG-CMMP with randomised Hadamard transforms for its maps beside CMMP with InfoNCE "
     "and with a triplet loss and rG-CMMP with learned maps, trained with class labels and their "
-    "own losses, the same encoders, seeds, epochs and optimiser; every modality of the test rows "
-    f"searches every other by the cosine of the shared parts; {named(RELEVANCE)}, the mean over "
-    "the directions. The paper's own baselines cannot be had.",
+    f"own losses, the same encoders, seeds, epochs and optimiser: {named(RELEVANCE)}, where "
+    f"{SEARCH}. The paper's own baselines cannot be had.",
     threshold=f"for at least {SEVERAL} of the {len(ROWS)} others the {INTERVAL} of the paired "
     "difference lies above 0; the block has no parameters",
     measure=measure,

@@ -6,7 +6,7 @@ from functools import partial
 
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.retrieved import named, retrieved
+from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
 from pnpfuse.ledger.rows import ALL_ABOVE, against, draw_rows, judge_above, say_rows
 from pnpfuse.ledger.table7 import linear, unequal
 from pnpfuse.ledger.training import Training
@@ -39,9 +39,8 @@ CLAIM = Claim(
     "the narrowest one.",
     source="PMR Sec. 5.2.1, Table 3: rG-CMMP 4096-128, 128-128",
     protocol="rG-CMMP with the encoders' own widths beside rG-CMMP whose encoders end at the "
-    "narrowest of them, the same seeds, epochs and optimiser; every modality of the test rows "
-    f"searches every other by the cosine of the shared parts, of one width in both; "
-    f"{named(RELEVANCE)}, the mean over the directions.",
+    "narrowest of them, so that the shared parts are as wide in both, the same seeds, epochs and "
+    f"optimiser: {named(RELEVANCE)}, where {SEARCH}.",
     threshold=ALL_ABOVE,
     measure=measure,
     judge=judge_above,
