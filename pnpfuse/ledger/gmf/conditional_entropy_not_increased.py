@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pnpfuse.fusion.pmr import PMR
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.encoded import encoded, joined, left_of_labels
@@ -30,6 +31,7 @@ def measure(bench: Bench) -> Found:
         before.append(left_of_labels(bench, own.labels, joined(own.features)))
         after.append(left_of_labels(bench, own.labels, joined(own.fusion.fused)))
         block = bench.model(GMF, seed).block.double()
+        assert isinstance(block, PMR)
         for m, v in own.features.items():
             maps = block.maps_of(m)
             rest = maps["dissolve"][0][block.widths.boundary[m] :]  # (n l - B, l)

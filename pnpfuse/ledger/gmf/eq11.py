@@ -33,7 +33,7 @@ def _left_over(cell: Cell) -> dict[str, float]:
     slope = -solution["electric_field"].values
     beta = k.charge / (k.boltzmann * cell.temperature)
     charge = z @ c  # sum_j z_j c_j
-    eps = k.permittivity * cell.relative_permittivity
+    eps = k.permittivity * cell.mean_permittivity
     factors = {"e^2": k.charge, "e F": k.charge * N_A, "e F, in mol": k.charge * N_A / N_A}
     found = {}
     for name, unit in factors.items():
