@@ -68,10 +68,11 @@ CLAIM = Claim(
     source="GMF Theorem 3.1; Sec. 4",
     protocol="What the specific parts of trained GMF give back of the encoded features of test "
     "rows, by the best linear map, in closed form: where that is all, GMF's output determines the "
-    "features, and the entropy given it cannot be higher. Beside it a cross-validated linear probe "
-    "of the labels before and behind GMF.",
-    threshold=f"holds if less than {WHOLE:g} of the variance does not come back, or the {INTERVAL} "
-    "of the probe's change lies below the standard deviation that it has before GMF over the seeds",
+    "features, and the entropy given it cannot be higher. Beside it a cross-validated linear "
+    "probe of the labels before and behind GMF.",
+    threshold=f"holds if less than {WHOLE:g} of the variance does not come back, or the "
+    f"{INTERVAL} of the probe's change lies below the standard deviation that it has before GMF "
+    "over the seeds",
     measure=measure,
     judge=judge,
     say=say,
