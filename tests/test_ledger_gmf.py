@@ -10,9 +10,10 @@ import torch
 import xarray as xr
 from ledger_flips import flips, scored, small_bench, tried
 
+from pnpfuse import Views
 from pnpfuse.fusion import pmr
 from pnpfuse.fusion.maps import LinearMaps
-from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, Bench, Training
+from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, Bench, CannotTry, Training
 from pnpfuse.ledger.gmf import (
     best_dimension,
     conditional_entropy_not_increased,
@@ -96,6 +97,24 @@ def test_gmf_missing(three):
 @flips("gmf/gmf_mae", "measurement")
 def test_gmf_mae(three):
     assert planted("gmf/gmf_mae", three, "gmf-mae", ["gmf", "concat"]) == [HOLDS, FAILS]
+
+
+@flips("gmf/vggsound", "measurement")
+def test_vggsound(three):
+    with pytest.raises(CannotTry, match="VGGSound"):
+        tried("gmf/vggsound", three)
+    X = {m: np.zeros((600, 2)) for m in ("audio", "video")}
+    views = Views.from_arrays(
+        X,
+        np.arange(600) % 300,
+        np.arange(600) < 300,
+        class_names=[f"class {i}" for i in range(309)],
+    )
+    found = planted(
+        "gmf/vggsound", dataclasses.replace(three, views=views), "g-perceiver",
+        ["misa", "mbt", "perceiver", "concat"],
+    )  # fmt: skip
+    assert found == [HOLDS, FAILS]
 
 
 @flips("gmf/extractor_unharmed", "measurement")

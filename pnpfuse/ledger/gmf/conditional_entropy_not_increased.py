@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pnpfuse.fusion.pmr import PMR
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.encoded import encoded, joined, left_of_labels
@@ -30,6 +31,7 @@ def measure(bench: Bench) -> Found:
         before.append(left_of_labels(bench, own.labels, joined(own.features)))
         after.append(left_of_labels(bench, own.labels, joined(own.fusion.fused)))
         block = bench.model(GMF, seed).block.double()
+        assert isinstance(block, PMR)
         for m, v in own.features.items():
             maps = block.maps_of(m)
             rest = maps["dissolve"][0][block.widths.boundary[m] :]  # (n l - B, l)
@@ -66,10 +68,11 @@ CLAIM = Claim(
     source="GMF Theorem 3.1; Sec. 4",
     protocol="What the specific parts of trained GMF give back of the encoded features of test "
     "rows, by the best linear map, in closed form: where that is all, GMF's output determines the "
-    "features, and the entropy given it cannot be higher. Beside it a cross-validated linear probe "
-    "of the labels before and behind GMF.",
-    threshold=f"holds if less than {WHOLE:g} of the variance does not come back, or the {INTERVAL} "
-    "of the probe's change lies below the standard deviation that it has before GMF over the seeds",
+    "features, and the entropy given it cannot be higher. Beside it a cross-validated linear "
+    "probe of the labels before and behind GMF.",
+    threshold=f"holds if less than {WHOLE:g} of the variance does not come back, or the "
+    f"{INTERVAL} of the probe's change lies below the standard deviation that it has before GMF "
+    "over the seeds",
     measure=measure,
     judge=judge,
     say=say,

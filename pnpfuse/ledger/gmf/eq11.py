@@ -33,8 +33,8 @@ def _left_over(cell: Cell) -> dict[str, float]:
     slope = -solution["electric_field"].values
     beta = k.charge / (k.boltzmann * cell.temperature)
     charge = z @ c  # sum_j z_j c_j
-    eps = k.permittivity * cell.relative_permittivity
-    factors = {"e^2": k.charge, "e F": k.charge * N_A, "e F, in mol": k.charge * N_A / N_A}
+    eps = k.permittivity * cell.mean_permittivity
+    factors = {"e^2": k.charge, "e F": k.charge * N_A}
     found = {}
     for name, unit in factors.items():
         worst = 0.0
@@ -66,10 +66,9 @@ def say(found: Found) -> str:
     """What both forms leave over."""
     cells = found["cells"]
     return (
-        "as printed, with rho = e sum z c of Eq. 10, the terms leave "
-        f"{min(cell['e F'] for cell in cells):.2g} to {max(cell['e F'] for cell in cells):.2g} of "
-        f"the largest (its charge is {cells[0]['too large']:.2g} times too large), with e^2 at "
-        f"most {max(cell['e^2'] for cell in cells):.0e}"
+        f"as printed, with rho = e sum z c of Eq. 10, {max(cell['e F'] for cell in cells):.0%} of "
+        f"the largest term is left (its charge is {cells[0]['too large']:.2g} times too large), "
+        f"with e^2 at most {max(cell['e^2'] for cell in cells):.0e}"
     )
 
 

@@ -30,7 +30,7 @@ def _forms(length: float, voltage: float) -> dict[str, object]:
     c = solution["concentration"] / (1 + solution["concentration_excess"])
     rho = cell.constants.charge * (solution["valence"] * c).sum("species").values
     once = CubicSpline(x, rho).antiderivative()
-    eps = cell.constants.permittivity * cell.relative_permittivity
+    eps = cell.constants.permittivity * cell.mean_permittivity
     field = float(solution["electric_field"][0])
     exact = phi[0] - field * x - once.antiderivative()(x) / eps
     drop = phi[0] - phi[-1]

@@ -36,9 +36,8 @@ def _parameters(name: str) -> int:
     """Of the fusion, without the linear classifier."""
     with torch.random.fork_rng(devices=[]):
         model = create_model(name, WIDTHS, CLASSES, encoder=None)
-    return sum(p.numel() for p in model.parameters()) - sum(
-        p.numel() for p in model.head.linear.parameters()
-    )
+    named = model.named_parameters()
+    return sum(p.numel() for name, p in named if not name.startswith("head.linear"))
 
 
 def judge(found: Found) -> Verdict:

@@ -11,7 +11,7 @@ from pnpfuse.ledger.paired import GAIN, differ, draw_difference, judge_gain, say
 def measure(bench: Bench) -> Found:
     """Test scores of both with one modality missing, seed by seed."""
     bench.need(2)
-    return differ(bench, FRONT, ALONE, ("GMF and Perceiver", "Perceiver"), "each")
+    return differ(bench, FRONT, ALONE, ("Perceiver behind GMF", "Perceiver"), "each")
 
 
 CLAIM = Claim(

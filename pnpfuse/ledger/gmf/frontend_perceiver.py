@@ -19,7 +19,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of both, seed by seed."""
     bench.need(2)
-    return differ(bench, FRONT, ALONE, ("GMF and Perceiver", "Perceiver"))
+    return differ(bench, FRONT, ALONE, ("Perceiver behind GMF", "Perceiver"))
 
 
 CLAIM = Claim(

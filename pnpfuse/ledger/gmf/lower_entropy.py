@@ -26,7 +26,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Entropies behind GMF less those before it, and less those without it."""
     bench.need(2)
-    rows = {"after": [], "before": [], "concat": []}
+    rows: dict[str, list[list[float]]] = {"after": [], "before": [], "concat": []}
     for seed in bench.seeds:
         own = encoded(bench, GMF, seed)
         rows["after"].append(_entropies(joined(own.fusion.fused)))

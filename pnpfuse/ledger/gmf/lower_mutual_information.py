@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 from torch import Tensor
 
+from pnpfuse.fusion.pmr import PMR
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.encoded import encoded
@@ -38,7 +39,9 @@ def measure(bench: Bench) -> Found:
                 f"needs {ROWS_A_COLUMN * widest} training rows for features {widest} wide "
                 f"together; there are {len(own.labels)}"
             )
-        specific = bench.model(GMF, seed).block.double().dissociate(V)[1]
+        block = bench.model(GMF, seed).block.double()
+        assert isinstance(block, PMR)
+        specific = block.dissociate(V)[1]
         before.append(_between(V))
         after.append(_between({m: part.detach() for m, part in specific.items()}))
     fall = interval(np.array(after) - np.array(before), RESOLVED)

@@ -24,7 +24,7 @@ def measure(bench: Bench) -> Found:
     span = cell.length**2 / cell.ions[0].diffusivity
     times = np.array([0.0, *TIMES]) * span
     exchanged = cell.at_voltage(-VOLTAGE)
-    run = solve_transient(exchanged, times, initial=rest, nodes=NODES)
+    run = solve_transient(exchanged, times.tolist(), initial=rest, nodes=NODES)
     along = []
     for i in range(1, len(times)):
         diffusion, migration = _fluxes(run.isel(time=i), exchanged)

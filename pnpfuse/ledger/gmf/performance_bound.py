@@ -36,13 +36,16 @@ def measure(bench: Bench) -> Found:
 
 def _drawn(rows: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """Gaussian classes in two modalities, labels, and -log p(label | features) of each row."""
+    means = {
+        m: SHIFT * torch.randn(CLASSES, width, generator=generator, dtype=torch.float64)
+        for m, width in WIDTHS.items()
+    }
     labels = torch.randint(CLASSES, (rows,), generator=generator)
     X, logits = {}, torch.zeros(rows, CLASSES, dtype=torch.float64)
-    for m, width in WIDTHS.items():
-        means = SHIFT * torch.randn(CLASSES, width, generator=generator, dtype=torch.float64)
-        noise = torch.randn(rows, width, generator=generator, dtype=torch.float64)
-        X[m] = means[labels] + noise
-        logits -= (X[m][:, None] - means).square().sum(2) / 2  # equal priors
+    for m, mean in means.items():
+        noise = torch.randn(rows, WIDTHS[m], generator=generator, dtype=torch.float64)
+        X[m] = mean[labels] + noise
+        logits -= (X[m][:, None] - mean).square().sum(2) / 2  # equal priors
     exact = -logits.log_softmax(1)[torch.arange(rows), labels]
     return X, labels, exact
 

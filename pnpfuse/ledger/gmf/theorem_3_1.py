@@ -87,7 +87,7 @@ def say(found: Found) -> str:
 CLAIM = Claim(
     statement="The gradient of the fusion loss at the extractors should align with the task's or "
     "be zero, and GMF is built so.",
-    source="GMF Sec. 3.2, Theorem 3.1, Eq. 5; App. A",
+    source="GMF Sec. 3.2, Theorem 3.1, Eq. 5; App. A.2",
     protocol="The gradients of GMF's reconstruction loss and of the task's loss at the encoders' "
     "outputs, on training rows at the end of the training; beside it the test scores of GMF whose "
     "reconstruction loss does not reach the encoders, the same seeds.",
