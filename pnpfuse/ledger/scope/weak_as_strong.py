@@ -39,18 +39,18 @@ def measure(bench: Bench) -> Found:
 
 def judge(found: Found) -> Verdict:
     """Holds if the weak modality, read alone, is no worse than the strong one."""
-    level = {
-        name: found["difference"][name]["low"] > -float(np.std(found["strong"][name], ddof=1))
-        for name in READ
-    }
+    difference, margin = found["difference"], {n: np.std(found["strong"][n], ddof=1) for n in READ}
+    level = {name: difference[name]["low"] > -margin[name] for name in READ}
     if level["apart"]:
         return holds()
+    if not difference["apart"]["high"] < 0:
+        return fails("too few seeds to say that it is no worse")
     if level["beside"]:
         return fails(
             "only where the other modalities are present at reading, which refinement has put "
             "into it; alone it is worse"
         )
-    return fails("the weak modality stays behind the strong one in either reading")
+    return fails("alone it is worse; that it is no worse beside the others cannot be said either")
 
 
 def say(found: Found) -> str:
