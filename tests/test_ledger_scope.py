@@ -344,6 +344,7 @@ def test_laziness_cured(bench, monkeypatch):
 
 @flips("scope/weak_as_strong", "implementation")
 def test_weak_as_strong(bench, monkeypatch):
+    monkeypatch.setattr(laziness_probes, "FEW", 80)
     represent, (weak, *_, strong) = probing.represent, laziness_probes.ranked(bench)
 
     def with_nothing_of_the_weak(model, views, rows, modality):

@@ -67,5 +67,6 @@ def draw_all(found: Found) -> Figure:
     axes.axvline(0, color="0.6", lw=1)
     axes.set_yticks(range(len(differences)), list(differences))
     axes.invert_yaxis()
-    axes.set_xlabel(f"{found['name']} less each, test {found['score']} / points, {INTERVAL}")
+    axes.set_xlabel(f"{found['name']} less each, test {found['score']} / points")
+    axes.set_title(INTERVAL, fontsize="medium")
     return figure

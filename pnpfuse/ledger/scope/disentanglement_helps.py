@@ -27,8 +27,8 @@ def measure(bench: Bench) -> Found:
 CLAIM = Claim(
     statement="The disentanglement loss makes SCOPE more accurate.",
     source="SCOPE Sec. 5.4, Table 6, w/o MID",
-    protocol="SCOPE, and SCOPE without that loss, trained with the same seeds; test "
-    "scores with all modalities.",
+    protocol="SCOPE, with the weight that the loss has by default, and without it, trained "
+    "with the same seeds; test scores with all modalities.",
     threshold=GAIN,
     measure=measure,
     judge=judge_gain,

@@ -80,7 +80,7 @@ CLAIM = Claim(
     source="SCOPE Sec. 4.1, App. A",
     protocol=f"Cosines between the refined features of two modalities for at most {ROWS} test "
     "rows, mean over the pairs of modalities: of matched samples, and squared of different ones, "
-    "in SCOPE trained with the loss and without, same seeds.",
+    "in SCOPE trained with the loss, at the weight it has by default, and without, same seeds.",
     threshold=f"the {INTERVAL} of the paired difference lies above 0 for matched samples and below "
     "0 for the others",
     measure=measure,

@@ -56,7 +56,11 @@ def judge(found: Found) -> Verdict:
         for T, one in zip(STEPS, intervals, strict=True)
         if not one["low"] > 0
     ]
-    return fails(f"no more than stacking: {', '.join(lacking)}") if lacking else holds()
+    return (
+        fails(f"no more than stacking beyond the spread: {', '.join(lacking)}")
+        if lacking
+        else holds()
+    )
 
 
 def say(found: Found) -> str:
