@@ -8,7 +8,7 @@ from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.gaussian_pairs import draw_pairs
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
 
 RHO, ROWS, WARM, RATE = (0.9, 0.9), 256, 12, 3e-2
 SEEDS, TURN = 5, 1e-3
@@ -47,17 +47,20 @@ def _turns(seed: int) -> tuple[float, float]:
 
 
 def _turn(loss, weights, slope) -> float:
-    """The change of the loss by a step along the gradient of a training batch, undone after it."""
+    """The change of the loss by a step down a training batch's gradient, undone after it.
+
+    Over the step's length times the gradient's, so that -1 is all that the gradient promised.
+    """
+    known = [(weight, s) for weight, s in zip(weights, slope, strict=True) if s is not None]
+    steep = sum(float(s.square().sum()) for _, s in known) ** 0.5
     with torch.no_grad():
         before = float(loss())
-        size = TURN / sum(float(s.square().sum()) for s in slope if s is not None) ** 0.5
-        for sign in (-1, 1):
-            for weight, s in zip(weights, slope, strict=True):
-                if s is not None:
-                    weight += sign * size * s
-            if sign < 0:
-                after = float(loss())
-    return after - before
+        for weight, s in known:
+            weight -= TURN / steep * s
+        after = float(loss())
+        for weight, s in known:
+            weight += TURN / steep * s
+    return (after - before) / (TURN * steep)
 
 
 def judge(found: Found) -> Verdict:
@@ -72,11 +75,8 @@ def judge(found: Found) -> Verdict:
 
 def say(found: Found) -> str:
     """What each turn did."""
-    each = [
-        f"{name} {one['mean']:+.1e} ({one['low']:.1e} to {one['high']:.1e})"
-        for name, one in found.items()
-    ]
-    return f"change of the critic's loss by a turn: {', '.join(each)}"
+    each = [f"{name} {said_interval(one, 2)}" for name, one in found.items()]
+    return f"change of the critic's loss by a turn, in what its gradient is: {', '.join(each)}"
 
 
 CLAIM = Claim(
@@ -85,7 +85,7 @@ CLAIM = Claim(
     protocol=f"Linear encoders with noise and InfoBridge's critic, trained for {WARM} steps on "
     f"{ROWS} Gaussian pairs; then a step of length {TURN:g} down the training's gradient of the "
     "critic alone, and one of the encoders alone; the change of the critic's loss over all pairs, "
-    f"over {SEEDS} starts.",
+    f"-1 being what the gradient promised, over {SEEDS} starts.",
     threshold=f"the encoders' turn raises the loss that the critic's turn lowers, by the "
     f"{INTERVAL.replace('seeds', 'starts')}",
     measure=measure,
