@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
+from torch import Tensor
 
 from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.ledger.bench import Bench
@@ -31,7 +34,7 @@ def _turns(seed: int) -> tuple[float, float]:
         noise = {m: torch.randn(ROWS, 4) for m in V}
         bridge = InfoBridge(dict.fromkeys(V, 4), dict.fromkeys(V, 1), len(RHO))
 
-        def loss() -> torch.Tensor:
+        def loss() -> Tensor:
             z = {m: v @ encoders[m] + noise[m] for m, v in V.items()}
             return bridge(z, None, T, V)["nce"]
 
@@ -46,7 +49,9 @@ def _turns(seed: int) -> tuple[float, float]:
         return _turn(loss, players[0], slopes[0]), _turn(loss, players[1], slopes[1])
 
 
-def _turn(loss, weights, slope) -> float:
+def _turn(
+    loss: Callable[[], Tensor], weights: Sequence[Tensor], slope: Sequence[Tensor | None]
+) -> float:
     """The change of the loss by a step down a training batch's gradient, undone after it.
 
     Over the step's length times the gradient's, so that -1 is all that the gradient promised.
