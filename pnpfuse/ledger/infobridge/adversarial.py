@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
+from torch import Tensor
 
 from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.gaussian_pairs import draw_pairs
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
 
 RHO, ROWS, WARM, RATE = (0.9, 0.9), 256, 12, 3e-2
 SEEDS, TURN = 5, 1e-3
@@ -31,7 +34,7 @@ def _turns(seed: int) -> tuple[float, float]:
         noise = {m: torch.randn(ROWS, 4) for m in V}
         bridge = InfoBridge(dict.fromkeys(V, 4), dict.fromkeys(V, 1), len(RHO))
 
-        def loss() -> torch.Tensor:
+        def loss() -> Tensor:
             z = {m: v @ encoders[m] + noise[m] for m, v in V.items()}
             return bridge(z, None, T, V)["nce"]
 
@@ -46,18 +49,23 @@ def _turns(seed: int) -> tuple[float, float]:
         return _turn(loss, players[0], slopes[0]), _turn(loss, players[1], slopes[1])
 
 
-def _turn(loss, weights, slope) -> float:
-    """The change of the loss by a step along the gradient of a training batch, undone after it."""
+def _turn(
+    loss: Callable[[], Tensor], weights: Sequence[Tensor], slope: Sequence[Tensor | None]
+) -> float:
+    """The change of the loss by a step down a training batch's gradient, undone after it.
+
+    Over the step's length times the gradient's, so that -1 is all that the gradient promised.
+    """
+    known = [(weight, s) for weight, s in zip(weights, slope, strict=True) if s is not None]
+    steep = sum(float(s.square().sum()) for _, s in known) ** 0.5
     with torch.no_grad():
         before = float(loss())
-        size = TURN / sum(float(s.square().sum()) for s in slope if s is not None) ** 0.5
-        for sign in (-1, 1):
-            for weight, s in zip(weights, slope, strict=True):
-                if s is not None:
-                    weight += sign * size * s
-            if sign < 0:
-                after = float(loss())
-    return after - before
+        for weight, s in known:
+            weight -= TURN / steep * s
+        after = float(loss())
+        for weight, s in known:
+            weight += TURN / steep * s
+    return (after - before) / (TURN * steep)
 
 
 def judge(found: Found) -> Verdict:
@@ -72,11 +80,8 @@ def judge(found: Found) -> Verdict:
 
 def say(found: Found) -> str:
     """What each turn did."""
-    each = [
-        f"{name} {one['mean']:+.1e} ({one['low']:.1e} to {one['high']:.1e})"
-        for name, one in found.items()
-    ]
-    return f"change of the critic's loss by a turn: {', '.join(each)}"
+    each = [f"{name} {said_interval(one, 2)}" for name, one in found.items()]
+    return f"change of the critic's loss by a turn, in what its gradient is: {', '.join(each)}"
 
 
 CLAIM = Claim(
@@ -85,7 +90,7 @@ CLAIM = Claim(
     protocol=f"Linear encoders with noise and InfoBridge's critic, trained for {WARM} steps on "
     f"{ROWS} Gaussian pairs; then a step of length {TURN:g} down the training's gradient of the "
     "critic alone, and one of the encoders alone; the change of the critic's loss over all pairs, "
-    f"over {SEEDS} starts.",
+    f"-1 being what the gradient promised, over {SEEDS} starts.",
     threshold=f"the encoders' turn raises the loss that the critic's turn lowers, by the "
     f"{INTERVAL.replace('seeds', 'starts')}",
     measure=measure,

@@ -41,7 +41,7 @@ def _normal() -> tuple[Tensor, Tensor, Tensor]:
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     u, v = np.meshgrid(nodes, nodes)
     weight = np.outer(weights, weights) / (2 * math.pi)
-    return tuple(torch.from_numpy(x.ravel().copy()) for x in (u, v, weight))  # type: ignore
+    return torch.tensor(u).ravel(), torch.tensor(v).ravel(), torch.tensor(weight).ravel()
 
 
 def judge(found: Found) -> Verdict:

@@ -9,7 +9,7 @@ from pnpfuse.ledger.infobridge._critics import HELD, held_bounds, trained_critic
 from pnpfuse.ledger.paired import INTERVAL, interval
 
 RHO, APART = (0.5, 0.8, 0.95), 3.0
-ROWS, EPOCHS, QUICK_EPOCHS, SETS = 2000, 10, 5, 6
+ROWS, EPOCHS, QUICK_EPOCHS, SETS = 2000, 10, 3, 6
 RATIO = 64
 FORMS = ("bound", "printed_bound")
 

@@ -44,7 +44,9 @@ def _margin(z: dict[str, Tensor]) -> Tensor:
     return (_terms(z, RATIO, True) - _terms(z, RATIO, False)) / 2
 
 
-def _trained(z: dict[str, Tensor], T: Tensor, weights: list[Tensor], margin: float | None):
+def _trained(
+    z: dict[str, Tensor], T: Tensor, weights: list[Tensor], margin: float | None
+) -> Tensor:
     """The gradient of InfoBridge's loss with a margin inside h, weights and draws the same."""
     torch.manual_seed(1)
     widths = {m: v.shape[1] for m, v in z.items()}

@@ -15,6 +15,7 @@ from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.training import Training
 
 LEVEL = 0.95
+SAID = 3  # pairs of modalities that the line names
 
 
 def _alone(bench: Bench) -> dict[str, Training]:
@@ -97,11 +98,10 @@ def judge(found: Found) -> Verdict:
 
 
 def say(found: Found) -> str:
-    """How many classes each is better for."""
-    each = [
-        ", ".join(f"{m} in {len(classes)}" for m, classes in one.items())
-        for one in found["clear"].values()
-    ]
+    """How many classes each of two modalities is better for, the most divided pairs first."""
+    counts = [{m: len(classes) for m, classes in one.items()} for one in found["clear"].values()]
+    counts.sort(key=lambda one: (-min(one.values()), -max(one.values())))
+    each = [", ".join(f"{m} in {count}" for m, count in one.items()) for one in counts[:SAID]]
     return f"clearly better of {len(found['classes'])} classes: {'; '.join(each)}"
 
 

@@ -8,7 +8,7 @@ from pnpfuse.ledger.infobridge._critics import HELD, held_bounds, trained_critic
 from pnpfuse.ledger.paired import INTERVAL, interval
 
 RHO, APART = (0.0, 0.0, 0.0), 3.0
-ROWS, EPOCHS, QUICK_EPOCHS, SETS = 1500, 6, 4, 6
+ROWS, EPOCHS, QUICK_EPOCHS, SETS = 1500, 6, 3, 6
 RATIO = 64
 DRAWN = {"any": "none", "same": "label"}  # {from which context: the condition of the critic}
 

@@ -13,7 +13,7 @@ from pnpfuse.ledger.gaussian_pairs import draw_pairs
 from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
 
 RHO, ROWS, STEPS, RATE = (0.9, 0.9), 128, 25, 3e-3
-STARTS, HELD = 4, 400
+STARTS, HELD = 3, 400
 
 
 def measure(bench: Bench) -> Found:

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.infobridge._printed import OURS, SETS, TABLES
-
-# {what is trained: [(table, row)]}. Table 2's missing semantic context is k-means with k = 5, and
-# Eq. (10) without the objective is the joint training of Table 1, which concatenates as well.
-SAME = {
-    "the full model": [("Table 1", OURS), ("Table 2", OURS), ("Table 3", OURS)],
-    "clusters (k = 5) for T": [("Table 2", "w/o semantic context"), ("Table 3", "cluster (k = 5)")],
-    "the task's loss alone": [("Table 1", "Joint-Train"), ("Table 2", "w/o CMI objective")],
-}
+from pnpfuse.ledger.infobridge._printed import SAME, SETS, TABLES
 
 
 def measure(bench: Bench) -> Found:
