@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from ledger_flips import PLANTS
 
+from pnpfuse import Views
 from pnpfuse.ledger import (
     CORRECTED,
     FAILS,
@@ -17,8 +19,10 @@ from pnpfuse.ledger import (
     PAPERS,
     UNTRIED,
     VERDICTS,
+    Bench,
     Entry,
     Ledger,
+    Training,
     Verdict,
     catalogue,
     claims,
@@ -243,3 +247,14 @@ def test_the_docs_page_is_what_the_saved_ledgers_say():
 
 def test_the_docs_name_claims_that_there_are():
     assert {e.name for path in SAVED for e in Ledger.load(path).entries} <= set(claim_names())
+
+
+def test_a_training_on_one_modality_has_the_rows_with_it(tmp_path):
+    rows = np.arange(40)
+    features = {"a": rows[:, None] * np.ones(3), "b": np.ones((40, 2))}
+    present = {"a": rows % 4 != 0, "b": rows % 3 != 0}
+    present["b"] |= ~present["a"]
+    views = Views.from_arrays(features, rows % 2, present=present)
+    kept = Bench(views, tmp_path).rows(Training("concat", only=("a",)))
+    assert kept.names == ("a",)
+    np.testing.assert_array_equal(kept.features["a"][:, 0], rows[present["a"]])

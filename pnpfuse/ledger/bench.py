@@ -93,10 +93,12 @@ class Bench:
         views = self.views
         if not training.only:
             return views
+        if views.present is not None:  # rows that have none of them are no rows of these views
+            some = np.any([views.present[m] for m in training.only], axis=0)
+            views = views.subset(some)
         present = views.present and {m: views.present[m] for m in training.only}
         features = {m: views.features[m] for m in training.only}
-        kept = dataclasses.replace(views, features=features, present=present)
-        return kept if present is None else kept.subset(np.any(list(present.values()), axis=0))
+        return dataclasses.replace(views, features=features, present=present)
 
     def trained(self, training: Training, seed: int) -> bool:
         """Whether the trained model is there."""

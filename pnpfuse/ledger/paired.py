@@ -20,7 +20,7 @@ INTERVAL = f"{LEVEL:.0%} t interval over the seeds"
 GAIN = f"the {INTERVAL} of the paired difference lies above 0"
 NOT_LESS = (
     f"the {INTERVAL} of the paired difference lies above minus the standard deviation that the "
-    "other model has over its seeds"
+    "other model has over its seeds, or one test row if that is more"
 )
 
 
@@ -56,6 +56,7 @@ def differ(
         "names": list(names or (str(one), str(other))),
         "score": bench.score.replace("_", " "),
         "difference": interval(ours - theirs, bench.step),
+        "step": bench.step,
     }
 
 
@@ -71,10 +72,11 @@ def judge_gain(found: Found) -> Verdict:
 
 
 def judge_not_less(found: Found) -> Verdict:
-    """Holds where the first is not worse by more than a seed makes."""
-    difference, margin = found["difference"], float(np.std(found["other"], ddof=1))
+    """Holds where the first is not worse by more than a seed makes, one test row at least."""
+    difference = found["difference"]
+    margin = max(float(np.std(found["other"], ddof=1)), found["step"])
     one, other = found["names"]
-    if difference["low"] > -margin:
+    if difference["low"] >= -margin:
         return holds()
     if difference["high"] < 0:
         return fails(f"{one} is worse than {other}")
