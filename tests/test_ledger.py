@@ -32,7 +32,7 @@ from pnpfuse.ledger import (
 )
 from pnpfuse.ledger.catalogue import claim_names, full_name, outline
 from pnpfuse.ledger.meanings import MEANINGS
-from pnpfuse.ledger.paired import draw_difference
+from pnpfuse.ledger.measures.paired import draw_difference
 
 ROOT = Path(__file__).resolve().parent.parent
 SAVED = sorted((ROOT / "docs" / "ledgers").glob("*.json"))

@@ -21,11 +21,11 @@ from pnpfuse.ledger import (
     UNTRIED,
     CannotTry,
     Training,
-    counting,
-    n_by_b,
 )
-from pnpfuse.ledger.conflict import judge_no_opposition
 from pnpfuse.ledger.gmf import printed_totals
+from pnpfuse.ledger.measures import counting, n_by_b
+from pnpfuse.ledger.measures.conflict import judge_no_opposition
+from pnpfuse.ledger.measures.separation import Divided
 from pnpfuse.ledger.pmr import (
     conflict_converges,
     preservation_separates,
@@ -33,7 +33,6 @@ from pnpfuse.ledger.pmr import (
     shared_consistent,
     specific_distinct,
 )
-from pnpfuse.ledger.separation import Divided
 from pnpfuse.weighting import FixedWeights
 
 

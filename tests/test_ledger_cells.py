@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 from ledger_flips import flips, small_bench, tried
 
-from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, poisson
+from pnpfuse.ledger import CORRECTED, FAILS, HOLDS
+from pnpfuse.ledger.measures import poisson
 from pnpfuse.ledger.pmr import (
     absent_species,
     amounts,

@@ -25,7 +25,7 @@ from pnpfuse.ledger import bench as bench_module
 from pnpfuse.ledger import run as run_module
 from pnpfuse.ledger.claim import holds
 from pnpfuse.ledger.conditions import conditions_of, digest
-from pnpfuse.ledger.paired import differ, judge_gain, say_difference
+from pnpfuse.ledger.measures.paired import differ, judge_gain, say_difference
 from pnpfuse.ledger.record import Ledger
 from pnpfuse.ledger.schedule import Task, outcomes
 from pnpfuse.ledger.work import at_hand

@@ -14,7 +14,9 @@ from pnpfuse.fusion.diffusion import attention, with_self_loops
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.scope import TABLE6, block, printed_weights, simplex
 from pnpfuse.fusion.scope.block import SCOPE
-from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, Training, batch_attention, laziness_probes
+from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, Training
+from pnpfuse.ledger.measures import batch_attention, laziness_probes
+from pnpfuse.ledger.measures.scope_states import WHOLE, State, fused
 from pnpfuse.ledger.scope import (
     cross_sample_information,
     energy_falls,
@@ -27,7 +29,6 @@ from pnpfuse.ledger.scope import (
     preserves_variation,
     row_sums,
 )
-from pnpfuse.ledger.scope_states import WHOLE, State, fused
 from pnpfuse.oversmoothing import study
 from pnpfuse.weighting import PrintedWeights
 from pnpfuse_analysis import knn_graph
@@ -362,7 +363,7 @@ def test_weak_as_strong(bench, monkeypatch):
 
 def test_costs_are_those_of_the_samples(bench):
     """The distances against a slow version, for a modality that some rows lack."""
-    from pnpfuse.ledger.neighbour_costs import neighbour_costs
+    from pnpfuse.ledger.measures.neighbours import neighbour_costs
 
     train = bench.views.train
     few = {m: X[:20].copy() for m, X in train.features.items()}

@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 from ledger_flips import flips, small_bench, tried
 
-from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, switching
+from pnpfuse.ledger import CORRECTED, FAILS, HOLDS
+from pnpfuse.ledger.measures import switching
 from pnpfuse.ledger.pmr import external_potential, free_energy, free_energy_printed
 from pnpfuse_solvers import solve_transient
 

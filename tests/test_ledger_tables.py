@@ -14,6 +14,8 @@ from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, UNTRIED, Bench, Training
 from pnpfuse.ledger.bench import CannotTry
+from pnpfuse.ledger.measures.missing_input import unaware
+from pnpfuse.ledger.measures.table7 import OURS, OURS_CMMP, aligned
 from pnpfuse.ledger.pmr import (
     experts_gain,
     imbalanced_accuracy,
@@ -26,8 +28,6 @@ from pnpfuse.ledger.pmr import (
     subsets_average,
     unequal_widths,
 )
-from pnpfuse.ledger.table7 import OURS, OURS_CMMP, aligned
-from pnpfuse.ledger.unaware import unaware
 
 SCORES = ("accuracy", "balanced_accuracy")
 LOW, HIGH, BETTER = [50.0, 50.5, 51.0], [59.0, 60.0, 61.0], [69.0, 70.0, 71.0]

@@ -14,9 +14,9 @@ from pnpfuse.figures import blank_figure
 from pnpfuse.findings import spread
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.encoded import encoded
-from pnpfuse.ledger.mapped import up_and_down
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.encodings import encoded
+from pnpfuse.ledger.measures.mapped import up_and_down
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse.ledger.training import Training
 
 CONCAT = Training("concat")
@@ -34,9 +34,11 @@ def measure(bench: Bench) -> Found:
     factors = FEWER if bench.quick else FACTORS
     differences, own = [], []
     for seed in bench.seeds:
-        learned, tested = (encoded(bench, CONCAT, seed, split) for split in ("train", "test"))
+        learned, tested = (
+            encoded(bench, CONCAT, seed, split, complete=True) for split in ("train", "test")
+        )
         m = max(learned.features, key=lambda name: learned.features[name].shape[1])
-        sides = [(part.features[m], part.labels) for part in (learned, tested)]
+        sides = [(part.features[m].float(), part.labels) for part in (learned, tested)]
         scale = sides[0][0].mean(0), sides[0][0].std(0).clamp(min=1e-6)
         sides = [((V - scale[0]) / scale[1], labels) for V, labels in sides]
         scores = [_held_out(bench, sides, n, seed) for n in (None, *factors)]

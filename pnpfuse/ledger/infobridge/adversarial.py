@@ -10,8 +10,8 @@ from torch import Tensor
 from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.gaussian_pairs import draw_pairs
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.gaussian_pairs import draw_pairs
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 
 RHO, ROWS, WARM, RATE = (0.9, 0.9), 256, 12, 3e-2
 SEEDS, TURN = 5, 1e-3

@@ -9,8 +9,8 @@ from pnpfuse.figures import blank_figure
 from pnpfuse.findings import spread
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.infobridge._distances import ALPHAS, KINDS, WIDTH, at_alpha, distances
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.kernel_distances import ALPHAS, KINDS, WIDTH, at_alpha, distances
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse.ledger.training import Training
 
 

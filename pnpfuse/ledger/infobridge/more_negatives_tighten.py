@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from pnpfuse.figures import blank_figure
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.gaussian_pairs import information, right_bound
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.gaussian_pairs import information, right_bound
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 
 RHO, RATIOS = 0.9, (1.0, 5.0, 64.0, 1024.0, 16384.0)
 ROWS, SETS = 10_000, 8

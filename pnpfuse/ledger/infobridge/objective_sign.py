@@ -9,8 +9,8 @@ from torch.nn.functional import logsigmoid
 from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.gaussian_pairs import draw_pairs
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.gaussian_pairs import draw_pairs
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 
 RHO, ROWS, STEPS, RATE = (0.9, 0.9), 128, 25, 3e-3
 STARTS, HELD = 3, 400

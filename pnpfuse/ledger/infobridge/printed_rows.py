@@ -6,7 +6,7 @@ from itertools import combinations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.infobridge._printed import OURS, SAME, SETS, TABLES
+from pnpfuse.ledger.measures.printed_infobridge import OURS, SAME, SETS, TABLES
 
 LIMIT = 2  # sets on which two methods may agree to the last digit by chance
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.conflict import (
+from pnpfuse.ledger.measures.conflict import (
     MEASURED,
     NO_OPPOSITION,
     course,

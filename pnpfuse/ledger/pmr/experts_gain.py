@@ -6,8 +6,8 @@ from functools import partial
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import HOLDS, Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
-from pnpfuse.ledger.rows import ALL_ABOVE, against, judge_above, say_rows
+from pnpfuse.ledger.measures.retrieval import SEARCH, named, retrieved
+from pnpfuse.ledger.measures.several import ALL_ABOVE, against, judge_above, say_scores
 from pnpfuse.ledger.training import Training
 
 OURS = {"rG-UMoE": Training("rg-cmmp", {"experts": "moe"})}
@@ -44,7 +44,7 @@ def judge(found: Found) -> Verdict:
 
 def say(found: Found) -> str:
     """Both tasks."""
-    return "; ".join(say_rows(of) for of in found.values())
+    return "; ".join(say_scores(of) for of in found.values())
 
 
 CLAIM = Claim(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.paths import WIDTHS, traced
+from pnpfuse.ledger.measures.paths import WIDTHS, traced
 
 NB = (
     (2.0, 0.5),

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.paired import INTERVAL
-from pnpfuse.ledger.rows import against, draw_rows, listed, say_rows, seed_margin
+from pnpfuse.ledger.measures.paired import INTERVAL, seed_margin
+from pnpfuse.ledger.measures.several import against, draw_differences, say_scores
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse.ledger.training import Training
 
 OURS = {"rPMR": Training("rpmr"), "sPMR": Training("spmr")}
@@ -44,7 +45,9 @@ def judge(found: Found) -> Verdict:
     if not short:
         return holds()
     if len(short) < len(differences):
-        return corrected(f"for {listed(set(differences) - set(short))} only: {'; '.join(told)}")
+        return corrected(
+            f"for {listed(one for one in differences if one not in short)} only: {'; '.join(told)}"
+        )
     return fails("; ".join(told))
 
 
@@ -60,7 +63,7 @@ CLAIM = Claim(
     "row at least",
     measure=measure,
     judge=judge,
-    say=say_rows,
-    draw=draw_rows,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.printed_pmr import GMF_TABLE7, TABLE5
-from pnpfuse.ledger.rows import listed
+from pnpfuse.ledger.measures.printed_pmr import GMF_TABLE7, TABLE5
+from pnpfuse.ledger.measures.wording import listed
 
 AV = 2  # both modalities
 

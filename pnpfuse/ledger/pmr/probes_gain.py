@@ -9,8 +9,8 @@ from pnpfuse.findings import spread
 from pnpfuse.labels import TRAIN
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
-from pnpfuse.ledger.rows import listed
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse.ledger.training import Training
 from pnpfuse.views import Views
 

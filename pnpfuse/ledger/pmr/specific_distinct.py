@@ -6,12 +6,11 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import INTERVAL
-from pnpfuse.ledger.separation import (
+from pnpfuse.ledger.measures.paired import INTERVAL, contrast
+from pnpfuse.ledger.measures.separation import (
     CKA,
     DRAWS,
     between,
-    contrast,
     draw_alike,
     each_beside_chance,
     judge_less_alike,

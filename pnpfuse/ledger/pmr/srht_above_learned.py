@@ -6,9 +6,10 @@ from functools import partial
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.paired import INTERVAL
-from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
-from pnpfuse.ledger.rows import against, draw_rows, listed, say_rows
+from pnpfuse.ledger.measures.paired import INTERVAL
+from pnpfuse.ledger.measures.retrieval import SEARCH, named, retrieved
+from pnpfuse.ledger.measures.several import against, draw_differences, say_scores
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse.ledger.training import Training
 
 OURS = {"rG-SRHT": Training("rg-cmmp", {"mapping": "srht"})}
@@ -60,7 +61,7 @@ CLAIM = Claim(
     "difference lies above 0; the block has no parameters",
     measure=measure,
     judge=judge,
-    say=say_rows,
-    draw=draw_rows,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, said_interval
-from pnpfuse.ledger.rows import seed_margin
-from pnpfuse.ledger.subsets import MEAN, draw_subsets, on_three, over_subsets
+from pnpfuse.ledger.measures.paired import INTERVAL, said_interval, seed_margin
+from pnpfuse.ledger.measures.subsets import MEAN, draw_subsets, on_three, over_subsets
 from pnpfuse.ledger.training import Training
 
 OURS = {"rG-UMoE": Training("rg-cmmp", {"experts": "moe"})}

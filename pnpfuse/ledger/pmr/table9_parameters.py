@@ -5,7 +5,7 @@ from __future__ import annotations
 from pnpfuse.fusion import table9_parameters
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.counting import WIDTHS, counted
+from pnpfuse.ledger.measures.counting import WIDTHS, counted
 
 
 def measure(bench: Bench) -> Found:

@@ -8,8 +8,8 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.poisson import ion_charge
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.poisson import ion_charge
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 LENGTHS, VOLTAGES = (0.118338, 1.0, 4.0, 30.0), (1.0, 5.0, 20.0)

@@ -9,7 +9,7 @@ from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.scope.block import SCOPE
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.scope_states import WHOLE, inputs, some
+from pnpfuse.ledger.measures.scope_states import WHOLE, inputs, some
 from pnpfuse.ledger.training import Training
 
 SAMPLES, BESIDE = 30, 30

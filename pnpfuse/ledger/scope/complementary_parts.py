@@ -5,7 +5,7 @@ from __future__ import annotations
 from pnpfuse.fusion.scope import TABLE6
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import GAIN, differ, draw_difference, judge_gain, say_difference
+from pnpfuse.ledger.measures.paired import GAIN, differ, draw_difference, judge_gain, say_difference
 from pnpfuse.ledger.training import Training
 
 ONE, NEITHER = (Training("scope", TABLE6[row]) for row in ("w/o AFR", "w/o AFR & MID"))

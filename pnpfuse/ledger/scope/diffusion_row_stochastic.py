@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from pnpfuse.fusion.diffusion import propagate
-from pnpfuse.ledger.batch_attention import SAID, batch
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
+from pnpfuse.ledger.measures.batch_attention import SAID, batch
 
 STEPS, RATES, LONG = 3, (0.1, 0.3, 0.5), 400
 LIMIT = 1e-9  # of sums over a batch in double precision

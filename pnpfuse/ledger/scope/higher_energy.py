@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pnpfuse.figures import blank_figure
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse.oversmoothing import smoothing_study
 
 STEPS, K, XI = (1, 3, 5), 30, 0.3

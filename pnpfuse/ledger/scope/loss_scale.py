@@ -12,7 +12,7 @@ from pnpfuse.fusion.scope.disentanglement import disentanglement
 from pnpfuse.fusion.scope.semantic import semantic_graph
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.scope_states import WHOLE, fused, whole_rows
+from pnpfuse.ledger.measures.scope_states import WHOLE, fused, whole_rows
 from pnpfuse.ledger.training import Training
 
 SIZES, K = (30, 60, 120), 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pnpfuse.fusion.scope.simplex import simplex_weights
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.neighbour_costs import SAID, neighbour_costs
+from pnpfuse.ledger.measures.neighbours import SAID, neighbour_costs
 
 LEAST = 2
 

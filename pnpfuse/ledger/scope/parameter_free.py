@@ -9,7 +9,7 @@ from torch import Tensor
 from pnpfuse.fusion.scope.simplex import normalised_weights, simplex_weights
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.neighbour_costs import BATCH, SAID, K, neighbour_costs
+from pnpfuse.ledger.measures.neighbours import BATCH, SAID, K, neighbour_costs
 
 MORE = BATCH - 1
 # A weight near 0 is the root of a difference: rounding of 1e-15 is one of 3e-8 in it.

@@ -6,7 +6,7 @@ from pnpfuse.fusion.scope.semantic import printed_weights, simplex_weights
 from pnpfuse.fusion.scope.simplex import normalised_weights
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.neighbour_costs import SAID, neighbour_costs
+from pnpfuse.ledger.measures.neighbours import SAID, neighbour_costs
 
 LIMIT = 1e-9  # of a sum of a few dozen weights in double precision
 FORMS = {"exact": simplex_weights, "normalised": normalised_weights}

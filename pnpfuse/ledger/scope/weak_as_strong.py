@@ -9,9 +9,9 @@ from pnpfuse.figures import blank_figure
 from pnpfuse.findings import spread
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.laziness_probes import SAID, alone, probed, ranked
-from pnpfuse.ledger.paired import NOT_LESS, interval, said_interval
-from pnpfuse.ledger.scope_states import WHOLE
+from pnpfuse.ledger.measures.laziness_probes import SAID, alone, probed, ranked
+from pnpfuse.ledger.measures.paired import NOT_LESS, interval, said_interval, seed_margin
+from pnpfuse.ledger.measures.scope_states import WHOLE
 from pnpfuse.ledger.training import Training
 
 READ = {"apart": "the other modalities missing", "beside": "with the others present"}
@@ -41,7 +41,7 @@ def measure(bench: Bench) -> Found:
 def judge(found: Found) -> Verdict:
     """Holds if the weak modality, read alone, is no worse than the strong one."""
     difference = found["difference"]
-    margin = {name: max(np.std(found["strong"][name], ddof=1), found["step"]) for name in READ}
+    margin = {name: seed_margin(found["strong"][name], found["step"]) for name in READ}
     level = {name: difference[name]["low"] >= -margin[name] for name in READ}
     if level["apart"]:
         return holds()
@@ -87,7 +87,7 @@ CLAIM = Claim(
     protocol="The refined features of the weakest and of the strongest modality in SCOPE, by the "
     f"score that each has alone: {SAID}. Beside it the same with the others present: the paper "
     "does not say how it reads a modality's own score.",
-    threshold=f"read with the others missing, {NOT_LESS}, one test row at least",
+    threshold=f"read with the others missing, {NOT_LESS}",
     measure=measure,
     judge=judge,
     say=say,

@@ -19,7 +19,7 @@ from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Found, Verdict, fails, holds, untried
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 from pnpfuse.views import Views
 from pnpfuse.weighting import TASK

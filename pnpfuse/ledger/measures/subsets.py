@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pnpfuse.figures import CYCLE, blank_figure
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Found
-from pnpfuse.ledger.paired import interval
+from pnpfuse.ledger.measures.paired import interval
 from pnpfuse.ledger.training import Training
 
 COUNT = 3  # modalities; the first ones where there are more
