@@ -50,7 +50,6 @@ class Encoded(NamedTuple):
         return found
 
 
-@torch.no_grad()
 def encoded(
     bench: Bench, training: Training, seed: int, split: str = "test", *, complete: bool = False
 ) -> Encoded:
@@ -65,8 +64,9 @@ def encoded(
     views = whole(views) if complete else drawn(views, ROWS, seed=0)
     X, labels = rows_for(model, views)
     masks = masks_for(model, views)
-    V = model.encode(X, masks)
-    fused = model.fuse(V, masks).fused
+    with torch.no_grad():
+        V = model.encode(X, masks)
+        fused = model.fuse(V, masks).fused
     every = torch.ones_like(labels, dtype=torch.bool)
     return Encoded(_double(V), _double(fused), labels, masks or dict.fromkeys(V, every))
 
