@@ -167,8 +167,6 @@ def test_answers_notice_a_label_that_leaks(bench, monkeypatch):
 
 @flips("infobridge/margin_helps", "measurement")
 @flips("infobridge/context_helps", "measurement")
-@flips("infobridge/semantic_context_helps", "measurement")
-@flips("infobridge/objective_helps", "measurement")
 @flips("infobridge/above_infonce", "measurement")
 @flips("infobridge/above_joint_training", "measurement")
 @flips("infobridge/above_ogm_ge", "measurement")
@@ -176,8 +174,6 @@ def test_pairs_notice_the_scores(bench):
     others = {
         "margin_helps": Training("infobridge", TABLE2["w/o protective margin"]),
         "context_helps": Training("infobridge", TABLE2["w/o context-aware prior"]),
-        "semantic_context_helps": Training("infobridge", TABLE2["w/o semantic context"]),
-        "objective_helps": Training("infobridge", TABLE2["w/o CMI objective"]),
         "above_infonce": Training("infobridge", {"objective": "infonce", "condition": "none"}),
         "above_joint_training": Training("concat"),
         "above_ogm_ge": Training("ogm-ge"),

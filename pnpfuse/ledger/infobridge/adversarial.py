@@ -81,7 +81,7 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """What each turn did."""
     each = [f"{name} {said_interval(one, 2)}" for name, one in found.items()]
-    return f"change of the critic's loss by a turn, in what its gradient is: {', '.join(each)}"
+    return f"change of the critic's loss by a step, -1 as its gradient promised: {', '.join(each)}"
 
 
 CLAIM = Claim(

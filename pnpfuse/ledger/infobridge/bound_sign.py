@@ -35,9 +35,10 @@ def judge(found: Found) -> Verdict:
         return holds()
     where = ", ".join(f"{r:g}" for r in above["printed"])
     if not above["derived"]:
+        lacking = found["information"] - found["printed"][-1]["mean"]
         return corrected(
             f"log(N0/N1) in place of log(N1/N0): the printed form lies above the information at "
-            f"N0/N1 = {where}, and uselessly low where N0 > N1"
+            f"N0/N1 = {where}, and {lacking:.2f} nats below it at N0/N1 = {found['ratios'][-1]:g}"
         )
     return fails(f"above the information at N0/N1 = {where}, the other sign no better")
 

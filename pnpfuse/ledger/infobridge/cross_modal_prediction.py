@@ -8,7 +8,7 @@ from sklearn.linear_model import RidgeCV
 from pnpfuse.findings import spread
 from pnpfuse.fusion.infobridge import TABLE2
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict
+from pnpfuse.ledger.claim import Claim, Found
 from pnpfuse.ledger.measures.encodings import Pair, encoded
 from pnpfuse.ledger.measures.paired import GAIN, interval, judge_gain, said_interval
 from pnpfuse.ledger.training import Training
@@ -53,17 +53,12 @@ def _of_pair(known: Pair, fresh: Pair) -> float:
     return missed / max(np.linalg.norm(y.mean(0) - w, axis=1).mean(), np.finfo(float).tiny)
 
 
-def judge(found: Found) -> Verdict:
-    """Holds where the objective lowers the error."""
-    return judge_gain(found)
-
-
 def say(found: Found) -> str:
     """Both errors and the difference."""
     ours, theirs = (spread(np.array(found[k])) for k in ("one", "other"))
     return (
-        f"mapping error {ours} % of the spread, without the objective {theirs} %: lower by "
-        f"{said_interval(found['difference'])}"
+        f"mapping error {ours} % of the spread, without the objective {theirs} %: less by "
+        f"{said_interval(found['difference'])} points"
     )
 
 
@@ -77,7 +72,7 @@ CLAIM = Claim(
     "features is no gain; the mean over the pairs of modalities.",
     threshold=f"{GAIN}, without the objective less with it",
     measure=measure,
-    judge=judge,
+    judge=judge_gain,
     say=say,
     trainings=trainings,
 )

@@ -20,7 +20,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of both, seed by seed."""
     bench.need(2)
-    return differ(bench, FULL, WITHOUT, ("InfoBridge", "without margin"))
+    return differ(bench, FULL, WITHOUT, ("InfoBridge", "InfoBridge without margin"))
 
 
 CLAIM = Claim(

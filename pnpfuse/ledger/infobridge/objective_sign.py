@@ -69,8 +69,8 @@ def say(found: Found) -> str:
 
 
 CLAIM = Claim(
-    statement="Minimising the task's loss minus alpha times the objective raises the objective, "
-    "a log-likelihood in spite of being called a loss.",
+    statement="L_NCE, a log-likelihood in spite of its name, is raised in training: the overall "
+    "loss subtracts alpha times it.",
     source="InfoBridge Sec. 3, Eqs. (1), (7) and (10)",
     protocol=f"Linear encoders and InfoBridge's critic on Gaussian pairs in {len(RHO)} contexts of "
     f"correlation {RHO[0]}; {STEPS} steps of Adam down the loss of the package, {ROWS} new pairs "

@@ -37,7 +37,9 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """How many rows agree, and on how many sets at most."""
     sizes = [len(sets) for sets in found["equal"].values()]
-    return f"{len(sizes)} pairs of methods agree, on up to {max(sizes, default=0)} of {len(SETS)}"
+    return (
+        f"{len(sizes)} pairs of methods agree, on up to {max(sizes, default=0)} of {len(SETS)} sets"
+    )
 
 
 CLAIM = Claim(

@@ -44,9 +44,9 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """Both falls and their difference."""
     return (
-        f"alpha = {MOST:g} takes {said_interval(found['within'], 3)} from the distance within "
-        f"classes, {said_interval(found['between'], 3)} between; difference "
-        f"{said_interval(found['more'], 3)}"
+        f"alpha = {MOST:g} lowers the distance within classes by "
+        f"{said_interval(found['within'], 3)}, between them by "
+        f"{said_interval(found['between'], 3)}; difference {said_interval(found['more'], 3)}"
     )
 
 

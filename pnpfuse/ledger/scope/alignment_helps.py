@@ -21,7 +21,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of both, seed by seed."""
     bench.need(2)
-    return differ(bench, WHOLE, WITHOUT, ("SCOPE", "without alignment"))
+    return differ(bench, WHOLE, WITHOUT, ("SCOPE", "SCOPE without alignment"))
 
 
 CLAIM = Claim(

@@ -69,7 +69,7 @@ def say(found: Found) -> str:
     return (
         f"in other company a probability changes by up to {change.max():.2f} and the class of "
         f"{moved.mean():.1%} of the samples; beside kept rows by "
-        f"{max(change for change, _ in found['bank']):.0e}"
+        f"{max(change for change, _ in found['bank']):.1g}"
     )
 
 

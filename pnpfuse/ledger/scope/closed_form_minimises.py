@@ -68,7 +68,7 @@ def say(found: Found) -> str:
     said = ", ".join(f"{one['printed']:.1%} ({name})" for name, one in of.items())
     return (
         f"divided by its sum the closed form lies above the minimum by, median, {said}; solved "
-        f"for, by at most {worst:.0e} of it"
+        f"for, by at most {worst:.1g} of it"
     )
 
 

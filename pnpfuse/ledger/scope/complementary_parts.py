@@ -20,7 +20,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of both, seed by seed."""
     bench.need(2)
-    return differ(bench, ONE, NEITHER, ("without refinement", "without both"))
+    return differ(bench, ONE, NEITHER, ("SCOPE without refinement", "SCOPE without both"))
 
 
 CLAIM = Claim(

@@ -57,8 +57,8 @@ def say(found: Found) -> str:
     )
     return (
         f"after T = {STEPS} the rows sum to {said}; renormalised to 1 within "
-        f"{_gap(found['renormalised']):.0e}, the series of {LONG} steps within "
-        f"{_gap(found['long']):.0e}"
+        f"{_gap(found['renormalised']):.1g}, the series of {LONG} steps within "
+        f"{_gap(found['long']):.1g}"
     )
 
 

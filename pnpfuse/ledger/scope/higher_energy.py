@@ -46,7 +46,7 @@ def say(found: Found) -> str:
     """Both energies at each T."""
     stacked, diffused = (np.mean(found[name], 0) for name in ("stacked", "diffused"))
     said = ", ".join(
-        f"{ours:.2f} against {theirs:.2f} (T = {T})"
+        f"{ours:.2g} against {theirs:.2g} (T = {T})"
         for T, ours, theirs in zip(STEPS, diffused, stacked, strict=True)
     )
     return f"of the features' energy is left, diffused against stacked: {said}"

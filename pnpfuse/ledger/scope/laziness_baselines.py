@@ -37,7 +37,7 @@ def measure(bench: Bench) -> Found:
 CLAIM = Claim(
     statement="In plain joint training the strong modality leaves the weak one under-optimised: "
     "less of it is learned than from it alone.",
-    source="SCOPE Sec. 1, Sec. 5.2, Tables 1 and 2",
+    source="SCOPE Sec. 1, 2 and 5.2",
     protocol="The encoder of the weakest modality, by the score that each has alone, trained alone "
     f"and within a concatenation, same seeds and settings: {SAID}.",
     threshold=GAIN,

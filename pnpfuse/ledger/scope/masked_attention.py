@@ -47,7 +47,7 @@ def say(found: Found) -> str:
     printed, other = (max(found[mask]) for mask in ("printed", "neighbours"))
     return (
         f"as printed {printed:.1%} of the attention falls on rows that are no neighbours, which "
-        f"are {found['pairs']:.1%} of all pairs; masked with minus infinity {other:.0e}"
+        f"are {found['pairs']:.1%} of all pairs; masked with minus infinity {other:.1g}"
     )
 
 

@@ -48,7 +48,7 @@ def judge(found: Found) -> Verdict:
         return holds()
     if max(one["exact"] for one in of) <= LIMIT:
         return corrected(
-            "with the multiplier solved for k changes nothing, not even how many neighbours have "
+            "with the multiplier solved for, k changes nothing, not even how many neighbours have "
             "a weight; in the closed form it moves weight as a kernel's width does"
         )
     return fails("also with the multiplier solved for, the weights of the nearest depend on k")
@@ -56,11 +56,14 @@ def judge(found: Found) -> Verdict:
 
 def say(found: Found) -> str:
     """The shares that move."""
-    return "; ".join(
-        f"{name}: {one['printed']:.0%} of the weight moves as printed, {one['exact']:.0e} at most "
-        f"if solved for ({one['weighing'][0]:.0f} and {one['weighing'][1]:.0f} of {MORE} "
-        "neighbours weigh)"
+    said = "; ".join(
+        f"{name} {one['printed']:.0%}, {one['exact']:.1g} ({one['weighing'][0]:.0f}, "
+        f"{one['weighing'][1]:.0f})"
         for name, one in found["of"].items()
+    )
+    return (
+        "share of the weight that moves as printed and, at most, if solved for (how many of "
+        f"{MORE} neighbours weigh in either): {said}"
     )
 
 

@@ -44,7 +44,7 @@ def say(found: Found) -> str:
         f"{low:.2f} to {high:.2f}, mean {mean:.2f} ({name})"
         for name, (low, mean, high) in found["printed"].items()
     )
-    others = " and ".join(f"{form} to {gap:.0e}" for form, gap in found["others"].items())
+    others = " and ".join(f"{form} to {gap:.1g}" for form, gap in found["others"].items())
     return f"as printed the rows sum to {said}; to 1 {others}"
 
 

@@ -34,7 +34,7 @@ def judge(found: Found) -> Verdict:
 
 def say(found: Found) -> str:
     """The largest changes."""
-    return ", ".join(f"{form} weights change by at most {found[form]:.0e}" for form in FORMS)
+    return ", ".join(f"{form} weights change by at most {found[form]:.1g}" for form in FORMS)
 
 
 CLAIM = Claim(

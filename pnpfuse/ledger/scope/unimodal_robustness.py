@@ -19,7 +19,11 @@ from pnpfuse.ledger.measures.several import (
 )
 from pnpfuse.ledger.training import Training
 
-BASELINES = {"Concat": Training("concat"), "late fusion": Training("late")}
+BASELINES = {
+    "Sum": Training("sum"),
+    "Concat": Training("concat"),
+    "late fusion": Training("late"),
+}
 
 
 def trainings(bench: Bench) -> list[Training]:
@@ -46,7 +50,7 @@ def _with_one(bench: Bench, training: Training) -> NDArray[np.float64]:
 CLAIM = Claim(
     statement="SCOPE is more accurate than conventional fusion also with a single modality.",
     source="SCOPE Sec. 5.2, Table 2, rows Text, Visual and Audio",
-    protocol=f"SCOPE, {' and '.join(BASELINES)}, trained on all modalities with the same seeds; "
+    protocol=f"SCOPE, {', '.join(BASELINES)}, trained on all modalities with the same seeds; "
     "test scores with all modalities but one missing, mean over the modality that is left. The "
     "paper does not say how it reads a modality's own score.",
     threshold=ALL_ABOVE,

@@ -49,8 +49,8 @@ def judge(found: Found) -> Verdict:
         return fails("too few seeds to say that it is no worse")
     if level["beside"]:
         return fails(
-            "only where the other modalities are present at reading, which refinement has put "
-            "into it; alone it is worse"
+            "alone it is worse; it is no worse only if read with the other modalities present, "
+            "which refinement mixes in"
         )
     return fails("alone it is worse; that it is no worse beside the others cannot be said either")
 
@@ -81,8 +81,8 @@ def draw(found: Found) -> Figure:
 
 
 CLAIM = Claim(
-    statement="In SCOPE the weak modality by itself is as accurate as the strong one, as on MVSA, "
-    "where images reach the text's accuracy.",
+    statement="With SCOPE the weak modality by itself comes up to the strong one, as images to "
+    "text on MVSA.",
     source="SCOPE Table 1, Table 2",
     protocol="The refined features of the weakest and of the strongest modality in SCOPE, by the "
     f"score that each has alone: {SAID}. Beside it the same with the others present: the paper "
