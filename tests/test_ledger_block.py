@@ -23,15 +23,13 @@ from pnpfuse.ledger import (
     Training,
 )
 from pnpfuse.ledger.gmf import printed_totals
-from pnpfuse.ledger.measures import counting, n_by_b
+from pnpfuse.ledger.measures import counting, n_by_b, separation
 from pnpfuse.ledger.measures.conflict import judge_no_opposition
 from pnpfuse.ledger.measures.separation import Divided
 from pnpfuse.ledger.pmr import (
     conflict_converges,
     preservation_separates,
     shared_above_specific,
-    shared_consistent,
-    specific_distinct,
 )
 from pnpfuse.weighting import FixedWeights
 
@@ -295,8 +293,7 @@ def test_parts_of_different_modalities(bench, monkeypatch):
             return ((one, [parts(9, 0.5, 0.5)]) for one in each(bench))
 
         monkeypatch.setattr(shared_above_specific, "each_divided", each)
-        monkeypatch.setattr(shared_consistent, "each_beside_chance", beside)
-        monkeypatch.setattr(specific_distinct, "each_beside_chance", beside)
+        monkeypatch.setattr(separation, "each_beside_chance", beside)
         names = ("shared_consistent", "specific_distinct", "shared_above_specific")
         return [verdict(f"pmr/{name}", bench) for name in names]
 

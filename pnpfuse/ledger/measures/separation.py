@@ -18,7 +18,7 @@ from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Found, Verdict, fails, holds
-from pnpfuse.ledger.measures.paired import draw_difference, said_interval
+from pnpfuse.ledger.measures.paired import contrast, draw_difference, said_interval
 from pnpfuse.ledger.training import Training
 from pnpfuse.views import Views
 from pnpfuse_analysis import cka
@@ -102,6 +102,15 @@ def between(parts: Parts, present: Parts) -> float:
 def within(found: Divided) -> float:
     """Mean CKA of each modality's own shared and specific part."""
     return likeness((found.shared[m], found.specific[m], found.present[m]) for m in found.shared)
+
+
+def against_chance(bench: Bench, training: Training, part: str) -> Found:
+    """Likeness between modalities of "shared" or "specific" parts, by trained and random maps."""
+    trained, chance = [], []
+    for one, fresh in each_beside_chance(bench, training):
+        trained.append(between(getattr(one, part), one.present))
+        chance.append(float(np.mean([between(getattr(new, part), new.present) for new in fresh])))
+    return contrast(trained, chance, (f"{part} parts", f"{part} parts by random maps"))
 
 
 def judge_more_alike(found: Found) -> Verdict:
