@@ -15,7 +15,10 @@ from pnpfuse.ledger.claim import Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 
-GAIN_EACH = f"holds if the {INTERVAL} of the paired difference lies above 0 for each of them"
+GAIN_EACH = (
+    f"holds if the {INTERVAL} of the paired difference lies above 0 for each of them; "
+    "corrected if for some of them, and below 0 for none"
+)
 
 Scores = Callable[[Bench, Training], NDArray[np.float64]]
 

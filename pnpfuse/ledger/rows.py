@@ -13,8 +13,8 @@ from pnpfuse.figures import blank_figure
 from pnpfuse.findings import spread
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.ledger.bench import Bench, CannotTry
-from pnpfuse.ledger.claim import Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.claim import Found, Verdict, corrected, fails, holds, untried
+from pnpfuse.ledger.paired import INTERVAL, LEVEL, interval, said_interval
 from pnpfuse.ledger.training import Training
 
 # That all of several differences lie above 0 is decided by the least favourable of them, each at
@@ -23,6 +23,12 @@ ALL_ABOVE = (
     f"for each row the {INTERVAL} of the paired difference lies above 0; the least favourable row "
     "decides, which needs no correction for their number"
 )
+# Either of two forms seems above by chance in (1 - LEVEL) / 2 of the cases, one of them in twice.
+ONE_FORM = (
+    "corrected where that is so for one of the two forms alone, which chance makes of equal models "
+    f"in {1 - LEVEL:.0%} of the cases at most"
+)
+EPOCHS = 15  # fewer are no convergence
 ROUNDING = 1e-9  # of percents
 NONE_BELOW = (
     f"for each row the {INTERVAL} of the paired difference does not reach below minus the standard "
@@ -59,6 +65,7 @@ def against(
     return {
         "score": score or bench.score.replace("_", " "),
         "step": step,
+        "epochs": bench.epochs,
         "ours": list(ours),
         "rows": list(rows),
         "models": {
@@ -89,8 +96,8 @@ def judge_above(found: Found) -> Verdict:
         return holds()
     told = "; ".join(short.values())
     if above := [one for one in found["ours"] if one not in short]:
-        return corrected(f"it is so for {' and '.join(above)} only: {told}")
-    return fails(told)
+        return corrected(f"it is so for {' and '.join(above)} only: {told}{hurried(found)}")
+    return fails(told + hurried(found))
 
 
 def judge_not_below(found: Found) -> Verdict:
@@ -102,10 +109,16 @@ def judge_not_below(found: Found) -> Verdict:
             if of["low"] < -seed_margin(found["models"][row]["scores"], found["step"]):
                 (below if of["high"] < 0 else unsure).append(f"{one} than {row}")
     if below:
-        return fails(f"lower beyond the spread: {listed(below)}")
+        return fails(f"lower beyond the spread: {listed(below)}{hurried(found)}")
     if unsure:
-        return fails(f"too few seeds to say that it is no lower: {listed(unsure)}")
+        return untried(f"too few seeds to say that it is no lower: {listed(unsure)}")
     return holds()
+
+
+def hurried(found: Found) -> str:
+    """What is to be said of a verdict on models that were trained for a few epochs only."""
+    epochs = found["epochs"]
+    return f"; after {epochs} epochs, which are no convergence" if epochs < EPOCHS else ""
 
 
 def seed_margin(scores: ArrayLike, step: float) -> float:
@@ -135,8 +148,8 @@ def say_rows(found: Found) -> str:
         least.append(f"{one} to {row} {said_interval(differences[row])}")
     several = "least favourable " if len(found["rows"]) > 1 else ""
     return (
-        f"{found['score']} (parameters): {', '.join(said)}; {several}difference "
-        f"{', '.join(least)} points"
+        f"{found['score']} after {found['epochs']} epochs (parameters): {', '.join(said)}; "
+        f"{several}difference {', '.join(least)} points"
     )
 
 

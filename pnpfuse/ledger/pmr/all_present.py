@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.rows import ALL_ABOVE, against, listed, say_rows, shortfall
+from pnpfuse.ledger.rows import ALL_ABOVE, against, hurried, listed, say_rows, shortfall
 from pnpfuse.ledger.table7 import OURS_CMMP, aligned
 from pnpfuse.ledger.training import Training
 
@@ -40,7 +40,7 @@ def judge(found: Found) -> Verdict:
     }
     if not short:
         return holds()
-    told = "; ".join(short.values())
+    told = "; ".join(short.values()) + hurried(found["Concat"])
     whole = [head for head in found if not any(head == of for of, _ in short)]
     whole += [said for form, said in FORMS.items() if not any(form == of for _, of in short)]
     if whole:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
+from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.paired import INTERVAL
 from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
-from pnpfuse.ledger.rows import against, draw_rows, listed, say_rows
+from pnpfuse.ledger.rows import against, draw_rows, hurried, listed, say_rows
 from pnpfuse.ledger.training import Training
 
 OURS = {"rG-SRHT": Training("rg-cmmp", {"mapping": "srht"})}
@@ -43,9 +43,8 @@ def judge(found: Found) -> Verdict:
     above = [row for row, of in differences.items() if of["low"] > 0]
     if len(above) >= SEVERAL:
         return holds()
-    if above:
-        return corrected(f"it is above {listed(above)} only")
-    return fails(f"it is above none of {listed(differences)} beyond the spread over seeds")
+    said = f"{listed(above)} only" if above else f"none of {listed(differences)}"
+    return fails(f"it is above {said} beyond the spread over seeds{hurried(found)}")
 
 
 CLAIM = Claim(
