@@ -42,11 +42,11 @@ def judge(found: Found) -> Verdict:
     shortest: dict[float, list[float]] = {}  # {length: voltages at which it is the shortest}
     for voltage in sorted({u for _, u in lost}):
         shortest.setdefault(min(length for length, u in lost if u == voltage), []).append(voltage)
-    said = " and ".join(f"{length:g} at {listed(u)} kB T/e" for length, u in shortest.items())
+    said = ", ".join(f"{length:g} at {listed(u)} kB T/e" for length, u in shortest.items())
     return fails(
         "in a neutral bulk cations and anions are equal to below rounding over a stretch of up to "
         f"{2 * max(found['stretch']):.0%} of the cell, and no point of it is the interface; the "
-        f"shortest such cells have {said} Debye lengths"
+        f"shortest such cells, in Debye lengths: {said}"
     )
 
 

@@ -44,7 +44,7 @@ def judge(found: Found) -> Verdict:
     if len(above) >= SEVERAL:
         return holds()
     said = f"{listed(above)} only" if above else f"none of {listed(differences)}"
-    return fails(f"it is above {said} beyond the spread over seeds{hurried(found)}")
+    return fails(f"beyond the spread over seeds it is above {said}{hurried(found)}")
 
 
 CLAIM = Claim(
