@@ -122,7 +122,7 @@ def test_subsets_best(bench):
     assert tried("pmr/subsets_best", best).verdict == HOLDS
     level[Training("late")] = {"": 60.0, "missing:pixels": 80.0}
     entry = tried("pmr/subsets_best", conditioned(bench, {**level, ours: {"": 62.0}}))
-    assert entry.verdict == FAILS and entry.why.startswith("below late fusion in 1 of")
+    assert entry.verdict == FAILS and entry.why.startswith("below late fusion in 1 of the seven")
 
 
 @flips("pmr/robust_missing", "measurement")
@@ -259,7 +259,7 @@ def test_srht_above_learned(bench, monkeypatch):
     scores |= {Training("cmmp"): [79.0, 80.0, 81.0], Training("rg-cmmp"): [79.0, 80.0, 81.0]}
     monkeypatch.setattr(srht_above_learned, "retrieved", planted(scores))
     entry = tried(name, bench)
-    assert entry.verdict == CORRECTED and entry.why == "it is above triplet CMMP only"
+    assert entry.verdict == FAILS and "above triplet CMMP only" in entry.why
 
 
 @flips("pmr/probes_gain", "measurement")

@@ -93,7 +93,11 @@ def judge(found: Found) -> Verdict:
         return corrected(f"trained maps are even better than none at n = {said}")
     if found["first"]["low"] > 0:
         return holds()
-    return corrected("n = 1 is enough: a larger n brings nothing more beyond the spread over seeds")
+    lossy = [d["low"] > 0 for d in found["intervals"]]
+    enough = found["factors"][len(lossy) - lossy[::-1].index(True)]  # from there on none loses
+    return corrected(
+        f"n = {enough:g} is enough: from there on nothing is lost beyond the spread over seeds"
+    )
 
 
 def say(found: Found) -> str:
@@ -128,8 +132,8 @@ CLAIM = Claim(
     f"from them, and from U1 U2 f with U1 and U2 trained along, {STEPS} steps of AdamW (quick "
     f"{FEWER_STEPS}) on the training rows, for n = {FACTORS}; test scores, the same seeds.",
     threshold=f"holds if the {INTERVAL} of the loss lies above 0 at the smallest n, not at the "
-    "largest, and n = 1 still loses beside the largest; corrected if n = 1 does not, or if maps "
-    "are better than none",
+    "largest, and n = 1 still loses beside the largest; corrected if n = 1 does not (the "
+    "smallest n that is enough is named), or if maps are better than none",
     measure=measure,
     judge=judge,
     say=say,

@@ -13,10 +13,11 @@ from pnpfuse.figures import blank_figure
 from pnpfuse.findings import spread
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.ledger.bench import Bench, CannotTry
-from pnpfuse.ledger.claim import Found, Verdict, corrected, fails, holds
+from pnpfuse.ledger.claim import Found, Verdict, corrected, fails, holds, untried
 from pnpfuse.ledger.measures.paired import (
     GAIN,
     INTERVAL,
+    LEVEL,
     NOT_LESS,
     interval,
     said_interval,
@@ -31,6 +32,12 @@ ALL_ABOVE = (
     f"for each of the others {GAIN}; the least favourable one decides, which needs no correction "
     "for their number"
 )
+# Either of two forms seems above by chance in (1 - LEVEL) / 2 of the cases, one of them in twice.
+ONE_FORM = (
+    "corrected where that is so for one of the two forms alone, which chance makes of equal models "
+    f"in {1 - LEVEL:.0%} of the cases at most"
+)
+EPOCHS = 15  # fewer are no convergence
 NONE_BELOW = f"for each of the others {NOT_LESS}; the least favourable one decides"
 
 
@@ -62,6 +69,7 @@ def against(
     return {
         "score": score or bench.score.replace("_", " "),
         "step": step,
+        "epochs": bench.epochs,
         "ours": list(ours),
         "others": list(others),
         "models": {
@@ -93,8 +101,8 @@ def judge_above(found: Found) -> Verdict:
         return holds()
     told = "; ".join(short.values())
     if above := [one for one in found["ours"] if one not in short]:
-        return corrected(f"it is so for {' and '.join(above)} only: {told}")
-    return fails(told)
+        return corrected(f"it is so for {' and '.join(above)} only: {told}{hurried(found)}")
+    return fails(told + hurried(found))
 
 
 def judge_not_below(found: Found) -> Verdict:
@@ -106,10 +114,16 @@ def judge_not_below(found: Found) -> Verdict:
             if of["low"] < -seed_margin(found["models"][other]["scores"], found["step"]):
                 (below if of["high"] < 0 else unsure).append(f"{one} than {other}")
     if below:
-        return fails(f"lower beyond the spread: {listed(below)}")
+        return fails(f"lower beyond the spread: {listed(below)}{hurried(found)}")
     if unsure:
-        return fails(f"too few seeds to say that it is no lower: {listed(unsure)}")
+        return untried(f"too few seeds to say that it is no lower: {listed(unsure)}")
     return holds()
+
+
+def hurried(found: Found) -> str:
+    """What is to be said of a verdict on models that were trained for a few epochs only."""
+    epochs = found["epochs"]
+    return f"; after {epochs} epochs, which are no convergence" if epochs < EPOCHS else ""
 
 
 def shortfall(found: Found, one: str) -> str:
@@ -134,8 +148,8 @@ def say_scores(found: Found) -> str:
         least.append(f"{one} to {other} {said_interval(differences[other])}")
     several = "least favourable " if len(found["others"]) > 1 else ""
     return (
-        f"{found['score']} (parameters): {', '.join(said)}; {several}difference "
-        f"{', '.join(least)} points"
+        f"{found['score']} after {found['epochs']} epochs (parameters): {', '.join(said)}; "
+        f"{several}difference {', '.join(least)} points"
     )
 
 

@@ -46,6 +46,7 @@ def over_subsets(bench: Bench, ours: Mapping[str, Training], rows: Mapping[str, 
     return {
         "score": bench.score.replace("_", " "),
         "one": one,
+        "epochs": bench.epochs,
         "step": bench.step,
         "scores": scores,
         "differences": {

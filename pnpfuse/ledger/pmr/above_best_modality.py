@@ -7,6 +7,7 @@ from pnpfuse.ledger.claim import HOLDS, Claim, Found, Verdict, corrected
 from pnpfuse.ledger.measures.paired import interval, said_interval
 from pnpfuse.ledger.measures.several import (
     ALL_ABOVE,
+    ONE_FORM,
     against,
     draw_differences,
     judge_above,
@@ -58,8 +59,8 @@ CLAIM = Claim(
     protocol="The same encoder with a linear head is trained on each modality alone; rPMR and sPMR "
     "with the concatenation head, and Concat, on all; the same seeds, epochs and optimiser; test "
     "scores with all modalities.",
-    threshold=f"{ALL_ABOVE}; and that of Concat to the modality that is best alone lies below 0, "
-    "corrected where it does not",
+    threshold=f"{ALL_ABOVE}, {ONE_FORM}; and that of Concat to the modality that is best alone "
+    "lies below 0, corrected where it does not",
     measure=measure,
     judge=judge,
     say=say,

@@ -6,6 +6,7 @@ from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
 from pnpfuse.ledger.measures.several import (
     ALL_ABOVE,
+    ONE_FORM,
     against,
     draw_differences,
     judge_above,
@@ -43,7 +44,7 @@ CLAIM = Claim(
     "linearly to the narrowest width before an FFN as large as PMR's block; all with the "
     "concatenation head, the same seeds, epochs and optimiser; test scores with all modalities. "
     "FFN+Linear is left out: a linear map before the linear classifier adds nothing.",
-    threshold=ALL_ABOVE,
+    threshold=f"{ALL_ABOVE}; {ONE_FORM}",
     measure=measure,
     judge=judge_above,
     say=say_scores,

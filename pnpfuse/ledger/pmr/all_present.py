@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.measures.several import ALL_ABOVE, against, say_scores, shortfall
+from pnpfuse.ledger.measures.several import ALL_ABOVE, against, hurried, say_scores, shortfall
 from pnpfuse.ledger.measures.table7 import OURS_CMMP, aligned
 from pnpfuse.ledger.measures.wording import listed
 from pnpfuse.ledger.training import Training
@@ -41,7 +41,7 @@ def judge(found: Found) -> Verdict:
     }
     if not short:
         return holds()
-    told = "; ".join(short.values())
+    told = "; ".join(short.values()) + hurried(found["Concat"])
     whole = [head for head in found if not any(head == of for of, _ in short)]
     whole += [said for form, said in FORMS.items() if not any(form == of for _, of in short)]
     if whole:

@@ -53,7 +53,7 @@ def say(found: Found) -> str:
         said.append(
             f"{name} "
             + ", ".join(
-                f"{stage} {np.mean(of):+.3f} (other losses' norm {ratio:.2g} times the task's)"
+                f"{stage} {np.mean(of):+.3f} (other losses' norm {ratio:.3g} times the task's)"
                 for stage, of, ratio in each
             )
         )

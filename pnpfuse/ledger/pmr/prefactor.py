@@ -50,7 +50,8 @@ def say(found: Found) -> str:
     return (
         f"solutions fulfil the equation with the valence once to {_largest(found['once']):.0e} of "
         "the largest displacement in a box of the mesh, and miss the printed one by up to "
-        f"{_largest(found['twice']):.1e}; for a 1:1 salt its right side is even in u, not odd"
+        f"{_largest(found['twice']):.2g} times it; for a 1:1 salt its right side is "
+        "even in u, not odd"
     )
 
 

@@ -60,8 +60,8 @@ def judge(found: Found) -> Verdict:
         if not short:
             return holds()
         return corrected(
-            "it is the regression that converged, not the joint training: against a probe of the "
-            f"encoder trained alone there is no gain for {listed(short)}"
+            "only over the heads that the encoders were trained with; against a probe of the "
+            f"encoder trained alone there is no gain beyond the spread for {listed(short)}"
         )
     if not short:
         return corrected("probe against probe; not against the head trained with the encoder")

@@ -9,6 +9,7 @@ from pnpfuse.ledger.claim import Claim, Found
 from pnpfuse.ledger.measures.retrieval import SEARCH, named, retrieved
 from pnpfuse.ledger.measures.several import (
     ALL_ABOVE,
+    ONE_FORM,
     against,
     draw_differences,
     judge_above,
@@ -41,7 +42,7 @@ CLAIM = Claim(
     protocol="rG-CMMP and sG-CMMP beside CMMP, trained with class labels and their own losses (the "
     "paper's retrieval models have the contrastive loss alone), the same encoders, seeds, epochs "
     f"and optimiser: {named(RELEVANCE)}, where {SEARCH}.",
-    threshold=ALL_ABOVE,
+    threshold=f"{ALL_ABOVE}; {ONE_FORM}",
     measure=measure,
     judge=judge_above,
     say=say_scores,

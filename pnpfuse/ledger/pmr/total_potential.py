@@ -43,7 +43,7 @@ def judge(found: Found) -> Verdict:
     off = sorted({length for (length, _), gap in _gaps(found) if gap >= CLOSE})
     return corrected(
         "the ions' own field at x = 0 is left out: x times the slope of their potential there "
-        f"has to be added, in cells of {off[0]:g} Debye lengths and more"
+        f"has to be added, in cells of {listed(off)} Debye lengths"
     )
 
 
