@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pnpfuse.figures import blank_figure
 from pnpfuse.findings import spread
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
+from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds, untried
 from pnpfuse.ledger.measures.laziness_probes import SAID, alone, probed, ranked
 from pnpfuse.ledger.measures.paired import NOT_LESS, interval, said_interval, seed_margin
 from pnpfuse.ledger.measures.scope_states import WHOLE
@@ -46,7 +46,7 @@ def judge(found: Found) -> Verdict:
     if level["apart"]:
         return holds()
     if not difference["apart"]["high"] < 0:
-        return fails("too few seeds to say that it is no worse")
+        return untried("too few seeds to say that it is no worse")
     if level["beside"]:
         return fails(
             "alone it is worse; it is no worse only if read with the other modalities present, "
