@@ -360,7 +360,7 @@ def test_laziness(ranked, monkeypatch):
 
 @flips("scope/weak_as_strong", "implementation")
 def test_weak_as_strong(ranked, monkeypatch):
-    monkeypatch.setattr(laziness_probes, "FEW", 80)
+    monkeypatch.setattr(laziness_probes, "FEW", 40)
     represent = probing.represent
 
     def with_nothing_of_the_weak(model, views, rows, modality):
