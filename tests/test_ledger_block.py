@@ -46,7 +46,7 @@ def bench(tmp_path_factory):
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory):
     """Trained long enough for the losses to fight."""
-    bench = small_bench(tmp_path_factory.mktemp("longer"), seeds=3, epochs=6)
+    bench = small_bench(tmp_path_factory.mktemp("longer"), seeds=3, epochs=8)
     two = {m: bench.views.features[m] for m in ("pixels", "fourier")}
     return dataclasses.replace(bench, views=dataclasses.replace(bench.views, features=two))
 
