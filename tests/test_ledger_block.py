@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ledger_flips import flips, scored, small_bench, tried
+from small_views import small_views
 from torch import nn
 
 from pnpfuse.fusion import exchange, experts
@@ -42,7 +43,7 @@ def bench(tmp_path_factory):
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory):
     """Trained long enough for the losses to fight."""
-    bench = small_bench(tmp_path_factory.mktemp("longer"), seeds=3, epochs=10)
+    bench = small_bench(tmp_path_factory.mktemp("longer"), seeds=3, epochs=8)
     two = {m: bench.views.features[m] for m in ("pixels", "fourier")}
     return dataclasses.replace(bench, views=dataclasses.replace(bench.views, features=two))
 
@@ -331,7 +332,7 @@ def test_accuracy_over_n_b(bench, monkeypatch):
     def planted(rise):
         def sweep(views, n, b, **more):
             if n not in swept:
-                swept[n] = right(views, n, b, **more)
+                swept[n] = right(small_views(), n, b, **more)
             found = swept[n]
             line = rise * np.log10(found["n"] * found["b"]) + 0.8
             planted = (found["accuracy"] * 0 + line).transpose(*found["accuracy"].dims)

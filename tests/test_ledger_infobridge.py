@@ -13,6 +13,7 @@ from pnpfuse.fusion.infobridge.contrast import contrast_drawn
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, UNTRIED, CannotTry, Training
 from pnpfuse.ledger.infobridge import (
+    adversarial,
     alignment_gradient,
     bound_from_objective,
     class_separation,
@@ -21,6 +22,7 @@ from pnpfuse.ledger.infobridge import (
     less_collapse,
     margin_gradient,
     modality_by_class,
+    negatives_same_context,
     posterior,
 )
 from pnpfuse.ledger.measures import gaussian_pairs, kernel_distances, printed_infobridge
@@ -131,6 +133,7 @@ def test_objective_notices_that_it_is_added(bench, monkeypatch):
 
 @flips("infobridge/adversarial", "implementation")
 def test_adversaries_are_noticed(bench, monkeypatch):
+    monkeypatch.setattr(adversarial, "SEEDS", 3)
     assert verdict("adversarial", bench) == FAILS
     rows = bridge.InfoBridge._rows
 
@@ -144,6 +147,7 @@ def test_adversaries_are_noticed(bench, monkeypatch):
 
 @flips("infobridge/negatives_same_context", "implementation")
 def test_negatives_notice_a_context_that_is_ignored(bench, monkeypatch):
+    monkeypatch.setattr(negatives_same_context, "SETS", 3)
     assert verdict("negatives_same_context", bench) == CORRECTED
     monkeypatch.setattr(bridge.Context, "forward", lambda self, X, masks, T, s: torch.zeros_like(T))
     assert verdict("negatives_same_context", bench) == FAILS
