@@ -6,7 +6,7 @@ import numpy as np
 
 from pnpfuse.fusion.pmr import PMR
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds, untried
+from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.measures.encodings import encoded, joined, left_of_labels
 from pnpfuse.ledger.measures.mapped import lost_share
 from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
@@ -51,9 +51,7 @@ def judge(found: Found) -> Verdict:
         return holds()
     if change["low"] > 0:
         return fails("a part of the features is gone, and with it what it says of the labels")
-    return untried(
-        "a part of the features is gone; too few seeds to say what it told of the labels"
-    )
+    return fails("a part of the features is gone; too few seeds to say what it said of the labels")
 
 
 def say(found: Found) -> str:

@@ -120,7 +120,7 @@ def draw(found: Found) -> Figure:
     axes.axhline(0, color="0.4", lw=0.8)
     axes.set_xscale("log", base=2)
     axes.set_xlabel("n")
-    axes.set_ylabel("points lost beside the features themselves")
+    axes.set_ylabel("points lost to the maps")
     return figure
 
 

@@ -172,7 +172,7 @@ def draw_course(found: Found) -> Figure:
     axes.set_xticks(range(len(stages)), stages)
     axes.set_ylabel("cosine of the gradients")
     axes.legend(fontsize=8)
-    axes.set_title(f"below 0 they oppose each other; {INTERVAL}", fontsize="medium")
+    axes.set_title(f"below 0 they oppose each other; {INTERVAL}", fontsize="small")
     return figure
 
 
