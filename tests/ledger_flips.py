@@ -36,6 +36,16 @@ def tried(name: str, bench: Bench) -> Entry:
     return entry_of(claim, claim.measure(bench), 0.0)
 
 
+def planting(bench: Bench, monkeypatch, paper: str) -> Callable:
+    """Verdict of a claim, after something wrong has been put in the place of `name` in `where`."""
+
+    def verdict(claim, where, name, wrong):
+        monkeypatch.setattr(where, name, wrong)
+        return tried(f"{paper}/{claim}", bench).verdict
+
+    return verdict
+
+
 def small_bench(folder: Path, seeds: int = 2, epochs: int = 1) -> Bench:
     """A fifth of digits; trained models are kept in `folder`."""
     views = load_views("digits")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ledger_flips import flips, scored, small_bench, tried
+from small_views import small_views
 from torch import nn
 
 from pnpfuse.fusion import exchange, experts
@@ -21,19 +22,16 @@ from pnpfuse.ledger import (
     UNTRIED,
     CannotTry,
     Training,
-    counting,
-    n_by_b,
 )
-from pnpfuse.ledger.conflict import judge_no_opposition
 from pnpfuse.ledger.gmf import printed_totals
+from pnpfuse.ledger.measures import counting, n_by_b, separation
+from pnpfuse.ledger.measures.conflict import judge_no_opposition
+from pnpfuse.ledger.measures.separation import Divided
 from pnpfuse.ledger.pmr import (
     conflict_converges,
     preservation_separates,
     shared_above_specific,
-    shared_consistent,
-    specific_distinct,
 )
-from pnpfuse.ledger.separation import Divided
 from pnpfuse.weighting import FixedWeights
 
 
@@ -45,7 +43,7 @@ def bench(tmp_path_factory):
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory):
     """Trained long enough for the losses to fight."""
-    bench = small_bench(tmp_path_factory.mktemp("longer"), seeds=3, epochs=10)
+    bench = small_bench(tmp_path_factory.mktemp("longer"), seeds=3, epochs=8)
     two = {m: bench.views.features[m] for m in ("pixels", "fourier")}
     return dataclasses.replace(bench, views=dataclasses.replace(bench.views, features=two))
 
@@ -218,6 +216,7 @@ def test_gradients_that_cannot_oppose_each_other_never_do(cosines, kind):
 
 @flips("pmr/less_conflict_than_misa", "implementation")
 def test_less_conflict_than_misa(longer, monkeypatch):
+    verdict("pmr/less_conflict_than_misa", longer)  # trains both before anything is planted
     with monkeypatch.context() as patched:
         replace(patched, PMR, "_preservation", other_sign)
         assert verdict("pmr/less_conflict_than_misa", longer) == HOLDS
@@ -296,8 +295,7 @@ def test_parts_of_different_modalities(bench, monkeypatch):
             return ((one, [parts(9, 0.5, 0.5)]) for one in each(bench))
 
         monkeypatch.setattr(shared_above_specific, "each_divided", each)
-        monkeypatch.setattr(shared_consistent, "each_beside_chance", beside)
-        monkeypatch.setattr(specific_distinct, "each_beside_chance", beside)
+        monkeypatch.setattr(separation, "each_beside_chance", beside)
         names = ("shared_consistent", "specific_distinct", "shared_above_specific")
         return [verdict(f"pmr/{name}", bench) for name in names]
 
@@ -335,7 +333,7 @@ def test_accuracy_over_n_b(bench, monkeypatch):
     def planted(rise):
         def sweep(views, n, b, **more):
             if n not in swept:
-                swept[n] = right(views, n, b, **more)
+                swept[n] = right(small_views(), n, b, **more)
             found = swept[n]
             line = rise * np.log10(found["n"] * found["b"]) + 0.8
             planted = (found["accuracy"] * 0 + line).transpose(*found["accuracy"].dims)

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
-from ledger_flips import flips, small_bench, tried
+from ledger_flips import flips, planting, small_bench, tried
 
-from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, poisson
+from pnpfuse.ledger import CORRECTED, FAILS, HOLDS
+from pnpfuse.ledger.measures import poisson
 from pnpfuse.ledger.pmr import (
     absent_species,
     amounts,
@@ -40,13 +41,7 @@ def bench(tmp_path_factory):
 
 @pytest.fixture
 def plant(bench, monkeypatch):
-    """Verdict of a claim, after something wrong has been put in the place of `name` in `where`."""
-
-    def verdict(claim, where, name, wrong):
-        monkeypatch.setattr(where, name, wrong)
-        return tried(f"pmr/{claim}", bench).verdict
-
-    return verdict
+    return planting(bench, monkeypatch, "pmr")
 
 
 @pytest.fixture

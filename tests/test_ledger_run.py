@@ -20,12 +20,20 @@ from hypothesis import strategies as st
 from small_views import small_views
 
 from pnpfuse import Views, load_views
-from pnpfuse.ledger import Bench, CannotTry, Claim, LedgerError, Training, catalogue, run_ledger
+from pnpfuse.ledger import (
+    Bench,
+    CannotTry,
+    Claim,
+    LedgerError,
+    Training,
+    catalogue,
+    finished,
+    run_ledger,
+)
 from pnpfuse.ledger import bench as bench_module
-from pnpfuse.ledger import run as run_module
 from pnpfuse.ledger.claim import holds
 from pnpfuse.ledger.conditions import conditions_of, digest
-from pnpfuse.ledger.paired import differ, judge_gain, say_difference
+from pnpfuse.ledger.measures.paired import differ, judge_gain, say_difference
 from pnpfuse.ledger.record import Ledger
 from pnpfuse.ledger.schedule import Task, outcomes
 from pnpfuse.ledger.work import at_hand
@@ -212,6 +220,18 @@ def test_a_claim_that_breaks_loses_no_other(tmp_path, views, monkeypatch, traini
     assert len(trainings) == 4 and not measured
 
 
+def test_a_file_that_cannot_be_imported_is_one_failure(tmp_path, views, monkeypatch):
+    def broken(name):
+        if name == NAMES[0]:
+            exec(compile("CLAIM = Claim(", "broken.py", "exec"))
+        return named(name)
+
+    monkeypatch.setattr(catalogue, "_claim", broken)
+    with pytest.raises(LedgerError, match=f"1 claim could not be run: {NAMES[0]}: SyntaxError"):
+        run_ledger(views, **SHORT, out=tmp_path)
+    assert [e.name for e in Ledger.load(tmp_path / "ledger.json").entries] == NAMES[1:]
+
+
 @pytest.mark.parametrize("found", [{"f": print}, None, {"drawn": ["x"]}], ids=str)
 def test_what_cannot_be_kept_or_judged_is_a_failure_too(views, monkeypatch, found):
     plant(monkeypatch, NAMES[1], measure=lambda bench: found)
@@ -226,7 +246,7 @@ def test_a_full_disk_ends_it_and_is_told(tmp_path, views, monkeypatch):
     monkeypatch.setattr(bench_module, "save_model", full)
     with pytest.raises(OSError, match="No space left on device; 1 of 2 claims are finished"):
         run_ledger(views, **SHORT, out=tmp_path)
-    monkeypatch.setattr(run_module, "save_text", full)
+    monkeypatch.setattr(finished, "save_text", full)
     with pytest.raises(OSError, match="No space left"):
         run_ledger(views, **SHORT, out=tmp_path / "new")
 

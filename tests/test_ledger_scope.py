@@ -1,6 +1,5 @@
 """SCOPE's claims notice wrong implementations, and measurements that say otherwise."""
 
-import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +13,9 @@ from pnpfuse.fusion.diffusion import attention, with_self_loops
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.scope import TABLE6, block, printed_weights, simplex
 from pnpfuse.fusion.scope.block import SCOPE
-from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, Training, batch_attention, laziness_probes
+from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, Bench, Training
+from pnpfuse.ledger.measures import batch_attention, laziness_probes
+from pnpfuse.ledger.measures.scope_states import WHOLE, State, fused
 from pnpfuse.ledger.scope import (
     cross_sample_information,
     energy_falls,
@@ -27,7 +28,6 @@ from pnpfuse.ledger.scope import (
     preserves_variation,
     row_sums,
 )
-from pnpfuse.ledger.scope_states import WHOLE, State, fused
 from pnpfuse.oversmoothing import study
 from pnpfuse.weighting import PrintedWeights
 from pnpfuse_analysis import knn_graph
@@ -157,8 +157,8 @@ def test_higher_at_small_steps(bench, monkeypatch):
 
 @flips("scope/largest_gain", "measurement")
 def test_largest_gain(bench, monkeypatch):
-    assert verdict("largest_gain", bench) == CORRECTED
-    for claimed, expected in ((7.86, HOLDS), (50.0, FAILS)):
+    assert verdict("largest_gain", bench) == FAILS
+    for claimed, expected in ((7.86, HOLDS), (29.63, CORRECTED)):
         monkeypatch.setattr(largest_gain, "CLAIMED", claimed)
         assert verdict("largest_gain", bench) == expected
 
@@ -211,7 +211,7 @@ def test_loss_scale(bench, monkeypatch):
 
 @flips("scope/learned_weights", "implementation")
 def test_learned_weights(bench, monkeypatch):
-    monkeypatch.setattr(learned_weights, "FEW", 100)
+    monkeypatch.setattr(learned_weights, "FEW", 60)
     assert verdict("learned_weights", bench) == CORRECTED
     for trained, expected in ((True, FAILS), (False, HOLDS)):
 
@@ -286,11 +286,11 @@ ABLATIONS = {
 @flips("scope/alignment_helps", "measurement")
 @flips("scope/balanced_fusion_helps", "measurement")
 @flips("scope/steps_help", "measurement")
-@pytest.mark.parametrize("name", ABLATIONS)
-def test_a_part_helps(name, bench):
-    for whole, expected in ((HIGH, HOLDS), (MIXED, FAILS)):
-        planted = scored(bench, {WHOLE: whole, ABLATIONS[name]: LOW}, rest=0)
-        assert verdict(name, planted) == expected
+def test_a_part_helps(bench):
+    for name, without in ABLATIONS.items():
+        for whole, expected in ((HIGH, HOLDS), (MIXED, FAILS)):
+            planted = scored(bench, {WHOLE: whole, without: LOW}, rest=0)
+            assert verdict(name, planted) == expected, name
 
 
 @flips("scope/complementary_parts", "measurement")
@@ -309,11 +309,11 @@ def test_neighbours_trade_off(bench):
 
 @flips("scope/accuracy", "measurement")
 @flips("scope/unimodal_robustness", "measurement")
-@pytest.mark.parametrize("name", ["accuracy", "unimodal_robustness"])
-def test_beside_baselines(name, bench):
-    assert verdict(name, scored(bench, {WHOLE: HIGH}, rest=50)) == HOLDS
-    one_is_better = {WHOLE: HIGH, Training("late"): [70.0, 71.0, 70.5]}
-    assert verdict(name, scored(bench, one_is_better, rest=50)) == FAILS
+def test_beside_baselines(bench):
+    best, late_is_better = {WHOLE: HIGH}, {WHOLE: HIGH, Training("late"): [70.0, 71.0, 70.5]}
+    for name in ("accuracy", "unimodal_robustness"):
+        assert verdict(name, scored(bench, best, rest=50)) == HOLDS
+        assert verdict(name, scored(bench, late_is_better, rest=50)) == FAILS
 
 
 def reading(scores):
@@ -326,43 +326,51 @@ def reading(scores):
     return read
 
 
+@pytest.fixture
+def ranked(bench, monkeypatch):
+    """Fourier is the weakest modality and pixels the strongest, and only SCOPE is trained."""
+    model = Bench.model
+
+    def stand_in(bench, training, seed):
+        if training == WHOLE:
+            return model(bench, training, seed)
+        return SimpleNamespace(name=training.model, dims=training.only or bench.views.names)
+
+    monkeypatch.setattr(Bench, "model", stand_in)
+    alone = {Training("concat", only=(m,)): s for m, s in (("fourier", LOW), ("pixels", HIGH))}
+    return scored(bench, alone, rest=55)
+
+
 @flips("scope/laziness_baselines", "measurement")
-def test_laziness_baselines(bench, monkeypatch):
-    for alone, expected in ((HIGH, HOLDS), (MIXED, FAILS)):
-        scores = {("concat", True): [*alone], ("concat", False): [*LOW]}
-        monkeypatch.setattr(laziness_probes, "probe_modality", reading(scores))
-        assert verdict("laziness_baselines", bench) == expected
-
-
 @flips("scope/laziness_cured", "measurement")
-def test_laziness_cured(bench, monkeypatch):
-    for whole, expected in ((HIGH, HOLDS), (MIXED, FAILS)):
-        scores = {("scope", False): [*whole], ("concat", False): [*LOW]}
-        monkeypatch.setattr(laziness_probes, "probe_modality", reading(scores))
-        assert verdict("laziness_cured", bench) == expected
+def test_laziness(ranked, monkeypatch):
+    for name, ours in (("baselines", ("concat", True)), ("cured", ("scope", False))):
+        for better, expected in ((HIGH, HOLDS), (MIXED, FAILS)):
+            scores = {ours: [*better], ("concat", False): [*LOW]}
+            monkeypatch.setattr(laziness_probes, "probe_modality", reading(scores))
+            assert verdict(f"laziness_{name}", ranked) == expected
 
 
 @flips("scope/weak_as_strong", "implementation")
-def test_weak_as_strong(bench, monkeypatch):
-    monkeypatch.setattr(laziness_probes, "FEW", 80)
-    represent, (weak, *_, strong) = probing.represent, laziness_probes.ranked(bench)
+def test_weak_as_strong(ranked, monkeypatch):
+    monkeypatch.setattr(laziness_probes, "FEW", 40)
+    represent = probing.represent
 
     def with_nothing_of_the_weak(model, views, rows, modality):
         found = represent(model, views, rows, modality)
-        return (0 * found[0], found[1]) if modality == weak else found
+        return (0 * found[0], found[1]) if modality == "fourier" else found
 
     def of_another(model, views, rows, modality):
-        return represent(model, views, rows, strong)
+        return represent(model, views, rows, "pixels")
 
-    two = dataclasses.replace(bench, seeds=bench.seeds[:2])
     for planted, expected in ((with_nothing_of_the_weak, FAILS), (of_another, HOLDS)):
         monkeypatch.setattr(probing, "represent", planted)
-        assert verdict("weak_as_strong", two) == expected
+        assert verdict("weak_as_strong", ranked) == expected
 
 
 def test_costs_are_those_of_the_samples(bench):
     """The distances against a slow version, for a modality that some rows lack."""
-    from pnpfuse.ledger.neighbour_costs import neighbour_costs
+    from pnpfuse.ledger.measures.neighbours import neighbour_costs
 
     train = bench.views.train
     few = {m: X[:20].copy() for m, X in train.features.items()}

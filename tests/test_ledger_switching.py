@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
-from ledger_flips import flips, small_bench, tried
+from ledger_flips import flips, planting, small_bench, tried
 
-from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, switching
+from pnpfuse.ledger import CORRECTED, FAILS, HOLDS
+from pnpfuse.ledger.measures import switching
 from pnpfuse.ledger.pmr import external_potential, free_energy, free_energy_printed
 from pnpfuse_solvers import solve_transient
 
@@ -17,13 +18,7 @@ def bench(tmp_path_factory):
 
 @pytest.fixture
 def plant(bench, monkeypatch):
-    """Verdict of a claim, after something wrong has been put in the place of `name` in `where`."""
-
-    def verdict(claim, where, name, wrong):
-        monkeypatch.setattr(where, name, wrong)
-        return tried(f"pmr/{claim}", bench).verdict
-
-    return verdict
+    return planting(bench, monkeypatch, "pmr")
 
 
 @pytest.fixture

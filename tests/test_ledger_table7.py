@@ -5,14 +5,14 @@ from ledger_flips import flips, scored, small_bench, tried
 
 from pnpfuse.fusion import create_model
 from pnpfuse.ledger import CORRECTED, FAILS, HOLDS, Training
+from pnpfuse.ledger.measures.several import against, parameters
+from pnpfuse.ledger.measures.table7 import OURS, OURS_CMMP, matched, narrowest
 from pnpfuse.ledger.pmr import (
     above_contrastive_concat,
     above_ffn_concat,
     above_no_reconfiguration,
     above_rows_cmmp,
 )
-from pnpfuse.ledger.rows import against, parameters
-from pnpfuse.ledger.table7 import OURS, OURS_CMMP, matched, narrowest
 
 BETTER, NOISY = [60.0, 61.0, 62.0], [60.0, 41.0, 62.0]
 

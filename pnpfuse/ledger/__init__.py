@@ -5,7 +5,12 @@
 >>> ledger["pmr/long_cells"].verdict
 'does not hold here'
 
-A file in the folder of a paper is a claim; a new one joins by being there.
+A file in the folder of a paper is a claim; a new one joins by being there. What several claims
+measure is in `measures`. The files beside this one know no claim:
+
+- what a claim is and on what it is tried: `claim`, `training`, `bench`, `catalogue`
+- running: `run`, `schedule`, `work`, `finished`, `faults`, `conditions`
+- what came out: `record`, `beside`, `meanings`, `tables`, `markdown`, `page`
 """
 
 from importlib import import_module

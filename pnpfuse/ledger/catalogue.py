@@ -13,6 +13,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from pnpfuse.ledger.claim import Claim
+from pnpfuse.ledger.faults import fault_said
 
 # {folder: what the paper is}
 PAPERS = {
@@ -56,8 +57,23 @@ def claim_names(
     return [name for name in every if name in wanted]
 
 
+def loaded(names: Iterable[str]) -> tuple[dict[str, Claim], dict[str, str]]:
+    """The claims of `names`, and of files that give none what is wrong: {name: why}."""
+    found: dict[str, Claim] = {}
+    broken: dict[str, str] = {}
+    for name in names:
+        try:
+            found[name] = _claim(name)
+        except Exception as error:  # whatever a file may hold
+            broken[name] = fault_said(error)
+    return found, broken
+
+
 def outline(name: str) -> tuple[str, str]:
-    """Source and statement of a claim as they stand in its file, which need not be run for it."""
+    """Source and statement of a claim as they stand in its file, which need not be run for it.
+
+    Where the file cannot be read, that instead of the statement.
+    """
     spec = find_spec(_module(name))
     assert spec is not None and spec.origin is not None
     known: dict[str, Any] = {}
@@ -69,10 +85,12 @@ def outline(name: str) -> tuple[str, str]:
                 given = {word.arg: word.value for word in node.value.keywords}
                 return _text(given["source"], known), _text(given["statement"], known)
             known |= _constants(node)
-    except (LookupError, NameError, ValueError):  # put together from what other files hold
+    except Exception:  # broken, or put together from what other files hold
         pass
-    claim = _claim(name)
-    return claim.source, claim.statement
+    claims, broken = loaded([name])
+    if broken:
+        return "not readable", broken[name]
+    return claims[name].source, claims[name].statement
 
 
 def _constants(node: ast.Assign) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pnpfuse.ledger.claim import CORRECTED, FAILS, HOLDS, UNTRIED
-from pnpfuse.ledger.paired import LEVEL
+from pnpfuse.ledger.measures.paired import LEVEL
 from pnpfuse.ledger.record import Ledger
 
 MEANINGS = {

@@ -49,5 +49,5 @@ def _figure(entry: Entry) -> tuple[str, str]:
     try:
         figure = entry.figure()
         return base64.b64encode(png(figure)).decode() if figure else "", ""
-    except (LookupError, TypeError, ValueError) as error:  # perhaps another version's ledger
+    except Exception as error:  # another version's ledger, or a fault in the claim's file
         return "", f"no figure: {type(error).__name__}: {error}"

@@ -159,7 +159,7 @@ def entry_of(claim: Claim, found: Found, seconds: float) -> Entry:
 
 def entry_untried(claim: Claim, verdict: Verdict, seconds: float) -> Entry:
     """The entry of a claim that could not be tried."""
-    return _entry(claim, verdict, "nothing", {}, seconds)
+    return _entry(claim, verdict, "not measured", {}, seconds)
 
 
 def plain_numbers(value: Any) -> Any:

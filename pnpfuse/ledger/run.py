@@ -21,16 +21,17 @@ from pnpfuse.executors import kept
 from pnpfuse.fusion.arguments import check_count, check_seeds
 from pnpfuse.fusion.registry import plain
 from pnpfuse.ledger.bench import SETTINGS, Bench
-from pnpfuse.ledger.catalogue import claims
+from pnpfuse.ledger.catalogue import claim_names, loaded
 from pnpfuse.ledger.claim import Claim
 from pnpfuse.ledger.conditions import check_data, conditions_of, digest
-from pnpfuse.ledger.record import LEDGER, Entry, Ledger, in_order
+from pnpfuse.ledger.finished import Finished
+from pnpfuse.ledger.record import LEDGER, Ledger, in_order
 from pnpfuse.ledger.schedule import Task, outcomes
 from pnpfuse.ledger.training import Training
-from pnpfuse.ledger.work import NO_ROOM, Broken, train_for, try_claim
+from pnpfuse.ledger.work import NO_ROOM, train_for, try_claim
 from pnpfuse.lock import Lock
 from pnpfuse.runs import Run, train
-from pnpfuse.storage import check_writable, save_text
+from pnpfuse.storage import check_writable
 from pnpfuse.views import Views, check_is_views
 
 FULL = {"seeds": 5, "epochs": 20}
@@ -106,15 +107,16 @@ def run_ledger(
     OSError
         when `out` cannot be written or another run writes there
     """
-    chosen = claims(names, papers)
+    chosen, broken = loaded(claim_names(names, papers))
     bench = _bench(views, quick, seeds, epochs, threads, settings)
     check_executor(executor)
     with _work_folder(out) as folder:
         conditions = conditions_of(bench)
         bench = dataclasses.replace(bench, folder=folder / digest(conditions, claims=False))
-        state = _State(chosen, bench, bench.folder / digest(conditions, claims=True))
+        bench.folder.mkdir(parents=True, exist_ok=True)
+        state = Finished(chosen, broken, bench.folder / digest(conditions, claims=True))
         try:
-            _run(state, executor, progress)
+            _run(state, bench, executor, progress)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; {state.said(out)}") from None
         except (BrokenExecutor, CancelledError) as error:
@@ -169,58 +171,9 @@ def _checked(settings: dict[str, Any], bench: Bench) -> dict[str, Any]:
     return settings
 
 
-class _State:
-    """What is finished, kept in a folder file by file, and what broke."""
-
-    def __init__(self, chosen: Mapping[str, Claim], bench: Bench, folder: Path):
-        self.bench = bench
-        self.failures: dict[str, str] = {}
-        self._folder, self._chosen = folder, chosen
-        self.bench.folder.mkdir(parents=True, exist_ok=True)
-        read = {name: _read(self._path(name)) for name in chosen}
-        self._entries = {name: entry for name, entry in read.items() if entry}
-
-    @property
-    def entries(self) -> list[Entry]:
-        return list(self._entries.values())
-
-    @property
-    def left(self) -> dict[str, Claim]:
-        return {name: c for name, c in self._chosen.items() if name not in self._entries}
-
-    def put(self, name: str, found: Any) -> None:
-        """Keep what came out of a claim; OSError where there is no room."""
-        if isinstance(found, Entry):
-            text = json.dumps(dataclasses.asdict(found), allow_nan=False)
-            save_text(text, self._path(name))
-            self._entries[name] = found
-        elif isinstance(found, Broken):
-            self.failures[name] = found.why
-        else:
-            self.failures[name] = f"{type(found).__name__}: {' '.join(str(found).split())}"
-
-    def said(self, out: str | os.PathLike[str] | None) -> str:
-        """What is kept, for a message about a stop."""
-        done = f"{len(self._entries)} of {len(self._chosen)} claims are finished"
-        if out is None:
-            return f"{done} and, without out, kept nowhere"
-        return f"{done} and kept in {out}, as are trainings: the same call goes on from there"
-
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{name.replace('/', '-')}.json"
-
-
-def _read(path: Path) -> Entry | None:
-    """An entry that was finished before a stop."""
-    try:
-        return Entry(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # not there, or not whole
-        return None
-
-
-def _run(state: _State, executor: Executor | None, progress: bool) -> None:
+def _run(state: Finished, bench: Bench, executor: Executor | None, progress: bool) -> None:
     """Train and try what is left."""
-    left, bench = state.left, state.bench
+    left = state.left
     needed = {name: _trainings(claim, bench) for name, claim in left.items()}
     todo = {
         f"{training.key} {seed}": (training, seed)

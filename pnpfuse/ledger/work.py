@@ -7,7 +7,6 @@ import errno
 import functools
 import tempfile
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pnpfuse.executors import received
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.catalogue import claims
 from pnpfuse.ledger.claim import untried
+from pnpfuse.ledger.faults import fault_said
 from pnpfuse.ledger.record import Entry, entry_of, entry_untried
 from pnpfuse.ledger.training import Training
 from pnpfuse.runs import ONE_AT_A_TIME
@@ -59,7 +59,7 @@ def try_claim(stands_for: Any, name: str) -> Entry | Broken:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise
-        return Broken(_said(error))
+        return Broken(fault_said(error))
 
 
 def at_hand(bench: Bench) -> Bench:
@@ -73,9 +73,3 @@ def at_hand(bench: Bench) -> Bench:
 def _own_folder(other: Path) -> tempfile.TemporaryDirectory:
     """Removed with the end of this process."""
     return tempfile.TemporaryDirectory(prefix="pnpfuse-ledger-", ignore_cleanup_errors=True)
-
-
-def _said(error: Exception) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(last.filename).name}, line {last.lineno}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({place})"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pnpfuse.figures import blank_figure
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse.ledger.training import Training
 
 WIDTHS, FEWER = (1, 2, 4, 8, 16, 32, 64, 256), (1, 16, 256)

@@ -7,9 +7,9 @@ import numpy as np
 from pnpfuse.fusion.pmr import PMR
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.encoded import encoded, joined, left_of_labels
-from pnpfuse.ledger.mapped import lost_share
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.encodings import encoded, joined, left_of_labels
+from pnpfuse.ledger.measures.mapped import lost_share
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 
 GMF = Training("gmf")
@@ -27,15 +27,15 @@ def measure(bench: Bench) -> Found:
     bench.need(2)
     before, after, lost = [], [], 0.0
     for seed in bench.seeds:
-        own = encoded(bench, GMF, seed)
+        own = encoded(bench, GMF, seed, complete=True)
         before.append(left_of_labels(bench, own.labels, joined(own.features)))
-        after.append(left_of_labels(bench, own.labels, joined(own.fusion.fused)))
+        after.append(left_of_labels(bench, own.labels, joined(own.fused)))
         block = bench.model(GMF, seed).block.double()
         assert isinstance(block, PMR)
         for m, v in own.features.items():
             maps = block.maps_of(m)
             rest = maps["dissolve"][0][block.widths.boundary[m] :]  # (n l - B, l)
-            lost = max(lost, lost_share(v.double(), (maps["specific"][0] @ rest).detach()))
+            lost = max(lost, lost_share(v, (maps["specific"][0] @ rest).detach()))
     return {
         "before": before,
         "after": after,

@@ -14,8 +14,8 @@ from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.encoded import whole
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.encodings import whole
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 from pnpfuse.views import Views
 

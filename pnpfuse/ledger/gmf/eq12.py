@@ -58,13 +58,13 @@ def say(found: Found) -> str:
     """What is left over by each reading."""
     cells = found["cells"]
     said = ", ".join(
-        f"{_worst([c for c in cells if c['voltage'] == voltage], 'signed'):.1g} at {voltage:g} kB "
+        f"{_worst([c for c in cells if c['voltage'] == voltage], 'signed'):.2g} at {voltage:g} kB "
         "T/e"
         for voltage in VOLTAGES
     )
     return (
-        f"left over, at most, of the charge of all cations: {said}; with z- as an amount "
-        f"{_worst(cells, 'amounts'):.1g}; by Gauss's law with the cations "
+        f"left over, at most, in charges of all cations: {said}; with z- as an amount "
+        f"{_worst(cells, 'amounts'):.2g}; by Gauss's law with the cations "
         f"{_worst(cells, 'exact'):.0e}"
     )
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pnpfuse.dominance.probing import probe
 from pnpfuse.findings import spread
-from pnpfuse.ledger.against import GAIN_EACH, against, draw_each, judge_each, say_each
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
+from pnpfuse.ledger.measures.several import (
+    ALL_ABOVE,
+    against,
+    draw_differences,
+    judge_above,
+    say_scores,
+)
 from pnpfuse.ledger.training import Training
 
 GMF = Training("gmf")
@@ -30,7 +38,11 @@ def measure(bench: Bench) -> Found:
     """Scores of linear probes of the encoders, also of those trained on one modality."""
     bench.need(2)
     alone = np.mean([_probed(bench, training) for training in _alone(bench)], axis=0)
-    return against(bench, ("GMF", GMF), OTHERS, _probed) | {"alone": alone.tolist()}
+    found = against(
+        bench, {"GMF": GMF}, OTHERS, measure=partial(_probed, bench),
+        score=f"{bench.score.replace('_', ' ')} of probes", step=bench.step,
+    )  # fmt: skip
+    return {**found, "alone": alone}
 
 
 def _probed(bench: Bench, training: Training) -> NDArray[np.float64]:
@@ -42,7 +54,7 @@ def _probed(bench: Bench, training: Training) -> NDArray[np.float64]:
 
 def say(found: Found) -> str:
     """All scores, and those of modalities trained alone."""
-    return f"{say_each(found)}; trained alone {spread(np.array(found['alone']))} %"
+    return f"{say_scores(found)}; trained alone {spread(np.array(found['alone']))} %"
 
 
 CLAIM = Claim(
@@ -53,10 +65,10 @@ CLAIM = Claim(
     "learns from each encoder's output on the training rows, with its modality alone present, and "
     "is scored on the test rows; the mean over the modalities. Beside it encoders that were "
     "trained on their modality alone.",
-    threshold=GAIN_EACH,
+    threshold=ALL_ABOVE,
     measure=measure,
-    judge=judge_each,
+    judge=judge_above,
     say=say,
-    draw=draw_each,
+    draw=draw_differences,
     trainings=trainings,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
 from pnpfuse.ledger.gmf.frontend_perceiver import ALONE, FRONT, trainings
-from pnpfuse.ledger.paired import GAIN, differ, draw_difference, judge_gain, say_difference
+from pnpfuse.ledger.measures.paired import GAIN, differ, draw_difference, judge_gain, say_difference
 
 
 def measure(bench: Bench) -> Found:

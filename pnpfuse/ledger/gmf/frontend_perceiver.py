@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import GAIN, differ, draw_difference, judge_gain, say_difference
+from pnpfuse.ledger.measures.paired import GAIN, differ, draw_difference, judge_gain, say_difference
 from pnpfuse.ledger.training import Training
 
 FRONT, ALONE = Training("g-perceiver"), Training("perceiver")

@@ -7,7 +7,7 @@ import torch
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.mapped import up_and_down
+from pnpfuse.ledger.measures.mapped import up_and_down
 
 WIDTH = 8
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 4.0)

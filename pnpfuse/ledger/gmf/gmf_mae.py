@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pnpfuse.ledger.against import GAIN_EACH, against, draw_each, judge_each, say_each
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
+from pnpfuse.ledger.measures.several import (
+    ALL_ABOVE,
+    against,
+    draw_differences,
+    judge_above,
+    say_scores,
+)
 from pnpfuse.ledger.training import Training
 
 MAE = Training("gmf-mae")
@@ -20,7 +26,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of all, seed by seed."""
     bench.need(2)
-    return against(bench, ("GMF-MAE", MAE), OTHERS, lambda b, t: b.accuracy(t))
+    return against(bench, {"GMF-MAE": MAE}, OTHERS)
 
 
 CLAIM = Claim(
@@ -30,10 +36,10 @@ CLAIM = Claim(
     "specific and the other modality's shared latent, without a linear map; small encoders, and "
     f"no pretraining, stand for the paper's. Beside it {' and '.join(OTHERS)}, the same seeds; "
     "test scores with all modalities.",
-    threshold=GAIN_EACH,
+    threshold=ALL_ABOVE,
     measure=measure,
-    judge=judge_each,
-    say=say_each,
-    draw=draw_each,
+    judge=judge_above,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pnpfuse.ledger.against import GAIN_EACH, against, draw_each, judge_each, say_each
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
+from pnpfuse.ledger.measures.several import (
+    ALL_ABOVE,
+    against,
+    draw_differences,
+    judge_above,
+    say_scores,
+)
 from pnpfuse.ledger.training import Training
 
 GMF = Training("gmf")
@@ -20,7 +26,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores with one modality missing, seed by seed."""
     bench.need(2)
-    return against(bench, ("GMF", GMF), OTHERS, lambda b, t: b.accuracy(t, "each"))
+    return against(bench, {"GMF": GMF}, OTHERS, "each")
 
 
 CLAIM = Claim(
@@ -28,10 +34,10 @@ CLAIM = Claim(
     source="GMF Sec. 5.3, Table 2, columns A and V",
     protocol=f"GMF, {' and '.join(OTHERS)}, trained with the same seeds and all modalities; test "
     "scores with one modality absent, the mean over which one.",
-    threshold=GAIN_EACH,
+    threshold=ALL_ABOVE,
     measure=measure,
-    judge=judge_each,
-    say=say_each,
-    draw=draw_each,
+    judge=judge_above,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

@@ -92,7 +92,8 @@ def say(found: Found) -> str:
     return (
         f"{closed['joint']:.3f} = {closed['parts']:.3f} - {closed['correlation']:.3f} nats in "
         f"closed form (to {abs(_left(closed)):.0e}); estimated {sampled['joint']:.3f}, "
-        f"{sampled['parts']:.3f} and {sampled['correlation']:.3f}, {_left(sampled):+.4f} left"
+        f"{sampled['parts']:.3f} and {sampled['correlation']:.3f}, which "
+        f"leave {abs(_left(sampled)):.0e}"
     )
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from pnpfuse.diagnosis.measures import leading
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.encoded import encoded, joined
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.encodings import encoded, joined
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 from pnpfuse_analysis import entropy
 
@@ -28,10 +28,11 @@ def measure(bench: Bench) -> Found:
     bench.need(2)
     rows: dict[str, list[list[float]]] = {"after": [], "before": [], "concat": []}
     for seed in bench.seeds:
-        own = encoded(bench, GMF, seed)
-        rows["after"].append(_entropies(joined(own.fusion.fused)))
+        own = encoded(bench, GMF, seed, complete=True)
+        rows["after"].append(_entropies(joined(own.fused)))
         rows["before"].append(_entropies(joined(own.features)))
-        rows["concat"].append(_entropies(joined(encoded(bench, CONCAT, seed).features)))
+        plain = encoded(bench, CONCAT, seed, complete=True)
+        rows["concat"].append(_entropies(joined(plain.features)))
     tables = {name: torch.tensor(values) for name, values in rows.items()}  # (seeds, 2)
     return {
         "entropies": {name: table.mean(0).tolist() for name, table in tables.items()},

@@ -10,8 +10,8 @@ from torch import Tensor
 from pnpfuse.fusion.pmr import PMR
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.encoded import encoded
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.encodings import encoded
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse.ledger.training import Training
 from pnpfuse_analysis import mutual_information
 
@@ -31,8 +31,8 @@ def measure(bench: Bench) -> Found:
     bench.need(2)
     before, after = [], []
     for seed in bench.seeds:
-        own = encoded(bench, GMF, seed, "train")
-        V = {m: v.double() for m, v in own.features.items()}  # each (rows, l_m)
+        own = encoded(bench, GMF, seed, "train", complete=True)
+        V = own.features
         widest = max(sum(V[m].shape[1] for m in pair) for pair in combinations(V, 2))
         if len(own.labels) < ROWS_A_COLUMN * widest:
             raise CannotTry(

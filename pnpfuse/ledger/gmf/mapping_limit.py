@@ -14,9 +14,9 @@ from pnpfuse.figures import blank_figure
 from pnpfuse.findings import spread
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.encoded import encoded
-from pnpfuse.ledger.mapped import up_and_down
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.encodings import encoded
+from pnpfuse.ledger.measures.mapped import up_and_down
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse.ledger.training import Training
 
 CONCAT = Training("concat")
@@ -34,9 +34,11 @@ def measure(bench: Bench) -> Found:
     factors = FEWER if bench.quick else FACTORS
     differences, own = [], []
     for seed in bench.seeds:
-        learned, tested = (encoded(bench, CONCAT, seed, split) for split in ("train", "test"))
+        learned, tested = (
+            encoded(bench, CONCAT, seed, split, complete=True) for split in ("train", "test")
+        )
         m = max(learned.features, key=lambda name: learned.features[name].shape[1])
-        sides = [(part.features[m], part.labels) for part in (learned, tested)]
+        sides = [(part.features[m].float(), part.labels) for part in (learned, tested)]
         scale = sides[0][0].mean(0), sides[0][0].std(0).clamp(min=1e-6)
         sides = [((V - scale[0]) / scale[1], labels) for V, labels in sides]
         scores = [_held_out(bench, sides, n, seed) for n in (None, *factors)]
@@ -91,7 +93,11 @@ def judge(found: Found) -> Verdict:
         return corrected(f"trained maps are even better than none at n = {said}")
     if found["first"]["low"] > 0:
         return holds()
-    return corrected("n = 1 is enough: a larger n brings nothing more beyond the spread over seeds")
+    lossy = [d["low"] > 0 for d in found["intervals"]]
+    enough = found["factors"][len(lossy) - lossy[::-1].index(True)]  # from there on none loses
+    return corrected(
+        f"n = {enough:g} is enough: from there on nothing is lost beyond the spread over seeds"
+    )
 
 
 def say(found: Found) -> str:
@@ -114,7 +120,7 @@ def draw(found: Found) -> Figure:
     axes.axhline(0, color="0.4", lw=0.8)
     axes.set_xscale("log", base=2)
     axes.set_xlabel("n")
-    axes.set_ylabel("points lost beside the features themselves")
+    axes.set_ylabel("points lost to the maps")
     return figure
 
 
@@ -126,8 +132,8 @@ CLAIM = Claim(
     f"from them, and from U1 U2 f with U1 and U2 trained along, {STEPS} steps of AdamW (quick "
     f"{FEWER_STEPS}) on the training rows, for n = {FACTORS}; test scores, the same seeds.",
     threshold=f"holds if the {INTERVAL} of the loss lies above 0 at the smallest n, not at the "
-    "largest, and n = 1 still loses beside the largest; corrected if n = 1 does not, or if maps "
-    "are better than none",
+    "largest, and n = 1 still loses beside the largest; corrected if n = 1 does not (the "
+    "smallest n that is enough is named), or if maps are better than none",
     measure=measure,
     judge=judge,
     say=say,

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.encoded import encoded, joined, left_of_labels
-from pnpfuse.ledger.mapped import up_and_down
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.encodings import encoded, joined, left_of_labels
+from pnpfuse.ledger.measures.mapped import up_and_down
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 
 CONCAT = Training("concat")
@@ -28,7 +28,7 @@ def measure(bench: Bench) -> Found:
     """Rank and condition of the maps, the features recovered, and a probe on both sides."""
     ranks, conditions, errors, losses = [], [], [], []
     for seed in bench.seeds:
-        found = encoded(bench, CONCAT, seed)
+        found = encoded(bench, CONCAT, seed, complete=True)
         V = joined(found.features)  # (rows, l)
         for n in FACTORS:
             both = _product(V.shape[1], n, seed)  # (l, l)

@@ -7,7 +7,7 @@ import math
 from pnpfuse.fusion import table9_flops, table9_parameters
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.counting import counted
+from pnpfuse.ledger.measures.counting import counted
 
 N = 4
 # {widths: (millions of parameters, billions of operations)} as printed

@@ -7,8 +7,8 @@ import torch
 from pnpfuse.fusion.pmr import GMF
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.encoded import encoded
-from pnpfuse.ledger.mapped import lost_share
+from pnpfuse.ledger.measures.encodings import encoded
+from pnpfuse.ledger.measures.mapped import lost_share
 from pnpfuse.ledger.training import Training
 
 CONCAT = Training("concat")
@@ -32,7 +32,7 @@ def measure(bench: Bench) -> Found:
     bench.need(2)
     lost: dict[str, list[float]] = {reading: [] for reading in READINGS}
     for seed in bench.seeds:
-        V = {m: v.double() for m, v in encoded(bench, CONCAT, seed).features.items()}
+        V = encoded(bench, CONCAT, seed, complete=True).features
         block = _block({m: v.shape[1] for m, v in V.items()}, 0.5, seed)
         early = _block(block.dims, 0.5 / N, seed)
         for m, v in V.items():

@@ -11,8 +11,8 @@ from pnpfuse.evaluation import rows_for
 from pnpfuse.findings import spread
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.encoded import whole
-from pnpfuse.ledger.paired import INTERVAL, differ, interval, said_interval
+from pnpfuse.ledger.measures.encodings import whole
+from pnpfuse.ledger.measures.paired import INTERVAL, differ, interval, said_interval
 from pnpfuse.ledger.training import Training
 from pnpfuse_analysis import grad_cosine
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pnpfuse.ledger.against import GAIN_EACH, against, draw_each, judge_each, say_each
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found
+from pnpfuse.ledger.measures.several import (
+    ALL_ABOVE,
+    against,
+    draw_differences,
+    judge_above,
+    say_scores,
+)
 from pnpfuse.ledger.training import Training
 
 CLASSES, MODALITIES = 309, 2
@@ -26,7 +32,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of all, seed by seed."""
     _check(bench)
-    return against(bench, ("Perceiver behind GMF", FRONT), OTHERS, lambda b, t: b.accuracy(t))
+    return against(bench, {"Perceiver behind GMF": FRONT}, OTHERS)
 
 
 def _check(bench: Bench) -> None:
@@ -45,10 +51,10 @@ CLAIM = Claim(
     protocol="Given frozen features of VGGSound, the Perceiver behind GMF and "
     f"{', '.join(OTHERS)}, trained with the same seeds; test scores with all modalities. "
     f"Recognised by {CLASSES} classes and {MODALITIES} modalities.",
-    threshold=GAIN_EACH,
+    threshold=ALL_ABOVE,
     measure=measure,
-    judge=judge_each,
-    say=say_each,
-    draw=draw_each,
+    judge=judge_above,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.infobridge._beside import BEST, differ_each, draw_each, judge_best, say_each
+from pnpfuse.ledger.measures.several import (
+    ALL_ABOVE,
+    against,
+    draw_differences,
+    judge_above,
+    say_scores,
+)
 from pnpfuse.ledger.training import Training
 
 INFOBRIDGE = Training("infobridge")
@@ -23,7 +29,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of each, seed by seed."""
     bench.need(2)
-    return differ_each(bench, INFOBRIDGE, "InfoBridge", _alone(bench))
+    return against(bench, {"InfoBridge": INFOBRIDGE}, _alone(bench))
 
 
 CLAIM = Claim(
@@ -31,10 +37,10 @@ CLAIM = Claim(
     source="InfoBridge Sec. 4.2, Table 1",
     protocol="InfoBridge around the concatenation with all modalities, and an encoder with a "
     "linear head for each modality alone, trained with the same seeds.",
-    threshold=BEST,
+    threshold=ALL_ABOVE,
     measure=measure,
-    judge=judge_best,
-    say=say_each,
-    draw=draw_each,
+    judge=judge_above,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

@@ -10,8 +10,8 @@ from torch import Tensor
 from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.gaussian_pairs import draw_pairs
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.gaussian_pairs import draw_pairs
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 
 RHO, ROWS, WARM, RATE = (0.9, 0.9), 256, 12, 3e-2
 SEEDS, TURN = 5, 1e-3
@@ -81,7 +81,7 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """What each turn did."""
     each = [f"{name} {said_interval(one, 2)}" for name, one in found.items()]
-    return f"change of the critic's loss by a turn, in what its gradient is: {', '.join(each)}"
+    return f"change of the critic's loss by a step, -1 as its gradient promised: {', '.join(each)}"
 
 
 CLAIM = Claim(

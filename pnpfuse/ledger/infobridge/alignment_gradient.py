@@ -13,7 +13,7 @@ from pnpfuse.figures import blank_figure
 from pnpfuse.fusion.infobridge.contrast import contrast_drawn
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.gaussian_pairs import log_ratio
+from pnpfuse.ledger.measures.gaussian_pairs import log_ratio
 
 RHO, PAPER, RATIOS = (0.3, 0.6, 0.9), 5, (1, 5, 64, 1024, 16384)
 NODES, LIMIT = 60, 0.01

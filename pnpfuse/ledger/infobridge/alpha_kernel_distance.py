@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -9,8 +11,8 @@ from pnpfuse.figures import blank_figure
 from pnpfuse.findings import spread
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.infobridge._distances import ALPHAS, KINDS, WIDTH, at_alpha, distances
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.kernel_distances import ALPHAS, KINDS, WIDTH, at_alpha, distances
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse.ledger.training import Training
 
 
@@ -20,25 +22,22 @@ def trainings(bench: Bench) -> list[Training]:
 
 
 def measure(bench: Bench) -> Found:
-    """Distances, and how much of the one without the objective each alpha takes away."""
+    """Distances, and how much each alpha takes from the one before."""
     found = distances(bench)
     overall = np.array(found["overall"])  # (alphas, seeds)
-    return found | {"falls": [interval(overall[0] - one) for one in overall[1:]]}
+    return found | {"falls": [interval(fall) for fall in -np.diff(overall, axis=0)]}
 
 
 def judge(found: Found) -> Verdict:
-    """Holds where every alpha lowers the distance."""
+    """Holds where every larger alpha lowers the distance."""
     falls = found["falls"]
     if all(fall["low"] > 0 for fall in falls):
         return holds()
-    alphas = found["alphas"][1:]
-    rises = [f"{a:g}" for a, fall in zip(alphas, falls, strict=True) if fall["high"] < 0]
+    steps = [f"{a:g} to {b:g}" for a, b in pairwise(found["alphas"])]
+    rises = [step for step, fall in zip(steps, falls, strict=True) if fall["high"] < 0]
     if rises:
-        return fails(
-            f"with alpha = {', '.join(rises)} the modalities lie further apart; what they share "
-            "does not hang on the coordinates of either"
-        )
-    return fails("not every alpha lowers the distance beyond the spread over seeds")
+        return fails(f"the modalities lie further apart from alpha = {', '.join(rises)}")
+    return fails("not every larger alpha lowers the distance beyond the spread over seeds")
 
 
 def say(found: Found) -> str:
@@ -75,8 +74,8 @@ CLAIM = Claim(
     f"of {ALPHAS} (quick: the first and the last); the mean kernel distance of the encoded test "
     "rows of two modalities, over all pairs of rows and of modalities, at the median bandwidth of "
     "the features without the objective; trained with the same seeds.",
-    threshold=f"the {INTERVAL} of what an alpha takes from the distance without the objective "
-    "lies above 0, for every alpha",
+    threshold=f"the {INTERVAL} of what each alpha takes from the distance with the one before lies "
+    "above 0",
     measure=measure,
     judge=judge,
     say=say,

@@ -74,9 +74,8 @@ def say(found: Found) -> str:
 
 
 CLAIM = Claim(
-    statement="The method goes with any scheme of fusion and any classifier, and the context has "
-    "no part in the answers.",
-    source="InfoBridge Sec. 3 and 4.2",
+    statement="The method goes with any scheme of fusion and any classifier.",
+    source="InfoBridge Sec. 4.2",
     protocol=f"InfoBridge beside each model of the package (quick: {', '.join(QUICK)}) on "
     f"{ROWS} random rows of {len(DIMS)} modalities: it can be built, its loss reaches the "
     "weights of every encoder, and the logits are the same with the labels, without them, and "

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from pnpfuse.figures import blank_figure
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.gaussian_pairs import information, right_bound
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.gaussian_pairs import information, right_bound
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 
 PAPER, MORE = 5.0, 64.0
 INFORMATION = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0)  # nats
@@ -74,8 +74,8 @@ def draw(found: Found) -> Figure:
 
 
 CLAIM = Claim(
-    statement=f"With {PAPER:g} negatives for a positive, raising the objective pushes up a lower "
-    "bound of the conditional information.",
+    statement=f"The bound ties what is trained, with {PAPER:g} negatives for a positive, to the "
+    "conditional information.",
     source="InfoBridge Sec. 3, Eqs. (5) and (8), Sec. 4.1",
     protocol=f"Gaussian pairs that share {INFORMATION} nats, with their own posterior and the "
     f"margin log(N0/N1) that follows from Eq. (4), at N0/N1 = {PAPER:g} and {MORE:g}; {SETS} sets "

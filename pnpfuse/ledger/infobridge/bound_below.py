@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.gaussian_pairs import information
-from pnpfuse.ledger.infobridge._critics import HELD, held_bounds, trained_critic
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.critics import HELD, held_bounds, trained_critic
+from pnpfuse.ledger.measures.gaussian_pairs import information
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 
 RHO, APART = (0.5, 0.8, 0.95), 3.0
 ROWS, EPOCHS, QUICK_EPOCHS, SETS = 2000, 10, 3, 6

@@ -9,8 +9,8 @@ import torch
 from pnpfuse.fusion.infobridge.contrast import contrast_drawn
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.gaussian_pairs import information, right_logits
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.gaussian_pairs import information, right_logits
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 
 RHO, RATIOS = 0.9, (0.25, 5.0, 64.0, 1024.0)
 ROWS, SETS = 10_000, 8

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from pnpfuse.figures import blank_figure
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.gaussian_pairs import information, right_bound
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.gaussian_pairs import information, right_bound
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 
 RHO, RATIOS = 0.9, (0.25, 5.0, 64.0)
 ROWS, SETS = 10_000, 8
@@ -35,9 +35,10 @@ def judge(found: Found) -> Verdict:
         return holds()
     where = ", ".join(f"{r:g}" for r in above["printed"])
     if not above["derived"]:
+        lacking = found["information"] - found["printed"][-1]["mean"]
         return corrected(
             f"log(N0/N1) in place of log(N1/N0): the printed form lies above the information at "
-            f"N0/N1 = {where}, and uselessly low where N0 > N1"
+            f"N0/N1 = {where}, and {lacking:.2f} nats below it at N0/N1 = {found['ratios'][-1]:g}"
         )
     return fails(f"above the information at N0/N1 = {where}, the other sign no better")
 

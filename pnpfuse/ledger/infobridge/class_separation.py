@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from sklearn.metrics import silhouette_score
 
 from pnpfuse.findings import spread
 from pnpfuse.fusion.infobridge import TABLE2
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.encoded_pairs import encoded
-from pnpfuse.ledger.paired import GAIN, interval, judge_gain, said_interval
+from pnpfuse.ledger.measures.encodings import encoded, joined
+from pnpfuse.ledger.measures.paired import GAIN, contrast, judge_gain, said_interval
 from pnpfuse.ledger.training import Training
 
 FULL, WITHOUT = Training("infobridge"), Training("infobridge", TABLE2["w/o CMI objective"])
@@ -27,23 +26,17 @@ def measure(bench: Bench) -> Found:
     """Silhouettes of both, seed by seed."""
     bench.need(2)
     ours, theirs = (
-        np.array([_silhouette(bench, training, seed) for seed in bench.seeds])
-        for training in (FULL, WITHOUT)
+        [_silhouette(bench, training, seed) for seed in bench.seeds] for training in (FULL, WITHOUT)
     )
-    return {
-        "one": ours.tolist(),
-        "other": theirs.tolist(),
-        "names": ["the separation with the objective", "without it"],
-        "difference": interval(ours - theirs),
-    }
+    return contrast(ours, theirs, ("the separation with the objective", "without it"))
 
 
 def _silhouette(bench: Bench, training: Training, seed: int) -> float:
     found = encoded(bench, training, seed)
-    labels = found.labels.cpu().numpy()
+    labels = found.labels.numpy()
     if not 1 < len(np.unique(labels)) < len(labels):
         raise CannotTry("the test rows are of one class, or each of its own")
-    return float(silhouette_score(torch.cat(list(found.V.values()), 1).cpu().numpy(), labels))
+    return float(silhouette_score(joined(found.features).numpy(), labels))
 
 
 def say(found: Found) -> str:

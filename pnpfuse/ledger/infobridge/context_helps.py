@@ -5,7 +5,7 @@ from __future__ import annotations
 from pnpfuse.fusion.infobridge import TABLE2
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import GAIN, differ, draw_difference, judge_gain, say_difference
+from pnpfuse.ledger.measures.paired import GAIN, differ, draw_difference, judge_gain, say_difference
 from pnpfuse.ledger.training import Training
 
 FULL, WITHOUT = Training("infobridge"), Training("infobridge", TABLE2["w/o context-aware prior"])
@@ -20,7 +20,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of both, seed by seed."""
     bench.need(2)
-    return differ(bench, FULL, WITHOUT, ("InfoBridge", "without context"))
+    return differ(bench, FULL, WITHOUT, ("InfoBridge", "InfoBridge without context"))
 
 
 CLAIM = Claim(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pnpfuse.fusion.infobridge import TABLE3
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.infobridge._beside import BEST, differ_each, draw_each, judge_best, say_each
+from pnpfuse.ledger.measures.several import (
+    ALL_ABOVE,
+    against,
+    draw_differences,
+    judge_above,
+    say_scores,
+)
 from pnpfuse.ledger.training import Training
 
 CLASS = Training("infobridge")
@@ -28,19 +34,19 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of each, seed by seed."""
     bench.need(2)
-    return differ_each(bench, CLASS, "class", _others(bench))
+    return against(bench, {"the class": CLASS}, _others(bench))
 
 
 CLAIM = Claim(
     statement="Of all contexts the class of a sample makes InfoBridge most accurate.",
-    source="InfoBridge Sec. 4.4, Table 3",
+    source="InfoBridge Sec. 4.3 and 4.4, Tables 2 and 3",
     protocol="InfoBridge around the concatenation with the class for T, and with each of "
     f"{', '.join(OTHERS)} (quick: {QUICK} alone), trained with the same seeds; test scores with "
     "all modalities.",
-    threshold=BEST,
+    threshold=ALL_ABOVE,
     measure=measure,
-    judge=judge_best,
-    say=say_each,
-    draw=draw_each,
+    judge=judge_above,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

@@ -8,9 +8,9 @@ from sklearn.linear_model import RidgeCV
 from pnpfuse.findings import spread
 from pnpfuse.fusion.infobridge import TABLE2
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict
-from pnpfuse.ledger.encoded_pairs import Pair, encoded
-from pnpfuse.ledger.paired import GAIN, interval, judge_gain, said_interval
+from pnpfuse.ledger.claim import Claim, Found
+from pnpfuse.ledger.measures.encodings import Pair, encoded
+from pnpfuse.ledger.measures.paired import GAIN, interval, judge_gain, said_interval
 from pnpfuse.ledger.training import Training
 
 FULL, WITHOUT = Training("infobridge"), Training("infobridge", TABLE2["w/o CMI objective"])
@@ -47,23 +47,18 @@ def _error(bench: Bench, training: Training, seed: int) -> float:
 
 def _of_pair(known: Pair, fresh: Pair) -> float:
     """Mean distance of v(z1) from z2 on fresh rows, over that of the mean of z2 from z2."""
-    x, y = (one.cpu().numpy() for one in known[:2])
-    u, w = (one.cpu().numpy() for one in fresh[:2])
+    x, y = (one.numpy() for one in known[:2])
+    u, w = (one.numpy() for one in fresh[:2])
     missed = np.linalg.norm(RidgeCV(PENALTIES).fit(x, y).predict(u) - w, axis=1).mean()
     return missed / max(np.linalg.norm(y.mean(0) - w, axis=1).mean(), np.finfo(float).tiny)
-
-
-def judge(found: Found) -> Verdict:
-    """Holds where the objective lowers the error."""
-    return judge_gain(found)
 
 
 def say(found: Found) -> str:
     """Both errors and the difference."""
     ours, theirs = (spread(np.array(found[k])) for k in ("one", "other"))
     return (
-        f"mapping error {ours} % of the spread, without the objective {theirs} %: lower by "
-        f"{said_interval(found['difference'])}"
+        f"mapping error {ours} % of the spread, without the objective {theirs} %: less by "
+        f"{said_interval(found['difference'])} points"
     )
 
 
@@ -77,7 +72,7 @@ CLAIM = Claim(
     "features is no gain; the mean over the pairs of modalities.",
     threshold=f"{GAIN}, without the objective less with it",
     measure=measure,
-    judge=judge,
+    judge=judge_gain,
     say=say,
     trainings=trainings,
 )

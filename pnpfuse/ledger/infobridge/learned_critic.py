@@ -9,8 +9,8 @@ import torch
 from pnpfuse.fusion.infobridge.bound import evidence, nce_bounds
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.gaussian_pairs import draw_pairs, information, log_ratio
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.gaussian_pairs import draw_pairs, information, log_ratio
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse_analysis import nce_bound
 
 RHO, RATIO = 0.8, 64

@@ -7,8 +7,8 @@ import numpy as np
 from pnpfuse.findings import spread
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.encoded_pairs import encoded
-from pnpfuse.ledger.paired import GAIN, interval, judge_gain, said_interval
+from pnpfuse.ledger.measures.encodings import encoded
+from pnpfuse.ledger.measures.paired import GAIN, contrast, judge_gain, said_interval
 from pnpfuse.ledger.training import Training
 from pnpfuse_analysis import effective_rank
 
@@ -26,21 +26,17 @@ def measure(bench: Bench) -> Found:
     """Effective ranks of both, seed by seed."""
     bench.need(2)
     ours, theirs = (
-        np.array([_rank(bench, training, seed) for seed in bench.seeds])
-        for training in (FULL, PLAIN)
+        [_rank(bench, training, seed) for seed in bench.seeds] for training in (FULL, PLAIN)
     )
-    return {
-        "one": ours.tolist(),
-        "other": theirs.tolist(),
-        "names": ["the rank with InfoBridge", "with InfoNCE"],
-        "difference": interval(ours - theirs),
-    }
+    return contrast(ours, theirs, ("the rank with InfoBridge", "with InfoNCE"))
 
 
 def _rank(bench: Bench, training: Training, seed: int) -> float:
     """The mean over the modalities."""
     found = encoded(bench, training, seed)
-    return float(np.mean([float(effective_rank(z[found.present[m]])) for m, z in found.V.items()]))
+    return float(
+        np.mean([float(effective_rank(z[found.present[m]])) for m, z in found.features.items()])
+    )
 
 
 def say(found: Found) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.gaussian_pairs import draw_pairs
+from pnpfuse.ledger.measures.gaussian_pairs import draw_pairs
 from pnpfuse_analysis import nce_bound
 
 RATIO, ROWS = 5, 64

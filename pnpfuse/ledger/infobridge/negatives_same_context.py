@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.infobridge._critics import HELD, held_bounds, trained_critic
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.critics import HELD, held_bounds, trained_critic
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 
 RHO, APART = (0.0, 0.0, 0.0), 3.0
 ROWS, EPOCHS, QUICK_EPOCHS, SETS = 1500, 6, 3, 6

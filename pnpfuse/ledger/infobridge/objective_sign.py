@@ -9,8 +9,8 @@ from torch.nn.functional import logsigmoid
 from pnpfuse.fusion.infobridge import InfoBridge
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.gaussian_pairs import draw_pairs
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.gaussian_pairs import draw_pairs
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 
 RHO, ROWS, STEPS, RATE = (0.9, 0.9), 128, 25, 3e-3
 STARTS, HELD = 3, 400
@@ -69,8 +69,8 @@ def say(found: Found) -> str:
 
 
 CLAIM = Claim(
-    statement="Minimising the task's loss minus alpha times the objective raises the objective, "
-    "a log-likelihood in spite of being called a loss.",
+    statement="L_NCE, a log-likelihood in spite of its name, is raised in training: the overall "
+    "loss subtracts alpha times it.",
     source="InfoBridge Sec. 3, Eqs. (1), (7) and (10)",
     protocol=f"Linear encoders and InfoBridge's critic on Gaussian pairs in {len(RHO)} contexts of "
     f"correlation {RHO[0]}; {STEPS} steps of Adam down the loss of the package, {ROWS} new pairs "

@@ -6,7 +6,7 @@ import math
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds, untried
-from pnpfuse.ledger.infobridge._printed import OURS, SETS, TABLE1
+from pnpfuse.ledger.measures.printed_infobridge import OURS, SETS, TABLE1
 
 TEST_ROWS = {"CREMA-D": 744}  # where the paper says how many
 ERRORS = 2

@@ -6,7 +6,7 @@ from itertools import combinations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.infobridge._printed import OURS, SAME, SETS, TABLES
+from pnpfuse.ledger.measures.printed_infobridge import OURS, SAME, SETS, TABLES
 
 LIMIT = 2  # sets on which two methods may agree to the last digit by chance
 
@@ -37,7 +37,9 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """How many rows agree, and on how many sets at most."""
     sizes = [len(sets) for sets in found["equal"].values()]
-    return f"{len(sizes)} pairs of methods agree, on up to {max(sizes, default=0)} of {len(SETS)}"
+    return (
+        f"{len(sizes)} pairs of methods agree, on up to {max(sizes, default=0)} of {len(SETS)} sets"
+    )
 
 
 CLAIM = Claim(

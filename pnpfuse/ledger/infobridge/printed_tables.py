@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.infobridge._printed import SAME, SETS, TABLES
+from pnpfuse.ledger.measures.printed_infobridge import SAME, SETS, TABLES
 
 
 def measure(bench: Bench) -> Found:

@@ -6,8 +6,8 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.infobridge._distances import ALPHAS, WIDTH, at_alpha, distances
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.kernel_distances import ALPHAS, WIDTH, at_alpha, distances
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 
 MOST = ALPHAS[-1]
@@ -44,9 +44,9 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """Both falls and their difference."""
     return (
-        f"alpha = {MOST:g} takes {said_interval(found['within'], 3)} from the distance within "
-        f"classes, {said_interval(found['between'], 3)} between; difference "
-        f"{said_interval(found['more'], 3)}"
+        f"alpha = {MOST:g} lowers the distance within classes by "
+        f"{said_interval(found['within'], 3)}, between them by "
+        f"{said_interval(found['between'], 3)}; difference {said_interval(found['more'], 3)}"
     )
 
 

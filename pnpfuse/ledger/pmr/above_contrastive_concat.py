@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.rows import ALL_ABOVE, against, draw_rows, judge_above, say_rows
-from pnpfuse.ledger.table7 import ALIGNED, OURS, linear, matched
+from pnpfuse.ledger.measures.several import (
+    ALL_ABOVE,
+    ONE_FORM,
+    against,
+    draw_differences,
+    judge_above,
+    say_scores,
+)
+from pnpfuse.ledger.measures.table7 import ALIGNED, OURS, linear, matched
 from pnpfuse.ledger.training import Training
 
 
@@ -38,10 +45,10 @@ CLAIM = Claim(
     "width, aligned by InfoNCE (weight 0.1, learned projections) beside the task's loss, before "
     "the classifier and before an FFN as large as PMR's block; all with the concatenation head, "
     "the same seeds, epochs and optimiser; test scores with all modalities.",
-    threshold=ALL_ABOVE,
+    threshold=f"{ALL_ABOVE}; {ONE_FORM}",
     measure=measure,
     judge=judge_above,
-    say=say_rows,
-    draw=draw_rows,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

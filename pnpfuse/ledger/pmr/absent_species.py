@@ -10,7 +10,7 @@ import xarray as xr
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse_solvers import Cell, solve_equilibrium, solve_transient
 
 LENGTHS, VOLTAGES = (0.5, 4.0, 30.0), (1.0, 5.0)

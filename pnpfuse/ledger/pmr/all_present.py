@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.rows import ALL_ABOVE, against, listed, say_rows, shortfall
-from pnpfuse.ledger.table7 import OURS_CMMP, aligned
+from pnpfuse.ledger.measures.several import ALL_ABOVE, against, hurried, say_scores, shortfall
+from pnpfuse.ledger.measures.table7 import OURS_CMMP, aligned
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse.ledger.training import Training
 
 FORMS = {"r": "the relaxed form", "s": "the strict form"}  # by the first letter of a name
@@ -40,7 +41,7 @@ def judge(found: Found) -> Verdict:
     }
     if not short:
         return holds()
-    told = "; ".join(short.values())
+    told = "; ".join(short.values()) + hurried(found["Concat"])
     whole = [head for head in found if not any(head == of for of, _ in short)]
     whole += [said for form, said in FORMS.items() if not any(form == of for _, of in short)]
     if whole:
@@ -51,7 +52,7 @@ def judge(found: Found) -> Verdict:
 
 def say(found: Found) -> str:
     """Both heads."""
-    return "; ".join(say_rows(of) for of in found.values())
+    return "; ".join(say_scores(of) for of in found.values())
 
 
 CLAIM = Claim(

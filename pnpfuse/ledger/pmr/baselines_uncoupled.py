@@ -6,8 +6,8 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.conflict import BLOCK, course
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.conflict import BLOCK, course
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 
 PMR, MISA = Training("rpmr"), Training("misa")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.conflict import ENCODERS, MEASURED, course, draw_course, say_course
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.conflict import ENCODERS, MEASURED, course, draw_course, say_course
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 
 PMR = Training("rpmr")

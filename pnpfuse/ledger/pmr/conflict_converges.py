@@ -6,12 +6,12 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.conflict import ENCODERS, MEASURED, course, draw_course, say_course
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.conflict import ENCODERS, MEASURED, course, draw_course, say_course
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.several import EPOCHS
 from pnpfuse.ledger.training import Training
 
 PMR = Training("rpmr")
-EPOCHS = 15  # fewer are no convergence
 
 
 def trainings(bench: Bench) -> list[Training]:
@@ -35,7 +35,8 @@ def judge(found: Found) -> Verdict:
     )
     nearer = interval(early - trained)
     if nearer["low"] > 0:
-        return holds()
+        first = float(np.mean(found["course"]["early"][ENCODERS]["cosine"]))
+        return holds("from opposition, not from agreement" if first < 0 else "")
     return fails(
         f"at the end the cosine is not nearer to 0 than early on beyond the spread over seeds: "
         f"by {said_interval(nearer, 3)}"

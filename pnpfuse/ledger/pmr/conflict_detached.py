@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.conflict import (
+from pnpfuse.ledger.measures.conflict import (
     MEASURED,
     NO_OPPOSITION,
     course,
@@ -31,7 +31,8 @@ def measure(bench: Bench) -> Found:
 
 CLAIM = Claim(
     statement="All forces derive from a single scalar potential, so that the gradients of the "
-    "task and of the preservation loss cannot oppose each other.",
+    "task and of the preservation loss cannot oppose each other "
+    "(tried with the latter not reaching its target).",
     source="PMR App. E.3, claim 4; Sec. 4",
     protocol=f"{MEASURED}, at the encoders' outputs and at the block's parameters, after a fifth "
     "of the epochs and after all. rPMR, the preservation loss not reaching its target.",

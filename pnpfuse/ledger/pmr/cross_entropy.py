@@ -12,7 +12,7 @@ from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 from pnpfuse.views import Views
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.paths import WIDTHS, traced
+from pnpfuse.ledger.measures.paths import WIDTHS, traced
 
 NB = (
     (0.5, 0.5),

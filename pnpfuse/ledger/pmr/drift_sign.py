@@ -8,7 +8,7 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.wording import listed, span
 from pnpfuse_solvers import Cell, solve_equilibrium, solve_transient
 
 LENGTHS, VOLTAGES = (0.118338, 4.0, 30.0), (1.0, 5.0, 20.0)
@@ -53,9 +53,9 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """What is left of the flux."""
     return (
-        f"over diffusion alone the printed flux is {min(found['printed']):.4g} to "
-        f"{max(found['printed']):.4g} at equilibrium, with the other sign at most "
-        f"{max(found['corrected']):.0e}"
+        f"the printed flux is {span(found['printed'])} times that of diffusion alone, with the "
+        f"other sign it is at most {max(found['corrected']):.0e} of it, over "
+        f"{len(found['printed'])} cells"
     )
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.cell_figures import lines_figure
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.cell_figures import lines_figure
+from pnpfuse.ledger.measures.wording import listed, span
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 SALTS = {"1:1": ((1, -1), (1, 1)), "2:1": ((2, -1), (1, 2))}
@@ -61,10 +61,10 @@ def say(found: Found) -> str:
     changes = sum(n > 0 for each in found["changes"].values() for n in each)
     cells = sum(map(len, found["changes"].values()))
     return (
-        f"the field changes sign in {changes} of {cells} cells; its strength at b is its least to "
-        f"{max(found['over_least']['1:1']) - 1:.0e} in 1:1 salts; net charge over all charge at b: "
-        f"at most {max(found['net']['1:1']):.0e} in 1:1, {min(found['net']['2:1']):.3f} to "
-        f"{max(found['net']['2:1']):.3f} in 2:1 salts"
+        f"the field changes sign in {changes} of {cells} cells; at b it is as weak as anywhere, "
+        f"to {max(found['over_least']['1:1']) - 1:.0e}, in 1:1 salts; net charge over all "
+        f"charge at b: at most {max(found['net']['1:1']):.0e} in 1:1, "
+        f"{span(found['net']['2:1'])} in 2:1 salts"
     )
 
 

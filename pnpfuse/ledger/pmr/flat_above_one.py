@@ -6,7 +6,7 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds, untried
-from pnpfuse.ledger.n_by_b import Grid, draw_swept, say_swept, swept
+from pnpfuse.ledger.measures.n_by_b import Grid, draw_swept, say_swept, swept
 
 GRID: Grid = ((2.0, 4.0), (0.5, 0.7, 0.9))
 QUICK: Grid = ((2.0, 4.0), (0.5, 0.9))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.cell_figures import lines_figure
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.switching import SAID, energies, largest_rise, switched_cells
+from pnpfuse.ledger.measures.cell_figures import lines_figure
+from pnpfuse.ledger.measures.switching import SAID, energies, largest_rise, switched_cells
 
 LIMIT = 1e-6  # of all that the energy changes: what the integration in time is off by
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.cell_figures import lines_figure
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.switching import SAID, energies, largest_rise, switched_cells
+from pnpfuse.ledger.measures.cell_figures import lines_figure
+from pnpfuse.ledger.measures.switching import SAID, energies, largest_rise, switched_cells
+from pnpfuse.ledger.measures.wording import span
 
 LIMIT = 1e-6  # of all that the energy changes: what the integration in time is off by
 
@@ -50,7 +51,7 @@ def say(found: Found) -> str:
         f"the printed functional rises in {rising} of {len(found['printed'])} runs, by up to "
         f"{max(found['printed']):.0%} of all its change (the correct one by at most "
         f"{max(found['correct']):.0e}); at grounded electrodes it holds the field's energy "
-        f"{min(counts):.4f} to {max(counts):.4f} times"
+        f"{span(counts, '.4g')} times"
     )
 
 

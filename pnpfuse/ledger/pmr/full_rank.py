@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.paths import WIDTHS, traced
+from pnpfuse.ledger.measures.paths import WIDTHS, traced
 
 NB = (
     (2.0, 0.5),
@@ -47,13 +47,12 @@ def judge(found: Found) -> Verdict:
 
 def say(found: Found) -> str:
     """Residuals with the condition met and not."""
-    short = [one for one in found["short"]]
+    short, full = found["short"], sum(one["full"] for one in found["met"])
     kept = sum(one["residual"] < LIMIT for one in short)
     return (
-        f"condition met in {len(found['met'])} modalities: all of full rank "
-        f"{all(one['full'] for one in found['met'])}, at most "
+        f"condition met in {len(found['met'])} modalities: {full} of full rank, at most "
         f"{max(one['residual'] for one in found['met']):.0e} of V's variance lost; not met in "
-        f"{len(short)}: {kept} of them keep V all the same, the others lose up to "
+        f"{len(short)}: {kept} keep V all the same, the others lose up to "
         f"{max(one['residual'] for one in short):.0%}"
     )
 

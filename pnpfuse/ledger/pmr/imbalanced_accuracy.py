@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.printed_pmr import ODDS, TABLE5, is_pmr
-from pnpfuse.ledger.rows import listed
+from pnpfuse.ledger.measures.printed_pmr import ODDS, TABLE5, is_pmr
+from pnpfuse.ledger.measures.wording import listed
 
 COLUMNS = ("A", "V", "AV")
 NEAR = 0.5  # points: the odds are printed as whole numbers, the test split is not

@@ -6,7 +6,7 @@ from itertools import product
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 LENGTHS, VOLTAGES = (0.118338, 1.0, 4.0, 30.0, 200.0), (0.5, 2.0, 8.0, 20.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 # (valences, reference concentrations)

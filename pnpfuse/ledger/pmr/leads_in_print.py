@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, untried
-from pnpfuse.ledger.printed_pmr import TABLE3, TABLE4, TABLE6, is_pmr
-from pnpfuse.ledger.rows import listed
+from pnpfuse.ledger.measures.printed_pmr import TABLE3, TABLE4, TABLE6, is_pmr
+from pnpfuse.ledger.measures.wording import listed
 
 
 def measure(bench: Bench) -> Found:

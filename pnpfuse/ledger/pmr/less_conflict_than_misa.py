@@ -6,8 +6,8 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.conflict import ENCODERS, MEASURED, course
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.conflict import ENCODERS, MEASURED, course
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
 
 PMR, MISA = Training("rpmr"), Training("misa")
@@ -53,7 +53,7 @@ def say(found: Found) -> str:
         said.append(
             f"{name} "
             + ", ".join(
-                f"{stage} {np.mean(of):+.3f} (other losses' norm {ratio:.2g} times the task's)"
+                f"{stage} {np.mean(of):+.3f} (other losses' norm {ratio:.3g} times the task's)"
                 for stage, of, ratio in each
             )
         )

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.cell_figures import lines_figure
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.cell_figures import lines_figure
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse_solvers import Cell, solve_many
 
 LENGTHS = tuple(np.geomspace(0.1, 1000, 25).round(4).tolist())

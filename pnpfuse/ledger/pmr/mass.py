@@ -6,7 +6,7 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.switching import SAID, switched_cells
+from pnpfuse.ledger.measures.switching import SAID, switched_cells
 
 LIMIT = 1e-12  # rounding of some hundred sums and steps
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.wording import listed, span
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 SALTS = {"1:1": ((1, -1), (1, 1)), "2:1": ((2, -1), (1, 2))}
@@ -50,8 +50,8 @@ def say(found: Found) -> str:
     """The cosines."""
     own, both = found["drift_and_diffusion"], found["cations_and_anions"]
     return (
-        f"cosine of drift and diffusion {min(own):.4f} to {max(own):.4f}, of the drift of cations "
-        f"and anions {min(both):.2f} to {max(both):.2f}"
+        f"cosine of drift and diffusion {span(own, '.4f')}, of the drift of cations and anions "
+        f"{span(both, '.2f')}, over {len(both)} cells"
     )
 
 

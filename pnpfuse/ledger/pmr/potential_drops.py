@@ -8,7 +8,7 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.wording import listed, span
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 SALTS = {"1:1": ((1, -1), (1, 1)), "2:1": ((2, -1), (1, 2))}
@@ -51,9 +51,9 @@ def say(found: Found) -> str:
     """The ratios."""
     (first, second), right = found["printed"], np.array(found["corrected"], dtype=float)
     return (
-        f"the printed right sides are {min(first):.4g} to {max(first):.4g} and {min(second):.4g} "
-        f"to {max(second):.4g} times the drops; with both signs changed and the anions at b as "
-        f"reference they are the drops to {np.abs(right - 1).max():.0e}"
+        f"the printed right sides are {span(first)} times the first and {span(second)} times the "
+        "second drop; with both signs changed and the anions at b as reference they are the drops "
+        f"to {np.abs(right - 1).max():.0e}"
     )
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.poisson import poisson_residual
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.poisson import poisson_residual
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 SALTS = {"1:1": ((1, -1), (1, 1)), "2:1": ((2, -1), (1, 2)), "3:2": ((3, -2), (2, 3))}
@@ -50,7 +50,8 @@ def say(found: Found) -> str:
     return (
         f"solutions fulfil the equation with the valence once to {_largest(found['once']):.0e} of "
         "the largest displacement in a box of the mesh, and miss the printed one by up to "
-        f"{_largest(found['twice']):.1e}; for a 1:1 salt its right side is even in u, not odd"
+        f"{_largest(found['twice']):.2g} times it; for a 1:1 salt its right side is "
+        "even in u, not odd"
     )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import INTERVAL
-from pnpfuse.ledger.separation import (
+from pnpfuse.ledger.measures.paired import INTERVAL, contrast
+from pnpfuse.ledger.measures.separation import (
     CKA,
-    contrast,
     draw_alike,
     each_divided,
     judge_less_alike,

@@ -6,13 +6,12 @@ import numpy as np
 
 from pnpfuse.dominance.probing import probe
 from pnpfuse.findings import spread
-from pnpfuse.labels import TRAIN
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
-from pnpfuse.ledger.rows import listed
+from pnpfuse.ledger.measures.laziness_probes import fewer_learned
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse.ledger.training import Training
-from pnpfuse.views import Views
 
 JOINT = Training("rg-cmmp")
 ROWS = 2000  # of the training rows at most, for the probes
@@ -61,8 +60,8 @@ def judge(found: Found) -> Verdict:
         if not short:
             return holds()
         return corrected(
-            "it is the regression that converged, not the joint training: against a probe of the "
-            f"encoder trained alone there is no gain for {listed(short)}"
+            "only over the heads that the encoders were trained with; against a probe of the "
+            f"encoder trained alone there is no gain beyond the spread for {listed(short)}"
         )
     if not short:
         return corrected("probe against probe; not against the head trained with the encoder")
@@ -86,22 +85,12 @@ def say(found: Found) -> str:
 
 def _probed(bench: Bench, training: Training, seed: int) -> dict[str, float]:
     """{modality: percent} of the probes of a trained model."""
-    views = _fewer(bench.rows(training))
+    views = fewer_learned(bench.rows(training), ROWS)
     try:
         found = probe(bench.model(training, seed), views)["probe"].sel(score=bench.score)
     except ValueError as error:
         raise CannotTry(f"no probe on these data: {error}") from error
     return {str(m): 100 * found.sel(modality=m).item() for m in found["modality"].values}
-
-
-def _fewer(views: Views) -> Views:
-    """All test rows and at most so many training rows, drawn once and for all."""
-    learned = np.flatnonzero(views.split == TRAIN)
-    if len(learned) <= ROWS:
-        return views
-    keep = views.split != TRAIN
-    keep[np.random.default_rng(0).permutation(learned)[:ROWS]] = True
-    return views.subset(keep)
 
 
 CLAIM = Claim(

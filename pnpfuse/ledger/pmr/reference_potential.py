@@ -6,7 +6,7 @@ from itertools import product
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.wording import listed, span
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 LENGTHS, DROPS = (0.118338, 1.0, 4.0), (2.0, 6.0, 12.0)
@@ -45,9 +45,9 @@ def judge(found: Found) -> Verdict:
 def say(found: Found) -> str:
     """Both balances."""
     return (
-        f"(c+ - c-)/(c+ + c-) at x = 0 is {max(map(abs, found['at_start'])):.0e} with the "
-        f"potential 0 there, and {min(found['at_b']):.4f} to {max(found['at_b']):.4f} with the "
-        f"potential 0 at b, where b/l is {min(found['b']):.4f} to {max(found['b']):.4f}"
+        f"(c+ - c-)/(c+ + c-) at x = 0 is {max(map(abs, found['at_start'])):.1g} with the "
+        f"potential 0 there, and {span(found['at_b'])} with the potential 0 at b, which is at "
+        f"{span(found['b'])} of the length"
     )
 
 

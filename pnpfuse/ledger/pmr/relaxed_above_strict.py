@@ -6,8 +6,14 @@ from functools import partial
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
-from pnpfuse.ledger.rows import ALL_ABOVE, against, draw_rows, judge_above, say_rows
+from pnpfuse.ledger.measures.retrieval import SEARCH, named, retrieved
+from pnpfuse.ledger.measures.several import (
+    ALL_ABOVE,
+    against,
+    draw_differences,
+    judge_above,
+    say_scores,
+)
 from pnpfuse.ledger.training import Training
 
 OURS, ROWS = {"rG-CMMP": Training("rg-cmmp")}, {"sG-CMMP": Training("sg-cmmp")}
@@ -36,7 +42,7 @@ CLAIM = Claim(
     threshold=ALL_ABOVE,
     measure=measure,
     judge=judge_above,
-    say=say_rows,
-    draw=draw_rows,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.poisson import boltzmann_residual, ion_charge, poisson_residual
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.poisson import boltzmann_residual, ion_charge, poisson_residual
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 LIMIT = 1e-10  # the paper's 1e-8 %

@@ -11,7 +11,7 @@ from pnpfuse.evaluation import rows_for
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.retrieved import some_rows
+from pnpfuse.ledger.measures.retrieval import some_rows
 from pnpfuse.ledger.training import Training
 from pnpfuse.ranking import rank
 from pnpfuse.retrieval import embeddings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.n_by_b import CONDITIONS, Grid, draw_swept, say_swept, swept
+from pnpfuse.ledger.measures.n_by_b import CONDITIONS, Grid, draw_swept, say_swept, swept
 
 GRID: Grid = ((0.5, 1.0), (0.1, 0.5, 0.9))
 QUICK: Grid = ((0.5, 1.0), (0.1, 0.9))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, said_interval
-from pnpfuse.ledger.rows import listed
-from pnpfuse.ledger.subsets import MEAN, draw_subsets, on_three, over_subsets
+from pnpfuse.ledger.measures.paired import INTERVAL, said_interval
+from pnpfuse.ledger.measures.several import hurried
+from pnpfuse.ledger.measures.subsets import MEAN, draw_subsets, on_three, over_subsets
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse.ledger.training import Training
 
 OURS = {"rG-UMoE": Training("rg-cmmp", {"experts": "moe"})}
@@ -34,7 +35,9 @@ def judge(found: Found) -> Verdict:
     told = f"below with {listed(below)}" if below else "above in some only"
     if mean["low"] > 0:
         return corrected(f"on the mean over the subsets and in {len(above)} of them; {told}")
-    return fails(f"above the FFN in {len(above)} of {len(differences)} subsets, {told}")
+    return fails(
+        f"above the FFN in {len(above)} of {len(differences)} subsets, {told}{hurried(found)}"
+    )
 
 
 def say(found: Found) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.cell_figures import lines_figure
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.cell_figures import lines_figure
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 LENGTHS, VOLTAGES = (0.118338, 4.0, 10.0, 30.0, 60.0, 100.0, 200.0), (0.5, 2.0, 5.0, 10.0, 20.0)
@@ -39,12 +39,14 @@ def judge(found: Found) -> Verdict:
     lost = _undetermined(found)
     if not lost:
         return holds()
-    shortest = {voltage: length for length, voltage in reversed(lost)}
-    said = ", ".join(f"{length:g} at {u:g} kB T/e" for u, length in sorted(shortest.items()))
+    shortest: dict[float, list[float]] = {}  # {length: voltages at which it is the shortest}
+    for voltage in sorted({u for _, u in lost}):
+        shortest.setdefault(min(length for length, u in lost if u == voltage), []).append(voltage)
+    said = ", ".join(f"{length:g} at {listed(u)} kB T/e" for length, u in shortest.items())
     return fails(
         "in a neutral bulk cations and anions are equal to below rounding over a stretch of up to "
-        f"{2 * max(found['stretch']):.0%} of the cell, and no point of it is the interface: in "
-        f"cells of so many Debye lengths and more, {said}"
+        f"{2 * max(found['stretch']):.0%} of the cell, and no point of it is the interface; the "
+        f"shortest such cells, in Debye lengths: {said}"
     )
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import INTERVAL
-from pnpfuse.ledger.separation import (
+from pnpfuse.ledger.measures.paired import INTERVAL
+from pnpfuse.ledger.measures.separation import (
     CKA,
     DRAWS,
-    between,
-    contrast,
+    against_chance,
     draw_alike,
-    each_beside_chance,
     judge_less_alike,
     say_alike,
 )
@@ -31,11 +27,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Likeness of the specific parts of different modalities, by trained and random maps."""
     bench.need(2)
-    trained, chance = [], []
-    for one, fresh in each_beside_chance(bench, PMR):
-        trained.append(between(one.specific, one.present))
-        chance.append(float(np.mean([between(new.specific, new.present) for new in fresh])))
-    return contrast(trained, chance, ("specific parts", "specific parts by random maps"))
+    return against_chance(bench, PMR, "specific")
 
 
 CLAIM = Claim(

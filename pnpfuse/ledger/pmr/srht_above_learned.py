@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.paired import INTERVAL
-from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
-from pnpfuse.ledger.rows import against, draw_rows, listed, say_rows
+from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
+from pnpfuse.ledger.measures.paired import INTERVAL
+from pnpfuse.ledger.measures.retrieval import SEARCH, named, retrieved
+from pnpfuse.ledger.measures.several import against, draw_differences, hurried, say_scores
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse.ledger.training import Training
 
 OURS = {"rG-SRHT": Training("rg-cmmp", {"mapping": "srht"})}
@@ -43,9 +44,8 @@ def judge(found: Found) -> Verdict:
     above = [row for row, of in differences.items() if of["low"] > 0]
     if len(above) >= SEVERAL:
         return holds()
-    if above:
-        return corrected(f"it is above {listed(above)} only")
-    return fails(f"it is above none of {listed(differences)} beyond the spread over seeds")
+    said = f"{listed(above)} only" if above else f"none of {listed(differences)}"
+    return fails(f"beyond the spread over seeds it is above {said}{hurried(found)}")
 
 
 CLAIM = Claim(
@@ -60,7 +60,7 @@ CLAIM = Claim(
     "difference lies above 0; the block has no parameters",
     measure=measure,
     judge=judge,
-    say=say_rows,
-    draw=draw_rows,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

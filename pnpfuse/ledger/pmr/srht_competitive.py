@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.rows import NONE_BELOW, against, draw_rows, judge_not_below, say_rows
-from pnpfuse.ledger.table7 import OURS
+from pnpfuse.ledger.measures.several import (
+    NONE_BELOW,
+    against,
+    draw_differences,
+    judge_not_below,
+    say_scores,
+)
+from pnpfuse.ledger.measures.table7 import OURS
 from pnpfuse.ledger.training import Training
 
 SRHT = {"rG-SRHT": Training("rg-srht")}
@@ -32,7 +38,7 @@ CLAIM = Claim(
     threshold=NONE_BELOW,
     measure=measure,
     judge=judge_not_below,
-    say=say_rows,
-    draw=draw_rows,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

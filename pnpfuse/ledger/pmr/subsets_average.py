@@ -6,8 +6,8 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.printed_pmr import TABLE10
-from pnpfuse.ledger.rows import listed
+from pnpfuse.ledger.measures.printed_pmr import TABLE10
+from pnpfuse.ledger.measures.wording import listed
 
 PRINTED, ALL = 6, 7  # the columns of the average and of all three modalities
 ROUNDING = 0.1  # of seven numbers printed to 0.1, and of their average printed so

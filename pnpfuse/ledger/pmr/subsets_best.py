@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, said_interval
-from pnpfuse.ledger.rows import seed_margin
-from pnpfuse.ledger.subsets import MEAN, draw_subsets, on_three, over_subsets
+from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds, untried
+from pnpfuse.ledger.measures.paired import INTERVAL, said_interval, seed_margin
+from pnpfuse.ledger.measures.several import hurried
+from pnpfuse.ledger.measures.subsets import MEAN, draw_subsets, on_three, over_subsets
 from pnpfuse.ledger.training import Training
 
 OURS = {"rG-UMoE": Training("rg-cmmp", {"experts": "moe"})}
@@ -33,12 +33,17 @@ def judge(found: Found) -> Verdict:
                 (below if of["high"] < 0 else unsure).append((row, name))
     if not below and not unsure:
         return holds()
-    told = [
-        f"below {row} in {count} of the subsets and their mean"
-        for row in found["differences"]
-        if (count := sum(row == of for of, _ in below))
-    ]
-    return fails("; ".join(told) or "too few seeds to say that it is no lower in every subset")
+    if not below:
+        return untried("too few seeds to say that it is no lower in every subset")
+    told = []
+    for row in found["differences"]:
+        names = [name for of, name in below if of == row]
+        if count := len([name for name in names if name != MEAN]):
+            mean = " and on their mean" if MEAN in names else ""
+            told.append(f"below {row} in {count} of the seven subsets{mean}")
+        elif names:
+            told.append(f"below {row} on the mean over the subsets")
+    return fails("; ".join(told) + hurried(found))
 
 
 def say(found: Found) -> str:

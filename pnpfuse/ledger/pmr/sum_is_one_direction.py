@@ -7,7 +7,7 @@ import torch
 from pnpfuse.diagnosis.fusion_points import drawn
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.conflict import losses_of, model_at
+from pnpfuse.ledger.measures.conflict import losses_of, model_at
 from pnpfuse.ledger.training import Training
 from pnpfuse.weighting import TASK, FixedWeights
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 from pnpfuse.fusion import table9_flops
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.counting import WIDTHS, counted
+from pnpfuse.ledger.measures.counting import WIDTHS, beside_printed, say_counts
 
 
 def measure(bench: Bench) -> Found:
     """Both counts for each set of widths."""
-    real = [counted(widths) for widths in WIDTHS]
-    return {
-        "widths": [list(widths) for widths in WIDTHS],
-        "printed": [table9_flops(widths) for widths in WIDTHS],
-        "counted": [one["products"] + one["biases"] for one in real],
-        "with a bias an input": [one["products"] + one["inputs"] for one in real],
-    }
+    return beside_printed(table9_flops, "products")
 
 
 def judge(found: Found) -> Verdict:
@@ -31,15 +25,6 @@ def judge(found: Found) -> Verdict:
     return fails("the block multiplies other matrices than the table counts")
 
 
-def say(found: Found) -> str:
-    """Both counts."""
-    rows = zip(found["widths"], found["printed"], found["counted"], strict=True)
-    return "; ".join(
-        f"{' and '.join(map(str, widths))}: printed {printed:,}, counted {real:,}"
-        for widths, printed, real in rows
-    )
-
-
 CLAIM = Claim(
     statement="The four maps of a modality take 2 n l l + n l, 2 B l* + B, 2 (n l - B) l + "
     "(n l - B) and 2 l (l + l*) + l operations a sample.",
@@ -50,5 +35,5 @@ CLAIM = Claim(
     threshold="equal as whole numbers",
     measure=measure,
     judge=judge,
-    say=say,
+    say=say_counts,
 )

@@ -5,18 +5,12 @@ from __future__ import annotations
 from pnpfuse.fusion import table9_parameters
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.counting import WIDTHS, counted
+from pnpfuse.ledger.measures.counting import WIDTHS, beside_printed, say_counts
 
 
 def measure(bench: Bench) -> Found:
     """Both counts for each set of widths."""
-    real = [counted(widths) for widths in WIDTHS]
-    return {
-        "widths": [list(widths) for widths in WIDTHS],
-        "printed": [table9_parameters(widths) for widths in WIDTHS],
-        "counted": [one["weights"] + one["biases"] for one in real],
-        "with a bias an input": [one["weights"] + one["inputs"] for one in real],
-    }
+    return beside_printed(table9_parameters, "weights")
 
 
 def judge(found: Found) -> Verdict:
@@ -31,15 +25,6 @@ def judge(found: Found) -> Verdict:
     return fails("the table counts other matrices than the block has")
 
 
-def say(found: Found) -> str:
-    """Both counts."""
-    rows = zip(found["widths"], found["printed"], found["counted"], strict=True)
-    return "; ".join(
-        f"{' and '.join(map(str, widths))}: printed {printed:,}, counted {real:,}"
-        for widths, printed, real in rows
-    )
-
-
 CLAIM = Claim(
     statement="The four maps of a modality have n l l + n l, B l* + B, (n l - B) l + (n l - B) "
     "and l (l + l*) + l parameters, B being where the dissolved features are split.",
@@ -49,5 +34,5 @@ CLAIM = Claim(
     threshold="equal as whole numbers",
     measure=measure,
     judge=judge,
-    say=say,
+    say=say_counts,
 )

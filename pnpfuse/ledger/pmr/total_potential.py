@@ -8,8 +8,8 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.poisson import ion_charge
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.poisson import ion_charge
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 LENGTHS, VOLTAGES = (0.118338, 1.0, 4.0, 30.0), (1.0, 5.0, 20.0)
@@ -43,7 +43,7 @@ def judge(found: Found) -> Verdict:
     off = sorted({length for (length, _), gap in _gaps(found) if gap >= CLOSE})
     return corrected(
         "the ions' own field at x = 0 is left out: x times the slope of their potential there "
-        f"has to be added, in cells of {off[0]:g} Debye lengths and more"
+        f"has to be added, in cells of {listed(off)} Debye lengths"
     )
 
 

@@ -6,9 +6,15 @@ from functools import partial
 
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.retrieved import SEARCH, named, retrieved
-from pnpfuse.ledger.rows import ALL_ABOVE, against, draw_rows, judge_above, say_rows
-from pnpfuse.ledger.table7 import linear, unequal
+from pnpfuse.ledger.measures.retrieval import SEARCH, named, retrieved
+from pnpfuse.ledger.measures.several import (
+    ALL_ABOVE,
+    against,
+    draw_differences,
+    judge_above,
+    say_scores,
+)
+from pnpfuse.ledger.measures.table7 import linear, unequal
 from pnpfuse.ledger.training import Training
 
 OURS = {"unequal widths": Training("rg-cmmp")}
@@ -44,7 +50,7 @@ CLAIM = Claim(
     threshold=ALL_ABOVE,
     measure=measure,
     judge=judge_above,
-    say=say_rows,
-    draw=draw_rows,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

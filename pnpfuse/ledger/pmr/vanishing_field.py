@@ -8,7 +8,7 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.wording import listed, span
 from pnpfuse_solvers import Cell, solve_equilibrium
 
 LENGTHS, VOLTAGES = (0.118338, 4.0, 30.0, 100.0), (1.0, 5.0, 20.0)
@@ -39,19 +39,21 @@ def judge(found: Found) -> Verdict:
     ]  # fmt: skip
     if not screened:
         return fails("the field remains along the whole cell")
-    said = ", ".join(f"{length:g} at {voltage:g}" for length, voltage in screened)
+    of: dict[float, list[float]] = {}
+    for length, voltage in screened:
+        of.setdefault(length, []).append(voltage)
+    said = "; ".join(f"{length:g} Debye lengths at {listed(u)} kB T/e" for length, u in of.items())
     return fails(
         "diffusion balances the field instead; it vanishes only in the bulk of long cells at low "
-        f"voltages ({said}, Debye lengths and kB T/e), and is the stronger at their electrodes"
+        f"voltages ({said}), and is the stronger at their electrodes"
     )
 
 
 def say(found: Found) -> str:
     """The fields."""
     return (
-        f"of the applied field {min(found['middle']):.1g} to {max(found['middle']):.3f} is left "
-        f"in the middle and {min(found['strongest']):.3f} to {max(found['strongest']):.3g} times "
-        "of it stands at the electrodes"
+        f"the field is {min(found['middle']):.0e} to {max(found['middle']):.3g} times the applied "
+        f"one in the middle, and {span(found['strongest'])} times at the electrodes"
     )
 
 

@@ -1,1 +1,4 @@
-"""The claims of SCOPE, a file each."""
+"""The claims of SCOPE: every file here is one, and is called as it.
+
+Nothing else belongs here; what two claims share is in `pnpfuse.ledger.measures`.
+"""

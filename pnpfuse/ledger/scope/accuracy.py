@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from pnpfuse.ledger.beaten import ALL_BEATEN, beside, draw_all, judge_all, say_all
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.scope_states import WHOLE
+from pnpfuse.ledger.measures.scope_states import WHOLE
+from pnpfuse.ledger.measures.several import (
+    ALL_ABOVE,
+    against,
+    draw_differences,
+    judge_above,
+    say_scores,
+)
 from pnpfuse.ledger.training import Training
 
 # Of Table 2's baselines those that there are here.
@@ -26,7 +32,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores, seed by seed."""
     bench.need(2)
-    return beside(bench, "SCOPE", WHOLE, BASELINES, Bench.accuracy)
+    return against(bench, {"SCOPE": WHOLE}, BASELINES)
 
 
 CLAIM = Claim(
@@ -35,10 +41,10 @@ CLAIM = Claim(
     source="SCOPE Sec. 5.2, Table 2, rows Fusion",
     protocol=f"SCOPE and {', '.join(BASELINES)}, each with the encoders and settings that all "
     "models here have, trained with the same seeds; test scores with all modalities.",
-    threshold=ALL_BEATEN,
+    threshold=ALL_ABOVE,
     measure=measure,
-    judge=judge_all,
-    say=say_all,
-    draw=draw_all,
+    judge=judge_above,
+    say=say_scores,
+    draw=draw_differences,
     trainings=trainings,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pnpfuse.fusion.scope import TABLE6
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import GAIN, differ, draw_difference, judge_gain, say_difference
-from pnpfuse.ledger.scope_states import WHOLE
+from pnpfuse.ledger.measures.paired import GAIN, differ, draw_difference, judge_gain, say_difference
+from pnpfuse.ledger.measures.scope_states import WHOLE
 from pnpfuse.ledger.training import Training
 
 WITHOUT = Training("scope", TABLE6["w/o SCA"])
@@ -21,7 +21,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of both, seed by seed."""
     bench.need(2)
-    return differ(bench, WHOLE, WITHOUT, ("SCOPE", "without alignment"))
+    return differ(bench, WHOLE, WITHOUT, ("SCOPE", "SCOPE without alignment"))
 
 
 CLAIM = Claim(

@@ -9,7 +9,7 @@ from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.scope.block import SCOPE
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.scope_states import WHOLE, inputs, some
+from pnpfuse.ledger.measures.scope_states import WHOLE, inputs, some
 from pnpfuse.ledger.training import Training
 
 SAMPLES, BESIDE = 30, 30
@@ -69,7 +69,7 @@ def say(found: Found) -> str:
     return (
         f"in other company a probability changes by up to {change.max():.2f} and the class of "
         f"{moved.mean():.1%} of the samples; beside kept rows by "
-        f"{max(change for change, _ in found['bank']):.0e}"
+        f"{max(change for change, _ in found['bank']):.1g}"
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from pnpfuse.fusion.scope.simplex import normalised_weights, printed_weights, simplex_weights
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.neighbour_costs import SAID, neighbour_costs
+from pnpfuse.ledger.measures.neighbours import SAID, neighbour_costs
 
 # What no weights of sum 1 can undercut is known to rounding, times what rows of nearly equal
 # distances amplify.
@@ -68,7 +68,7 @@ def say(found: Found) -> str:
     said = ", ".join(f"{one['printed']:.1%} ({name})" for name, one in of.items())
     return (
         f"divided by its sum the closed form lies above the minimum by, median, {said}; solved "
-        f"for, by at most {worst:.0e} of it"
+        f"for, by at most {worst:.1g} of it"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pnpfuse.fusion.scope import TABLE6
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import GAIN, differ, draw_difference, judge_gain, say_difference
+from pnpfuse.ledger.measures.paired import GAIN, differ, draw_difference, judge_gain, say_difference
 from pnpfuse.ledger.training import Training
 
 ONE, NEITHER = (Training("scope", TABLE6[row]) for row in ("w/o AFR", "w/o AFR & MID"))
@@ -20,7 +20,7 @@ def trainings(bench: Bench) -> list[Training]:
 def measure(bench: Bench) -> Found:
     """Test scores of both, seed by seed."""
     bench.need(2)
-    return differ(bench, ONE, NEITHER, ("without refinement", "without both"))
+    return differ(bench, ONE, NEITHER, ("SCOPE without refinement", "SCOPE without both"))
 
 
 CLAIM = Claim(

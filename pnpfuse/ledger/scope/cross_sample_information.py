@@ -9,8 +9,8 @@ from pnpfuse.fusion.preservation import unit
 from pnpfuse.fusion.scope import TABLE6
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
-from pnpfuse.ledger.scope_states import WHOLE, fused, whole_rows
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.scope_states import WHOLE, fused, whole_rows
 from pnpfuse.ledger.training import Training
 from pnpfuse_analysis import mutual_information
 
@@ -57,7 +57,7 @@ def judge(found: Found) -> Verdict:
     if found["without"]["between"]["low"] > 0:
         return holds()
     return fails(
-        "different samples are drawn independently of each other and share none, also without the "
+        "different samples, drawn independently, share none beyond the spread, also without the "
         "loss"
     )
 
@@ -66,7 +66,7 @@ def say(found: Found) -> str:
     """Information between and within samples."""
     its = found["without"]
     return (
-        f"without the loss different samples share {said_interval(its['between'], 3)} nat, a "
+        f"without the loss different samples share {said_interval(its['between'], 3)} nats, a "
         f"sample's modalities {its['within']['mean']:.2f}; with it "
         f"{said_interval(found['with']['between'], 3)}; squared cosine of different samples "
         f"{its['cosine']['mean']:.2f} without, {found['with']['cosine']['mean']:.2f} with"

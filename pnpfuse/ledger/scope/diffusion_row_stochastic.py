@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from pnpfuse.fusion.diffusion import propagate
-from pnpfuse.ledger.batch_attention import SAID, batch
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
+from pnpfuse.ledger.measures.batch_attention import SAID, batch
 
 STEPS, RATES, LONG = 3, (0.1, 0.3, 0.5), 400
 LIMIT = 1e-9  # of sums over a batch in double precision
@@ -57,8 +57,8 @@ def say(found: Found) -> str:
     )
     return (
         f"after T = {STEPS} the rows sum to {said}; renormalised to 1 within "
-        f"{_gap(found['renormalised']):.0e}, the series of {LONG} steps within "
-        f"{_gap(found['long']):.0e}"
+        f"{_gap(found['renormalised']):.1g}, the series of {LONG} steps within "
+        f"{_gap(found['long']):.1g}"
     )
 
 

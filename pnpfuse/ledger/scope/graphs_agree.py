@@ -12,8 +12,14 @@ from pnpfuse.fusion.scope import TABLE6
 from pnpfuse.fusion.scope.semantic import semantic_graph
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import GAIN, draw_difference, interval, judge_gain, said_interval
-from pnpfuse.ledger.scope_states import WHOLE, fused, whole_rows
+from pnpfuse.ledger.measures.paired import (
+    GAIN,
+    contrast,
+    draw_difference,
+    judge_gain,
+    said_interval,
+)
+from pnpfuse.ledger.measures.scope_states import WHOLE, fused, whole_rows
 from pnpfuse.ledger.training import Training
 
 WITHOUT = Training("scope", TABLE6["w/o SCA"])
@@ -35,13 +41,8 @@ def measure(bench: Bench) -> Found:
         [_shared(fused(bench.model(t, seed), test, rows).refined) for seed in bench.seeds]
         for t in (WHOLE, WITHOUT)
     )
-    return {
-        "one": ours,
-        "other": theirs,
-        "names": ["SCOPE", "SCOPE without alignment"],
-        "chance": 100 * min(1.0, K / (len(rows) - 1)),
-        "difference": interval(np.subtract(ours, theirs)),
-    }
+    chance = 100 * min(1.0, K / (len(rows) - 1))
+    return contrast(ours, theirs, ("SCOPE", "SCOPE without alignment")) | {"chance": chance}
 
 
 def _shared(refined: dict[str, Tensor]) -> float:
@@ -64,9 +65,7 @@ def say(found: Found) -> str:
 
 def draw(found: Found):
     """A line a seed."""
-    figure = draw_difference(found | {"score": "rows"})
-    figure.axes[0].set_ylabel("neighbours that two modalities share / %")
-    return figure
+    return draw_difference(found, "neighbours that two modalities share / %")
 
 
 CLAIM = Claim(

@@ -9,6 +9,7 @@ from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 
 STEPS = (1, 3, 5)
+SMALL = 2  # of them: up to T = 3, the default that the paper says its table supports
 # {data set: (GAT, DiffuA)}, printed, at STEPS.
 TABLE5 = {
     "MVSA": ((4.9997, 1.2786, 0.0314), (5.2531, 2.4588, 1.1961)),
@@ -28,7 +29,7 @@ def measure(bench: Bench) -> Found:
 
 
 def judge(found: Found) -> Verdict:
-    """Holds if the diffused energy is higher everywhere, and most so at the smallest T."""
+    """Holds if the diffused energy is higher everywhere, and most so at a small T."""
     ratios, gaps = found["ratios"], found["gaps"]
     lower = [
         f"{name} at T = {T}"
@@ -36,13 +37,19 @@ def judge(found: Found) -> Verdict:
         for T, ratio in zip(STEPS, row, strict=True)
         if ratio <= 1
     ]
-    later = [m for m in ratios if ratios[m][0] < max(ratios[m]) and gaps[m][0] < max(gaps[m])]
+    later = [m for m in ratios if _late(ratios[m]) and _late(gaps[m])]
     said = [f"it is lower for {', '.join(lower)}"] if lower else []
     if later:
         said.append(
-            f"neither factor nor difference is largest at T = {STEPS[0]} for {', '.join(later)}"
+            f"neither factor nor difference is largest up to T = {STEPS[SMALL - 1]} for "
+            f"{', '.join(later)}"
         )
     return fails("in the table itself " + ", and ".join(said)) if said else holds()
+
+
+def _late(row: list[float]) -> bool:
+    """Whether the largest is not at a small T."""
+    return max(row[:SMALL]) < max(row)
 
 
 def say(found: Found) -> str:
@@ -79,7 +86,7 @@ CLAIM = Claim(
     protocol="The printed energies of diffusion attention over those of GAT, and their difference, "
     f"for each of the {len(TABLE5)} data sets and T = {', '.join(map(str, STEPS))}.",
     threshold="every factor above 1, and the largest factor or the largest difference of each data "
-    "set at the smallest T",
+    f"set at T up to {STEPS[SMALL - 1]}",
     measure=measure,
     judge=judge,
     say=say,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pnpfuse.figures import blank_figure
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse.oversmoothing import smoothing_study
 
 STEPS, K, XI = (1, 3, 5), 30, 0.3
@@ -46,7 +46,7 @@ def say(found: Found) -> str:
     """Both energies at each T."""
     stacked, diffused = (np.mean(found[name], 0) for name in ("stacked", "diffused"))
     said = ", ".join(
-        f"{ours:.2f} against {theirs:.2f} (T = {T})"
+        f"{ours:.2g} against {theirs:.2g} (T = {T})"
         for T, ours, theirs in zip(STEPS, diffused, stacked, strict=True)
     )
     return f"of the features' energy is left, diffused against stacked: {said}"

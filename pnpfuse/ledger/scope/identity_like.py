@@ -10,8 +10,8 @@ from pnpfuse.fusion.preservation import unit
 from pnpfuse.fusion.scope import TABLE6
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
-from pnpfuse.ledger.scope_states import WHOLE, fused, whole_rows
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.scope_states import WHOLE, fused, whole_rows
 from pnpfuse.ledger.training import Training
 
 WITHOUT = Training("scope", TABLE6["w/o MID"])

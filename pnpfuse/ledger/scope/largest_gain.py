@@ -29,17 +29,22 @@ def measure(bench: Bench) -> Found:
 
 
 def judge(found: Found) -> Verdict:
-    """Holds if it is the largest gain over the best baseline."""
-    best, every = max(found["over_best"].values()), found["over_any"]
-    if abs(best - CLAIMED) <= 2 * HALF:
+    """Holds if it is the largest gain over the best baseline; corrected if over any of them."""
+    every = found["over_any"]
+    best, most = (max(found[of].values()) for of in ("over_best", "over_any"))
+    if _claimed(best):
         return holds()
-    near = [name for name, gain in every.items() if abs(gain - CLAIMED) <= 2 * HALF]
-    if not near:
-        return fails("the table has no such gain")
-    return corrected(
-        f"in points and over {' and '.join(near)}; over the best baseline it is {best:.2f} points "
-        "at most"
+    if _claimed(most):
+        return corrected(f"over the worst baseline; over the best one it is {best:.2f} points")
+    near = [name for name, gain in every.items() if _claimed(gain)]
+    said = f"that gain is over {' and '.join(near)}" if near else "the table has no such gain"
+    return fails(
+        f"the largest over the best baseline is {best:.2f} points, over any {most:.2f}; {said}"
     )
+
+
+def _claimed(gain: float) -> bool:
+    return abs(gain - CLAIMED) <= 2 * HALF
 
 
 def say(found: Found) -> str:
@@ -57,7 +62,8 @@ CLAIM = Claim(
     source="SCOPE abstract, Sec. 5.2, Table 2, its printed numbers",
     protocol=f"The printed fusion accuracy of SCOPE less that of each of {len(BASELINES)} "
     f"baselines on {len(TABLE2)} data sets, in points, and less that of the best baseline of each.",
-    threshold="the largest gain over the best baseline is the one claimed, to the printed digits",
+    threshold="the largest gain over the best baseline is the one claimed, to the printed digits; "
+    "corrected where it is the largest over any baseline",
     measure=measure,
     judge=judge,
     say=say,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.laziness_probes import CONCAT, SAID, alone, probed, ranked
-from pnpfuse.ledger.paired import GAIN, draw_difference, interval, judge_gain, say_difference
+from pnpfuse.ledger.measures.laziness_probes import CONCAT, SAID, alone, probed, ranked
+from pnpfuse.ledger.measures.paired import (
+    GAIN,
+    contrast,
+    draw_difference,
+    judge_gain,
+    say_difference,
+)
 from pnpfuse.ledger.training import Training
 
 
@@ -21,19 +25,19 @@ def measure(bench: Bench) -> Found:
     weak = ranked(bench)[0]
     by_itself = probed(bench, alone(bench)[weak], weak)["apart"]
     joint = probed(bench, CONCAT, weak)["apart"]
-    return {
-        "one": by_itself,
-        "other": joint,
-        "names": [f"{weak} trained alone", f"{weak} in Concat"],
-        "score": bench.score.replace("_", " "),
-        "difference": interval(np.subtract(by_itself, joint), bench.step),
-    }
+    return contrast(
+        by_itself,
+        joint,
+        (f"{weak} trained alone", f"{weak} in Concat"),
+        bench.score.replace("_", " "),
+        bench.step,
+    )
 
 
 CLAIM = Claim(
     statement="In plain joint training the strong modality leaves the weak one under-optimised: "
     "less of it is learned than from it alone.",
-    source="SCOPE Sec. 1, Sec. 5.2, Tables 1 and 2",
+    source="SCOPE Sec. 1, 2 and 5.2",
     protocol="The encoder of the weakest modality, by the score that each has alone, trained alone "
     f"and within a concatenation, same seeds and settings: {SAID}.",
     threshold=GAIN,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.laziness_probes import CONCAT, SAID, alone, probed, ranked
-from pnpfuse.ledger.paired import GAIN, draw_difference, interval, judge_gain, say_difference
-from pnpfuse.ledger.scope_states import WHOLE
+from pnpfuse.ledger.measures.laziness_probes import CONCAT, SAID, alone, probed, ranked
+from pnpfuse.ledger.measures.paired import (
+    GAIN,
+    contrast,
+    draw_difference,
+    judge_gain,
+    say_difference,
+)
+from pnpfuse.ledger.measures.scope_states import WHOLE
 from pnpfuse.ledger.training import Training
 
 
@@ -21,13 +25,13 @@ def measure(bench: Bench) -> Found:
     """Probes of the weakest modality in both."""
     weak = ranked(bench)[0]
     ours, theirs = (probed(bench, training, weak)["apart"] for training in (WHOLE, CONCAT))
-    return {
-        "one": ours,
-        "other": theirs,
-        "names": [f"{weak} in SCOPE", f"{weak} in Concat"],
-        "score": bench.score.replace("_", " "),
-        "difference": interval(np.subtract(ours, theirs), bench.step),
-    }
+    return contrast(
+        ours,
+        theirs,
+        (f"{weak} in SCOPE", f"{weak} in Concat"),
+        bench.score.replace("_", " "),
+        bench.step,
+    )
 
 
 CLAIM = Claim(

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.scope_states import WHOLE, inputs, some
+from pnpfuse.ledger.measures.scope_states import WHOLE, inputs, some
 from pnpfuse.ledger.training import Training
 from pnpfuse.weighting import TASK, PrintedWeights
 

@@ -7,8 +7,14 @@ import numpy as np
 from pnpfuse.fusion.scope import TABLE6
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import GAIN, draw_difference, interval, judge_gain, said_interval
-from pnpfuse.ledger.scope_states import WHOLE, fused, whole_rows
+from pnpfuse.ledger.measures.paired import (
+    GAIN,
+    contrast,
+    draw_difference,
+    judge_gain,
+    said_interval,
+)
+from pnpfuse.ledger.measures.scope_states import WHOLE, fused, whole_rows
 from pnpfuse.ledger.training import Training
 from pnpfuse_analysis import effective_rank
 
@@ -26,12 +32,7 @@ def measure(bench: Bench) -> Found:
     """Effective ranks, mean over the modalities, seed by seed."""
     bench.need(2)
     ours, theirs = (_ranks(bench, training) for training in (WHOLE, WITHOUT))
-    return {
-        "one": ours,
-        "other": theirs,
-        "names": ["SCOPE", "SCOPE without the loss"],
-        "difference": interval(np.subtract(ours, theirs)),
-    }
+    return contrast(ours, theirs, ("SCOPE", "SCOPE without the loss"))
 
 
 def _ranks(bench: Bench, training: Training) -> list[float]:
@@ -56,9 +57,7 @@ def say(found: Found) -> str:
 
 def draw(found: Found):
     """A line a seed."""
-    figure = draw_difference(found | {"score": "rows"})
-    figure.axes[0].set_ylabel("effective rank of the refined features")
-    return figure
+    return draw_difference(found, "effective rank of the refined features")
 
 
 CLAIM = Claim(

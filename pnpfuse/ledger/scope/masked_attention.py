@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from pnpfuse.fusion.diffusion import MASKS, with_self_loops
-from pnpfuse.ledger.batch_attention import SAID, Batch, batch
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
+from pnpfuse.ledger.measures.batch_attention import SAID, Batch, batch
 
 LIMIT = 1e-9  # of sums over a batch in double precision
 
@@ -47,7 +47,7 @@ def say(found: Found) -> str:
     printed, other = (max(found[mask]) for mask in ("printed", "neighbours"))
     return (
         f"as printed {printed:.1%} of the attention falls on rows that are no neighbours, which "
-        f"are {found['pairs']:.1%} of all pairs; masked with minus infinity {other:.0e}"
+        f"are {found['pairs']:.1%} of all pairs; masked with minus infinity {other:.1g}"
     )
 
 

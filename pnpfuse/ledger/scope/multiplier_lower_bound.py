@@ -5,7 +5,7 @@ from __future__ import annotations
 from pnpfuse.fusion.scope.simplex import multiplier, simplex_weights
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.neighbour_costs import SAID, neighbour_costs
+from pnpfuse.ledger.measures.neighbours import SAID, neighbour_costs
 
 LIMIT = 1e-9  # of sums of a few dozen terms in double precision
 
@@ -35,19 +35,22 @@ def judge(found: Found) -> Verdict:
         return holds()
     if min(one["counted"] for one in of) == 1:
         return corrected(
-            "k and S have to count the neighbours with a weight above 0 alone; in the other rows "
-            "the multiplier lies below what is printed"
+            "k and S have to count only the neighbours with a weight above 0; where some have none "
+            "the multiplier lies below the printed bound"
         )
     return fails("rows lie below the bound, also if only neighbours with a weight count")
 
 
 def say(found: Found) -> str:
     """Shares of rows, and how far below."""
-    return "; ".join(
-        f"{name}: holds in {one['printed']:.0%} of the rows (lambda over bound, median, "
-        f"{one['ratio']:.2f}), with the {one['active']:.1f} of {one['k']} that weigh in "
-        f"{one['counted']:.0%}"
+    said = "; ".join(
+        f"{name} {one['printed']:.0%}, {one['ratio']:.2f}, {one['counted']:.0%} "
+        f"({one['active']:.1f} of {one['k']})"
         for name, one in found["of"].items()
+    )
+    return (
+        "rows in which it holds, lambda over the bound (median), and rows in which it holds if "
+        f"only the neighbours that weigh count (mean number of them): {said}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pnpfuse.fusion.scope.simplex import multiplier
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.neighbour_costs import SAID, neighbour_costs
+from pnpfuse.ledger.measures.neighbours import SAID, neighbour_costs
 
 LIMIT = 1e-9  # of sums of a few dozen terms in double precision
 

@@ -9,8 +9,8 @@ from pnpfuse.figures import blank_figure
 from pnpfuse.findings import spread
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval, said_interval
-from pnpfuse.ledger.scope_states import WHOLE
+from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
+from pnpfuse.ledger.measures.scope_states import WHOLE
 from pnpfuse.ledger.training import Training
 
 FEW, MIDDLE = 10, 30  # MIDDLE is the default

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pnpfuse.fusion.scope.simplex import simplex_weights
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.neighbour_costs import SAID, neighbour_costs
+from pnpfuse.ledger.measures.neighbours import SAID, neighbour_costs
 
 LEAST = 2
 
@@ -33,11 +33,12 @@ def judge(found: Found) -> Verdict:
 
 def say(found: Found) -> str:
     """How many weigh."""
-    return "; ".join(
-        f"{name}: {one['mean']:.1f} of {one['k']} weigh, at least {one['fewest']}, like "
-        f"{one['like'][1]:.1f} equal ones, at least {one['like'][0]:.1f}"
+    said = "; ".join(
+        f"{name} {one['mean']:.1f} of {one['k']}, {one['fewest']} ({one['like'][1]:.1f}, "
+        f"{one['like'][0]:.1f})"
         for name, one in found["of"].items()
     )
+    return f"neighbours that weigh, mean and fewest (like how many equal ones): {said}"
 
 
 CLAIM = Claim(

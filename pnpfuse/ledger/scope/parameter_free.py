@@ -9,7 +9,7 @@ from torch import Tensor
 from pnpfuse.fusion.scope.simplex import normalised_weights, simplex_weights
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.neighbour_costs import BATCH, SAID, K, neighbour_costs
+from pnpfuse.ledger.measures.neighbours import BATCH, SAID, K, neighbour_costs
 
 MORE = BATCH - 1
 # A weight near 0 is the root of a difference: rounding of 1e-15 is one of 3e-8 in it.
@@ -48,7 +48,7 @@ def judge(found: Found) -> Verdict:
         return holds()
     if max(one["exact"] for one in of) <= LIMIT:
         return corrected(
-            "with the multiplier solved for k changes nothing, not even how many neighbours have "
+            "with the multiplier solved for, k changes nothing, not even how many neighbours have "
             "a weight; in the closed form it moves weight as a kernel's width does"
         )
     return fails("also with the multiplier solved for, the weights of the nearest depend on k")
@@ -56,11 +56,14 @@ def judge(found: Found) -> Verdict:
 
 def say(found: Found) -> str:
     """The shares that move."""
-    return "; ".join(
-        f"{name}: {one['printed']:.0%} of the weight moves as printed, {one['exact']:.0e} at most "
-        f"if solved for ({one['weighing'][0]:.0f} and {one['weighing'][1]:.0f} of {MORE} "
-        "neighbours weigh)"
+    said = "; ".join(
+        f"{name} {one['printed']:.0%}, {one['exact']:.1g} ({one['weighing'][0]:.0f}, "
+        f"{one['weighing'][1]:.0f})"
         for name, one in found["of"].items()
+    )
+    return (
+        "share of the weight that moves as printed and, at most, if solved for (how many of "
+        f"{MORE} neighbours weigh in either): {said}"
     )
 
 

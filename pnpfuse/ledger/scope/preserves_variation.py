@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.paired import INTERVAL, interval
-from pnpfuse.ledger.scope_states import ROWS, WHOLE, XI, state
+from pnpfuse.ledger.measures.paired import INTERVAL, interval
+from pnpfuse.ledger.measures.scope_states import ROWS, WHOLE, XI, state
 from pnpfuse.ledger.training import Training
 from pnpfuse_analysis import rayleigh_quotient
 

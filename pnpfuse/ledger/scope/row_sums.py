@@ -6,7 +6,7 @@ from pnpfuse.fusion.scope.semantic import printed_weights, simplex_weights
 from pnpfuse.fusion.scope.simplex import normalised_weights
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
-from pnpfuse.ledger.neighbour_costs import SAID, neighbour_costs
+from pnpfuse.ledger.measures.neighbours import SAID, neighbour_costs
 
 LIMIT = 1e-9  # of a sum of a few dozen weights in double precision
 FORMS = {"exact": simplex_weights, "normalised": normalised_weights}
@@ -44,7 +44,7 @@ def say(found: Found) -> str:
         f"{low:.2f} to {high:.2f}, mean {mean:.2f} ({name})"
         for name, (low, mean, high) in found["printed"].items()
     )
-    others = " and ".join(f"{form} to {gap:.0e}" for form, gap in found["others"].items())
+    others = " and ".join(f"{form} to {gap:.1g}" for form, gap in found["others"].items())
     return f"as printed the rows sum to {said}; to 1 {others}"
 
 

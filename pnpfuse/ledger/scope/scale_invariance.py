@@ -5,7 +5,7 @@ from __future__ import annotations
 from pnpfuse.fusion.scope.simplex import printed_weights, simplex_weights
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
-from pnpfuse.ledger.neighbour_costs import SAID, neighbour_costs
+from pnpfuse.ledger.measures.neighbours import SAID, neighbour_costs
 
 FACTORS = (1e-6, 1e-3, 1e3, 1e6)
 # A weight near 0 is the root of a difference: rounding of 1e-15 is one of 3e-8 in it.
@@ -34,7 +34,7 @@ def judge(found: Found) -> Verdict:
 
 def say(found: Found) -> str:
     """The largest changes."""
-    return ", ".join(f"{form} weights change by at most {found[form]:.0e}" for form in FORMS)
+    return ", ".join(f"{form} weights change by at most {found[form]:.1g}" for form in FORMS)
 
 
 CLAIM = Claim(

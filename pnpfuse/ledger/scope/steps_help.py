@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Claim, Found
-from pnpfuse.ledger.paired import GAIN, differ, draw_difference, judge_gain, say_difference
-from pnpfuse.ledger.scope_states import WHOLE
+from pnpfuse.ledger.measures.paired import GAIN, differ, draw_difference, judge_gain, say_difference
+from pnpfuse.ledger.measures.scope_states import WHOLE
 from pnpfuse.ledger.training import Training
 
 STEPS = 3  # the default
@@ -25,9 +25,9 @@ def measure(bench: Bench) -> Found:
 
 
 CLAIM = Claim(
-    statement=f"Diffusion over several hops, T = {STEPS}, brings in what distant neighbours know "
-    "and makes SCOPE more accurate.",
-    source="SCOPE Sec. 4.3 and 5.3",
+    statement="Balanced fusion makes SCOPE more accurate by what it brings in from neighbours over "
+    "several hops.",
+    source="SCOPE Sec. 5.4, effect of balanced fusion",
     protocol=f"SCOPE with T = {STEPS} and with T = 0, where a sample has nothing from its "
     "neighbours, trained with the same seeds; test scores with all modalities.",
     threshold=GAIN,

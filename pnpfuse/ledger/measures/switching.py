@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pnpfuse.ledger.wording import listed
+from pnpfuse.ledger.measures.wording import listed
 from pnpfuse_solvers import Cell, solve_equilibrium, solve_transient
 
 # (Debye lengths, voltage in kB T/e, valences, diffusivity of the anions over the cations')

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pnpfuse.figures import CYCLE, blank_figure
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Found
-from pnpfuse.ledger.paired import interval
+from pnpfuse.ledger.measures.paired import interval
 from pnpfuse.ledger.training import Training
 
 COUNT = 3  # modalities; the first ones where there are more
@@ -46,6 +46,7 @@ def over_subsets(bench: Bench, ours: Mapping[str, Training], rows: Mapping[str, 
     return {
         "score": bench.score.replace("_", " "),
         "one": one,
+        "epochs": bench.epochs,
         "step": bench.step,
         "scores": scores,
         "differences": {

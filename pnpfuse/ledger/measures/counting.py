@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pnpfuse.fusion import PMR
+from pnpfuse.ledger.claim import Found
 
 # The widths that PMR and GMF give for ActivityNet, VGGSound and Food-101, and one of three.
 WIDTHS = ((512, 512), (128, 128), (4096, 128), (2048, 768), (64, 40, 16))
@@ -44,3 +45,23 @@ def counted(widths: Sequence[int]) -> dict[str, int]:
         "inputs": sum(inputs.values()),
         "products": counter.get_total_flops(),
     }
+
+
+def beside_printed(printed: Callable[[Sequence[int]], int], what: str) -> Found:
+    """A printed formula of the widths beside `counted`'s "weights" or "products" and the biases."""
+    real = [counted(widths) for widths in WIDTHS]
+    return {
+        "widths": [list(widths) for widths in WIDTHS],
+        "printed": [printed(widths) for widths in WIDTHS],
+        "counted": [one[what] + one["biases"] for one in real],
+        "with a bias an input": [one[what] + one["inputs"] for one in real],
+    }
+
+
+def say_counts(found: Found) -> str:
+    """Both counts."""
+    rows = zip(found["widths"], found["printed"], found["counted"], strict=True)
+    return "; ".join(
+        f"{' and '.join(map(str, widths))}: printed {printed:,}, counted {real:,}"
+        for widths, printed, real in rows
+    )

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from pnpfuse.fusion.infobridge import InfoBridge
-from pnpfuse.ledger.gaussian_pairs import draw_pairs
+from pnpfuse.ledger.measures.gaussian_pairs import draw_pairs
 
 BATCH, RATE = 128, 5e-3
 HELD = 400  # rows of a held-out set, all pairs of which are compared

@@ -41,7 +41,7 @@ def probed(
 ) -> dict[str, list[float]]:
     """Scores in percent, seed by seed: "apart", the others missing; if asked for, "beside" them."""
     score = SCORES.index(bench.score)
-    views = _fewer(bench.rows(training), FEW if bench.quick else ROWS)
+    views = fewer_learned(bench.rows(training), FEW if bench.quick else ROWS)
     found: dict[str, list[float]] = {"apart": [], "beside": []}
     if not beside:
         del found["beside"]
@@ -52,7 +52,7 @@ def probed(
     return found
 
 
-def _fewer(views: Views, count: int) -> Views:
+def fewer_learned(views: Views, count: int) -> Views:
     """All test rows and at most `count` training rows, drawn at random."""
     train = np.flatnonzero(views.split == TRAIN)
     left_out = np.random.default_rng(0).permutation(train)[count:]

@@ -6,7 +6,7 @@ import numpy as np
 
 from pnpfuse.ledger.bench import Bench
 from pnpfuse.ledger.claim import Found
-from pnpfuse.ledger.encoded_pairs import encoded
+from pnpfuse.ledger.measures.encodings import encoded
 from pnpfuse.ledger.training import Training
 from pnpfuse_analysis import kernel_distance, median_bandwidth
 

@@ -55,6 +55,8 @@ def draw_swept(found: Found) -> Figure:
     for values, said in zip(found["means"], CONDITIONS.values(), strict=True):
         axes.semilogx(found["nb"], values, "o", label=said)
     axes.axvline(1, color="0.6", lw=0.8)
+    axes.set_xticks(found["nb"], [f"{nb:.2g}" for nb in found["nb"]])
+    axes.minorticks_off()
     axes.set_xlabel("n b")
     axes.set_ylabel("test score / %")
     axes.legend(fontsize=8)

@@ -1,4 +1,4 @@
-"""Two trainings seed by seed: the difference, its interval, and what that decides."""
+"""Two models seed by seed: the difference, its interval, and what that decides."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ LEVEL = 0.95
 INTERVAL = f"{LEVEL:.0%} t interval over the seeds"
 GAIN = f"the {INTERVAL} of the paired difference lies above 0"
 NOT_LESS = (
-    f"the {INTERVAL} of the paired difference lies above minus the standard deviation that the "
-    "other model has over its seeds, or one test row if that is more"
+    f"the {INTERVAL} of the paired difference does not reach below minus the standard deviation "
+    "that the other has over its seeds, one test row at least"
 )
+ROUNDING = 1e-9  # of percents
 
 
 def interval(values: ArrayLike, step: float = 0.0) -> dict[str, float]:
@@ -41,6 +42,34 @@ def interval(values: ArrayLike, step: float = 0.0) -> dict[str, float]:
     return {"mean": mean, "low": mean - half, "high": mean + half, "sd": sd}
 
 
+def seed_margin(scores: ArrayLike, step: float) -> float:
+    """What a seed makes of scores in percent: their standard deviation, one step at least."""
+    return max(float(np.asarray(scores, float).std(ddof=1)), step) + ROUNDING
+
+
+def contrast(
+    one: ArrayLike, other: ArrayLike, names: tuple[str, str], score: str = "", step: float = 0.0
+) -> Found:
+    """Two numbers a seed and the difference one - other.
+
+    Parameters
+    ----------
+    one, other : (seeds,)
+    names : of both, as a sentence has them
+    score : what they are
+    step : what they cannot tell apart
+    """
+    ours, theirs = np.asarray(one, float), np.asarray(other, float)
+    return {
+        "one": ours,
+        "other": theirs,
+        "names": list(names),
+        "score": score,
+        "difference": interval(ours - theirs, step),
+        "step": step,
+    }
+
+
 def differ(
     bench: Bench,
     one: Training,
@@ -50,14 +79,8 @@ def differ(
 ) -> Found:
     """Test scores of two trainings in percent, and their difference seed by seed."""
     ours, theirs = bench.accuracy(one, condition), bench.accuracy(other, condition)
-    return {
-        "one": ours.tolist(),
-        "other": theirs.tolist(),
-        "names": list(names or (str(one), str(other))),
-        "score": bench.score.replace("_", " "),
-        "difference": interval(ours - theirs, bench.step),
-        "step": bench.step,
-    }
+    score = bench.score.replace("_", " ")
+    return contrast(ours, theirs, names or (str(one), str(other)), score, bench.step)
 
 
 def judge_gain(found: Found) -> Verdict:
@@ -69,18 +92,6 @@ def judge_gain(found: Found) -> Verdict:
     if difference["high"] < 0:
         return fails(f"{one} is worse than {other}")
     return fails(f"no difference between {one} and {other} beyond the spread over seeds")
-
-
-def judge_not_less(found: Found) -> Verdict:
-    """Holds where the first is not worse by more than a seed makes, one test row at least."""
-    difference = found["difference"]
-    margin = max(float(np.std(found["other"], ddof=1)), found["step"])
-    one, other = found["names"]
-    if difference["low"] >= -margin:
-        return holds()
-    if difference["high"] < 0:
-        return fails(f"{one} is worse than {other}")
-    return fails(f"too few seeds to say that {one} is no worse than {other}")
 
 
 def say_difference(found: Found) -> str:
@@ -97,14 +108,14 @@ def said_interval(of: dict[str, Any], digits: int = 1) -> str:
     return f"{of['mean']:+.{digits}f} ({of['low']:.{digits}f} to {of['high']:.{digits}f})"
 
 
-def draw_difference(found: Found) -> Figure:
-    """A line a seed between the two scores."""
+def draw_difference(found: Found, label: str = "") -> Figure:
+    """A line a seed between the two; `label` of what is no test score in percent."""
     figure = blank_figure(4.5, 3.5)
     axes = figure.subplots()
     for ours, theirs in zip(found["one"], found["other"], strict=True):
         axes.plot([0, 1], [theirs, ours], "o-", color="tab:blue", alpha=0.6)
     axes.set_xticks([0, 1], [found["names"][1], found["names"][0]])
     axes.set_xlim(-0.4, 1.4)
-    axes.set_ylabel(f"test {found['score']} / %")
+    axes.set_ylabel(label or f"test {found['score']} / %")
     axes.set_title("a line a seed", fontsize="medium")
     return figure

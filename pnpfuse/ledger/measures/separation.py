@@ -13,13 +13,12 @@ from torch import Tensor
 
 from pnpfuse.diagnosis.fusion_points import drawn
 from pnpfuse.evaluation import masks_for, rows_for
-from pnpfuse.figures import blank_figure
 from pnpfuse.fusion.exchange import Exchange
 from pnpfuse.fusion.model import FusionModel
 from pnpfuse.fusion.registry import create_model
 from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Found, Verdict, fails, holds
-from pnpfuse.ledger.paired import interval, said_interval
+from pnpfuse.ledger.measures.paired import contrast, draw_difference, said_interval
 from pnpfuse.ledger.training import Training
 from pnpfuse.views import Views
 from pnpfuse_analysis import cka
@@ -105,10 +104,13 @@ def within(found: Divided) -> float:
     return likeness((found.shared[m], found.specific[m], found.present[m]) for m in found.shared)
 
 
-def contrast(one: list[float], other: list[float], names: tuple[str, str]) -> Found:
-    """Two numbers a seed and the difference one - other, for the three functions below."""
-    difference = interval(np.array(one) - np.array(other))
-    return {"one": one, "other": other, "names": list(names), "difference": difference}
+def against_chance(bench: Bench, training: Training, part: str) -> Found:
+    """Likeness between modalities of "shared" or "specific" parts, by trained and random maps."""
+    trained, chance = [], []
+    for one, fresh in each_beside_chance(bench, training):
+        trained.append(between(getattr(one, part), one.present))
+        chance.append(float(np.mean([between(getattr(new, part), new.present) for new in fresh])))
+    return contrast(trained, chance, (f"{part} parts", f"{part} parts by random maps"))
 
 
 def judge_more_alike(found: Found) -> Verdict:
@@ -132,15 +134,7 @@ def say_alike(found: Found) -> str:
 
 def draw_alike(found: Found) -> Figure:
     """A line a seed between the two likenesses."""
-    figure = blank_figure(4.5, 3.2)
-    axes = figure.subplots()
-    for one, other in zip(found["one"], found["other"], strict=True):
-        axes.plot([0, 1], [other, one], "o-", color="tab:blue", alpha=0.6)
-    axes.set_xticks([0, 1], [found["names"][1], found["names"][0]])
-    axes.set_xlim(-0.4, 1.4)
-    axes.set_ylabel("CKA, mean over the pairs")
-    axes.set_title("a line a seed", fontsize="medium")
-    return figure
+    return draw_difference(found, "CKA, mean over the pairs")
 
 
 def _judged(found: Found, so: bool, wanted: str) -> Verdict:
