@@ -101,14 +101,16 @@ class Ledger:
         return {kind: sum(e.verdict == kind for e in self.entries) for kind in VERDICTS}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write as JSON, whole or not at all."""
-        content = {
-            "title": TITLE,
-            "conditions": self.conditions,
-            "claims": [asdict(entry) for entry in self.entries],
-            "failures": self.failures,
+        """Write as JSON, a claim a line, whole or not at all."""
+        claims = ",\n  ".join(_json(asdict(entry)) for entry in self.entries)
+        parts = {
+            "title": _json(TITLE),
+            "conditions": _json(self.conditions),
+            "claims": f"[\n  {claims}\n ]",
+            "failures": _json(self.failures),
         }
-        return save_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)
+        lines = ",\n ".join(f"{_json(name)}: {text}" for name, text in parts.items())
+        return save_text(f"{{\n {lines}\n}}\n", path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Ledger:
@@ -127,6 +129,10 @@ class Ledger:
             raise ValueError(
                 f"{path} is no ledger as `pnpfuse ledger` writes it: {said}"
             ) from error
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 def _part(content: Any, name: str, kind: type | tuple[type, ...], where: str = "") -> Any:
