@@ -42,6 +42,8 @@ def measure(bench: Bench) -> Found:
         )
         for form in FORMS
     }
+    if not np.isfinite(list(found["quotient"].values())).all():
+        raise CannotTry("the samples vary too little for the quotient of energy and variance")
     return found
 
 
