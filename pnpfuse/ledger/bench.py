@@ -89,12 +89,14 @@ class Bench:
         return 100 * self.scores(training)[self.score].sel(condition=condition).values
 
     def rows(self, training: Training) -> Views:
-        """The data that a training is given."""
+        """The data that a training is given; CannotTry where no row has what it is trained on."""
         views = self.views
         if not training.only:
             return views
         if views.present is not None:  # rows that have none of them are no rows of these views
             some = np.any([views.present[m] for m in training.only], axis=0)
+            if not some.any():
+                raise CannotTry(f"no row of {views.name} has {', '.join(training.only)}")
             views = views.subset(some)
         present = views.present and {m: views.present[m] for m in training.only}
         features = {m: views.features[m] for m in training.only}

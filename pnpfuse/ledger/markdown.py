@@ -20,7 +20,7 @@ def _lines(ledgers: Sequence[Ledger]) -> Iterator[str]:
     for name, ledger in zip(names, ledgers, strict=True):
         yield f"- **{_plain(name)}**: {_plain(conditions_said(ledger))}. {counts_said(ledger)}."
         for claim, why in ledger.failures.items():
-            yield f"  - not run: {claim}: {_plain(why)}"
+            yield f"  - not run: {_plain(claim)}: {_plain(why)}"
     if changes := changes_said(ledgers):
         yield from ["", f"{_plain(changes)}."]
     yield ""

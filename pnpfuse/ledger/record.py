@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEDGER = "ledger.json"
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 TITLE = "What holds: the papers' claims, tried"
 # What a page or a table says of the conditions.
 CONDITIONS = {
@@ -117,14 +119,15 @@ class Ledger:
         """The ledger that `save` wrote; ValueError that names the file for anything else."""
         path = Path(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = _printable(json.loads(path.read_text(encoding="utf-8")))
             claims, conditions = _part(content, "claims", list), _part(content, "conditions", dict)
             for name, kind in CONDITIONS.items():
                 _part(conditions, name, kind, "conditions: ")
             entries = tuple(_entry_from(claim, i) for i, claim in enumerate(claims, 1))
             failures = content.get("failures", {})
-            return cls(entries, conditions, failures if isinstance(failures, dict) else {})
-        except (OSError, ValueError) as error:
+            failures = failures if isinstance(failures, dict) else {}
+            return cls(entries, conditions, {name: str(why) for name, why in failures.items()})
+        except (OSError, ValueError, RecursionError) as error:
             said = error.strerror if isinstance(error, OSError) else error
             raise ValueError(
                 f"{path} is no ledger as `pnpfuse ledger` writes it: {said}"
@@ -133,6 +136,15 @@ class Ledger:
 
 def _json(value: Any) -> str:
     return json.dumps(value, allow_nan=False)
+
+
+def _printable(value: Any) -> Any:
+    """What JSON held, its texts on one line and without the signs that steer a terminal."""
+    if isinstance(value, dict):
+        return {_printable(key): _printable(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_printable(one) for one in value]
+    return CONTROL.sub(" ", value) if isinstance(value, str) else value
 
 
 def _part(content: Any, name: str, kind: type | tuple[type, ...], where: str = "") -> Any:

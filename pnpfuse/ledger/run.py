@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -183,12 +184,13 @@ def _run(state: Finished, bench: Bench, executor: Executor | None, progress: boo
     }
     stands_for = kept(executor, bench) if left else None
     trained = [Task(key, (train_for, stands_for, *one)) for key, one in todo.items()]
-    free, waiting = list[Task](), list[Task]()
-    for name, trainings in needed.items():
-        keys = {f"{training.key} {seed}" for training in trainings for seed in bench.seeds}
-        task = Task(name, (try_claim, stands_for, name), frozenset(keys & set(todo)))
-        (waiting if task.after else free).append(task)
-    tasks = [*_spread(free, trained), *waiting]
+    # Those of cells and formulas one after the other, beside the trainings: side by side each
+    # worker would compile the solver for itself, which takes a minute where it was never compiled.
+    after = {name: _keys(trainings, bench) & set(todo) for name, trainings in needed.items()}
+    alone = [name for name, trainings in needed.items() if not trainings]
+    after |= {name: {before} for before, name in pairwise(alone)}
+    tried = [Task(name, (try_claim, stands_for, name), frozenset(after[name])) for name in needed]
+    tasks = [*tried, *trained]
     total, finished = len(tasks), len(state.entries)
     with tqdm(
         total=total + finished, initial=finished, unit="task", smoothing=0,
@@ -206,10 +208,9 @@ def _run(state: Finished, bench: Bench, executor: Executor | None, progress: boo
             bar.update()
 
 
-def _spread(some: list[Task], others: list[Task]) -> list[Task]:
-    """Both, mixed evenly: claims of cells side by side would all compile the solver, each anew."""
-    place = {t.name: i / len(tasks) for tasks in (some, others) for i, t in enumerate(tasks)}
-    return sorted([*some, *others], key=lambda task: place[task.name])
+def _keys(trainings: Sequence[Training], bench: Bench) -> set[str]:
+    """The names of their tasks."""
+    return {f"{training.key} {seed}" for training in trainings for seed in bench.seeds}
 
 
 def _trainings(claim: Claim, bench: Bench) -> Sequence[Training]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pnpfuse.diagnosis.measures import leading
-from pnpfuse.ledger.bench import Bench
+from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.measures.encodings import encoded, joined
 from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
@@ -50,7 +51,13 @@ def _entropies(X: Tensor) -> list[float]:
     """Of the leading components of (rows, width), as they are and with variance 1 in all, nats."""
     kept = leading(X, COMPONENTS)
     size = kept.square().sum(1).mean().sqrt()
-    return [float(entropy(kept)), float(entropy(kept / size))]
+    try:
+        found = [float(entropy(kept)), float(entropy(kept / size))]
+    except ValueError as error:
+        raise CannotTry(f"the features have no entropy: {error}") from error
+    if not np.isfinite(found).all():
+        raise CannotTry("the features have no finite entropy: rows or columns repeat")
+    return found
 
 
 def judge(found: Found) -> Verdict:

@@ -44,6 +44,8 @@ def measure(bench: Bench) -> Found:
         specific = block.dissociate(V)[1]
         before.append(_between(V))
         after.append(_between({m: part.detach() for m, part in specific.items()}))
+    if not np.isfinite([before, after]).all():
+        raise CannotTry("the information between modalities is not finite: rows or columns repeat")
     fall = interval(np.array(after) - np.array(before), RESOLVED)
     return {"before": before, "after": after, "change": fall}
 

@@ -53,7 +53,10 @@ def _guesses(model, X, masks):
 
 def _recalls(bench: Bench, training: Training) -> tuple[NDArray, NDArray]:
     """Shares of each class recognised, (seeds, classes), and its test rows, (classes,)."""
-    rows = bench.rows(training).test
+    views = bench.rows(training)
+    if not (views.split == 1).any():
+        raise CannotTry(f"no test row has {', '.join(training.only)}")
+    rows = views.test
     classes, found = range(bench.views.classes), []
     count = np.bincount(rows.labels, minlength=len(classes))
     if not (count >= 2).any():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pnpfuse.ledger.bench import Bench
+from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.measures.conflict import ENCODERS, MEASURED, course
 from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
@@ -25,6 +25,8 @@ def measure(bench: Bench) -> Found:
     bench.need(2)
     both = [course(bench, training, STAGES) for training in (PMR, MISA)]
     cosines = [[one[stage][ENCODERS]["cosine"] for stage in STAGES] for one in both]
+    if not np.isfinite(cosines).all():
+        raise CannotTry("on these data a loss gives the encoders no gradient, so there is no angle")
     ratios = [[one[stage][ENCODERS]["ratio"] for stage in STAGES] for one in both]
     return {
         "cosines": cosines,  # (model, stage, seed)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pnpfuse.figures import blank_figure
-from pnpfuse.ledger.bench import Bench
+from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse.oversmoothing import smoothing_study
@@ -20,10 +20,13 @@ def measure(bench: Bench) -> Found:
     """Energies over that of the features, (seeds, steps), and log ratio with its interval."""
     test = bench.views.test
     rows = np.random.default_rng(0).permutation(len(test))[: FEW if bench.quick else ROWS]
-    study = smoothing_study(
-        test.read(rows), k=min(K, len(rows) - 1), steps=STEPS, xi=(XI,), masks=("neighbours",),
-        operators=(STACKED, DIFFUSED), seeds=bench.seeds,
-    )  # fmt: skip
+    try:
+        study = smoothing_study(
+            test.read(rows), k=min(K, len(rows) - 1), steps=STEPS, xi=(XI,),
+            masks=("neighbours",), operators=(STACKED, DIFFUSED), seeds=bench.seeds,
+        )  # fmt: skip
+    except ValueError as error:
+        raise CannotTry(f"no study on these data: {error}") from error
     energy = study["energy_ratio"].isel(mask=0, xi=0).transpose("operator", "seed", "steps")
     stacked, diffused = (energy.sel(operator=name).values for name in (STACKED, DIFFUSED))
     gain = np.log(diffused / stacked)

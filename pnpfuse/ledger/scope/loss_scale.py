@@ -10,7 +10,7 @@ from pnpfuse.fusion.preservation import unit
 from pnpfuse.fusion.scope.alignment import alignment_loss
 from pnpfuse.fusion.scope.disentanglement import disentanglement
 from pnpfuse.fusion.scope.semantic import semantic_graph
-from pnpfuse.ledger.bench import Bench
+from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, corrected, fails, holds
 from pnpfuse.ledger.measures.scope_states import WHOLE, fused, whole_rows
 from pnpfuse.ledger.training import Training
@@ -41,6 +41,8 @@ def measure(bench: Bench) -> Found:
         parts = [h[:, torch.randperm(len(rows), generator=draw)[:size]] for size in sizes]
         for name, loss in losses.items():
             values[name].append([float(loss(part)) for part in parts])
+    if not (np.array(list(values.values())) > 0).all():  # what is 0 has no exponent
+        raise CannotTry("a loss is 0 on these data, whose rows repeat")
     return {
         "sizes": sizes,
         "exponents": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from pnpfuse.ledger.bench import Bench
+from pnpfuse.ledger.bench import Bench, CannotTry
 from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
 from pnpfuse.ledger.measures.paired import INTERVAL, interval
 from pnpfuse.ledger.measures.scope_states import ROWS, WHOLE, XI, state
@@ -29,6 +29,8 @@ def measure(bench: Bench) -> Found:
     found: Found = {"before": [_share(one.z) for one in states]}
     for form in FORMS:
         found[form] = [[_share(one.after(form, T)) for T in STEPS] for one in states]
+    if not (np.array([found[form] for form in FORMS]) > 0).all():
+        raise CannotTry("the samples are all alike before or after a form: nothing to preserve")
     stacked = np.log(found["stack"])
     found["log_ratio"] = {
         form: [interval(column) for column in (np.log(found[form]) - stacked).T]
@@ -40,6 +42,8 @@ def measure(bench: Bench) -> Found:
         )
         for form in FORMS
     }
+    if not np.isfinite(list(found["quotient"].values())).all():
+        raise CannotTry("the samples vary too little for the quotient of energy and variance")
     return found
 
 
