@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from contextlib import closing, contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from pnpfuse.ledger.finished import Finished
 from pnpfuse.ledger.record import LEDGER, Ledger, in_order
 from pnpfuse.ledger.schedule import Task, outcomes
 from pnpfuse.ledger.training import Training
-from pnpfuse.ledger.work import NO_ROOM, train_for, try_claim
+from pnpfuse.ledger.work import NO_ROOM, compile_solver, train_for, try_claim
 from pnpfuse.lock import Lock
 from pnpfuse.runs import Run, train
 from pnpfuse.storage import check_writable
@@ -38,6 +37,7 @@ from pnpfuse.views import Views, check_is_views
 FULL = {"seeds": 5, "epochs": 20}
 QUICK = {"seeds": 3, "epochs": 5}
 WORK = ".unfinished"
+SOLVER = "compiling the solver"
 # Of `fit`, but not for trainings of many models that others take over.
 OWN = ("checkpoint", "checkpoint_every", "progress", "resume", "weights")
 SHOWN = 40  # characters of a name beside the bar
@@ -184,13 +184,12 @@ def _run(state: Finished, bench: Bench, executor: Executor | None, progress: boo
     }
     stands_for = kept(executor, bench) if left else None
     trained = [Task(key, (train_for, stands_for, *one)) for key, one in todo.items()]
-    # Those of cells and formulas one after the other, beside the trainings: side by side each
-    # worker would compile the solver for itself, which takes a minute where it was never compiled.
     after = {name: _keys(trainings, bench) & set(todo) for name, trainings in needed.items()}
+    # Side by side each worker would compile the solver for itself, a minute where it never was.
     alone = [name for name, trainings in needed.items() if not trainings]
-    after |= {name: {before} for before, name in pairwise(alone)}
+    after |= {name: {SOLVER} for name in alone}
     tried = [Task(name, (try_claim, stands_for, name), frozenset(after[name])) for name in needed]
-    tasks = [*tried, *trained]
+    tasks = [*([Task(SOLVER, (compile_solver,))] if alone else []), *tried, *trained]
     total, finished = len(tasks), len(state.entries)
     with tqdm(
         total=total + finished, initial=finished, unit="task", smoothing=0,
@@ -201,7 +200,7 @@ def _run(state: Finished, bench: Bench, executor: Executor | None, progress: boo
                 raise found
             if name in todo:
                 name = "{}, seed {}".format(*todo[name])
-            else:
+            elif name != SOLVER:
                 state.put(name, found)
             claims = f"{len(state.entries)} of {finished + len(left)} claims"
             bar.set_description(f"{claims}; {name[:SHOWN]}", refresh=False)
