@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pnpfuse.ledger.bench import Bench
-from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds
+from pnpfuse.ledger.claim import Claim, Found, Verdict, fails, holds, untried
 from pnpfuse.ledger.measures.conflict import ENCODERS, MEASURED, course, draw_course, say_course
 from pnpfuse.ledger.measures.paired import INTERVAL, interval, said_interval
 from pnpfuse.ledger.training import Training
@@ -20,6 +20,8 @@ def measure(bench: Bench) -> Found:
 def judge(found: Found) -> Verdict:
     """Holds where they agree beyond the spread at either of the two."""
     at = {stage: points[ENCODERS] for stage, points in found["course"].items()}
+    if any(None in one["cosine"] for one in at.values()):
+        return untried("one of the two gradients vanishes, so there is no angle")
     intervals = {stage: interval(one["cosine"]) for stage, one in at.items()}
     aligned = [stage for stage in at if intervals[stage]["low"] > at[stage]["chance"]]
     opposed = [stage for stage in at if intervals[stage]["high"] < -at[stage]["chance"]]
