@@ -51,10 +51,13 @@ def _section(row: Row, names: Sequence[str]) -> Iterator[str]:
     yield from ["", f"### {claim.name}", "", f"{_plain(claim.statement)} ({_plain(claim.source)})"]
     yield from ["", f"How it is tried: {_plain(claim.protocol)}"]
     yield from ["", f"What decides, fixed beforehand: {_plain(claim.threshold)}.", ""]
+    alike: dict[tuple[str, str, str], list[str]] = {}  # claims of formulas are the same on all data
     for name, entry in zip(names, row.entries, strict=True):
         if entry:
-            verdict = f"*{entry.verdict}*" + (f": {_plain(entry.why)}" if entry.why else "")
-            yield f"- {_plain(name)}: {_plain(entry.measured)}. {verdict}"
+            alike.setdefault((entry.measured, entry.verdict, entry.why), []).append(_plain(name))
+    for (measured, verdict, why), those in alike.items():
+        said = f"*{verdict}*" + (f": {_plain(why)}" if why else "")
+        yield f"- {', '.join(those)}: {_plain(measured)}. {said}"
 
 
 def _anchor(claim: Entry) -> str:
