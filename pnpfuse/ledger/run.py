@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from pnpfuse.ledger.finished import Finished
 from pnpfuse.ledger.record import LEDGER, Ledger, in_order
 from pnpfuse.ledger.schedule import Task, outcomes
 from pnpfuse.ledger.training import Training
-from pnpfuse.ledger.work import NO_ROOM, compile_solver, train_for, try_claim
+from pnpfuse.ledger.work import NO_ROOM, train_for, try_claim
 from pnpfuse.lock import Lock
 from pnpfuse.runs import Run, train
 from pnpfuse.storage import check_writable
@@ -37,7 +38,6 @@ from pnpfuse.views import Views, check_is_views
 FULL = {"seeds": 5, "epochs": 20}
 QUICK = {"seeds": 3, "epochs": 5}
 WORK = ".unfinished"
-SOLVER = "compiling the solver"
 # Of `fit`, but not for trainings of many models that others take over.
 OWN = ("checkpoint", "checkpoint_every", "progress", "resume", "weights")
 SHOWN = 40  # characters of a name beside the bar
@@ -185,11 +185,11 @@ def _run(state: Finished, bench: Bench, executor: Executor | None, progress: boo
     stands_for = kept(executor, bench) if left else None
     trained = [Task(key, (train_for, stands_for, *one)) for key, one in todo.items()]
     after = {name: _keys(trainings, bench) & set(todo) for name, trainings in needed.items()}
-    # Side by side each worker would compile the solver for itself, a minute where it never was.
-    alone = [name for name, trainings in needed.items() if not trainings]
-    after |= {name: {SOLVER} for name in alone}
+    # Those without trainings one after the other: side by side each worker would compile the solver
+    # for itself, a minute where it never was.
+    after |= {name: {before} for before, name in pairwise(n for n in needed if not needed[n])}
     tried = [Task(name, (try_claim, stands_for, name), frozenset(after[name])) for name in needed]
-    tasks = [*([Task(SOLVER, (compile_solver,))] if alone else []), *tried, *trained]
+    tasks = [*tried, *trained]
     total, finished = len(tasks), len(state.entries)
     with tqdm(
         total=total + finished, initial=finished, unit="task", smoothing=0,
@@ -200,7 +200,7 @@ def _run(state: Finished, bench: Bench, executor: Executor | None, progress: boo
                 raise found
             if name in todo:
                 name = "{}, seed {}".format(*todo[name])
-            elif name != SOLVER:
+            else:
                 state.put(name, found)
             claims = f"{len(state.entries)} of {finished + len(left)} claims"
             bar.set_description(f"{claims}; {name[:SHOWN]}", refresh=False)

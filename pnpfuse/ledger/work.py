@@ -21,7 +21,6 @@ from pnpfuse.ledger.record import Entry, entry_of, entry_untried
 from pnpfuse.ledger.training import Training
 from pnpfuse.runs import ONE_AT_A_TIME
 from pnpfuse.threads import cpu_threads
-from pnpfuse_solvers import Cell, solve_equilibrium, solve_transient
 
 # No claim's fault, and the same for all that follow.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -44,13 +43,6 @@ def train_for(stands_for: Any, training: Training, seed: int) -> None:
             raise
     except Exception:  # the claims that need it come upon it again, and tell
         pass
-
-
-def compile_solver() -> None:
-    """Have the solver compiled, at rest and in time, into the cache that all processes read."""
-    cell = Cell.dimensionless(1, 1)
-    solve_equilibrium(cell)
-    solve_transient(cell, [1e-4])
 
 
 def try_claim(stands_for: Any, name: str) -> Entry | Broken:

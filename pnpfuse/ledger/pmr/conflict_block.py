@@ -1,4 +1,4 @@
-"""The same, with the preservation loss kept to the block's own parameters."""
+"""Conflict of the gradients, the preservation loss kept to the block's own parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same, with the target of the preservation loss detached."""
+"""Conflict of the gradients, the target of the preservation loss detached."""
 
 from __future__ import annotations
 
